@@ -1,0 +1,1 @@
+//! Which images exist: listings turned into an immutable snapshot.

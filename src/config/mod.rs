@@ -1,0 +1,1 @@
+//! What was asked, the environment and `clouds.yaml`, turned into validated settings.

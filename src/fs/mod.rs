@@ -1,0 +1,1 @@
+//! The filesystem in plain async Rust, without FUSE types.

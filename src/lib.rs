@@ -1,0 +1,28 @@
+//! glancefs mounts an OpenStack Image service as a folder.
+//!
+//! The modules form layers; a layer uses those below it and never those above:
+//!
+//! | layer | subject |
+//! |---|---|
+//! | [`cli`] | the command line: one file a subcommand |
+//! | [`config`] | what was asked, the environment and `clouds.yaml`, turned into settings |
+//! | [`mount`] | the kernel side; the only module that names `fuser` |
+//! | [`fs`] | the filesystem in plain async Rust |
+//! | [`catalogue`], [`read`] | which images exist; which bytes they hold |
+//! | [`cache`] | blocks in memory |
+//! | [`service`] | the Image service's API; the only module that names `reqwest` |
+//! | [`image`], [`budget`] | the words everyone uses; bytes as guards |
+//!
+//! [`server`], the embedded Image service, stands beside them and shares no code with [`service`].
+
+pub mod budget;
+pub mod cache;
+pub mod catalogue;
+pub mod cli;
+pub mod config;
+pub mod fs;
+pub mod image;
+pub mod mount;
+pub mod read;
+pub mod server;
+pub mod service;

@@ -1,0 +1,1 @@
+//! Readers of image data: ranged fetches in single flight, the shared stream, verification.

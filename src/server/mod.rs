@@ -1,0 +1,1 @@
+//! The embedded Image service.

@@ -1,0 +1,95 @@
+//! The Image service: the trait [`ImageService`], its typed error, and what implements them.
+//!
+//! This is the only module that names `reqwest`, and HTTP statuses end here: what leaves it are [`Image`]s, bytes and
+//! [`ServiceError`]s.
+
+pub mod error;
+pub mod retry;
+
+use std::ops::Range;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+
+pub use error::{Kind, ServiceError};
+
+use crate::image::{Image, ImageId, Member, Usage};
+
+/// A result of the service layer.
+pub type Result<T> = std::result::Result<T, ServiceError>;
+
+/// An image's bytes as they arrive. It yields exactly the bytes that were asked for or ends with an error; a connection
+/// that dies on the way is resumed inside, so that an error here is final.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// What identifies the bytes to be read, and how many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The image.
+    pub image: ImageId,
+    /// The length of the whole image in bytes.
+    pub size: u64,
+    /// The store to read from, where the image is in several and one is preferred.
+    pub store: Option<String>,
+}
+
+/// Which images to list, and in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Filters as the API names them (`status`, `tag`, `updated_at`, any property); a repeated key keeps its repetition.
+    pub filters: Vec<(String, String)>,
+    /// Keys to sort by, the first one first; the service's own order (newest first) when empty.
+    pub sort: Vec<(String, Direction)>,
+}
+
+/// The direction of a sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The images of this page, in the listing's order.
+    pub images: Vec<Image>,
+    /// What to give as `marker` for the next page; `None` on the last one.
+    pub next: Option<ImageId>,
+}
+
+/// An Image service, as far as the filesystem needs one.
+///
+/// Every call has deadlines of its own, retries what may be retried, and renews a token that expired; the caller waits
+/// for the outcome and need not repeat it.
+#[async_trait]
+pub trait ImageService: Send + Sync + 'static {
+    /// One page of the images that match `query`, beginning behind the image `marker`.
+    ///
+    /// # Errors
+    /// [`Kind::MarkerGone`] when the marker was deleted meanwhile: begin the listing again.
+    async fn list(&self, query: &ListQuery, marker: Option<ImageId>) -> Result<Page>;
+
+    /// One image by its id, listed or not.
+    async fn show(&self, image: ImageId) -> Result<Image>;
+
+    /// The projects that an image is shared with. Empty, without a request, is the caller's to know for images that are
+    /// not `shared`.
+    async fn members(&self, image: ImageId) -> Result<Vec<Member>>;
+
+    /// The bytes `range` of an image, `range.end` at most its size and the range not empty.
+    ///
+    /// # Errors
+    /// [`Kind::Unseekable`] when the image's store answers no ranges, or a proxy on the way swallows them.
+    async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream>;
+
+    /// All bytes of an image, from the first to the last, in one request without a range.
+    async fn read_all(&self, source: &Source) -> Result<ByteStream>;
+
+    /// How much of the project's quota is used; `None` where the service does not tell.
+    async fn usage(&self) -> Result<Option<Usage>>;
+}
