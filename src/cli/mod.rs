@@ -1,8 +1,86 @@
 //! The command line: one file for each subcommand.
 
+pub mod dispatch;
+pub mod output;
+pub mod umount;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::output::{Code, Failure};
+use crate::config::mount_options::LongOption;
+
+/// Mount an OpenStack Image service (Glance) as a folder.
+#[derive(Debug, Parser)]
+#[command(name = "glancefs", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Umount(umount::Arguments),
+}
 
 /// Runs the command that the arguments name, and answers its exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    output::end_on_closed_pipe();
+    match arranged(std::env::args_os().collect()) {
+        Ok(arguments) => parse_and_run(arguments),
+        Err(failure) => told(&failure),
+    }
+}
+
+fn arranged(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    let command = Cli::command();
+    let subcommands: Vec<String> = command.get_subcommands().map(|known| known.get_name().to_owned()).collect();
+    dispatch::arrange(arguments, &subcommands, &mount_options(&command))
+}
+
+/// The long options of `mount`, each of which may be given behind `-o`.
+fn mount_options(command: &clap::Command) -> Vec<LongOption> {
+    let mount = command.find_subcommand("mount").into_iter();
+    let option = |argument: &clap::Arg| {
+        let takes_value = argument.get_action().takes_values();
+        argument.get_long().map(|name| LongOption { name: name.to_owned(), takes_value })
+    };
+    mount.flat_map(clap::Command::get_arguments).filter_map(option).collect()
+}
+
+fn parse_and_run(arguments: Vec<OsString>) -> ExitCode {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(cli.command).map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS),
+        Err(words) => {
+            // Help that cannot be printed has no other way to be told.
+            let _ = words.print();
+            // clap's own code for wrong usage, 2, means "the system failed" to mount(8).
+            if words.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Umount(arguments) => umount::run(&arguments),
+    }
+}
+
+fn told(failure: &Failure) -> ExitCode {
+    if !failure.sentence.is_empty() {
+        output::problem(failure);
+    }
+    ExitCode::from(failure.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_all_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
 }

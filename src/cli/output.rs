@@ -1,0 +1,73 @@
+//! What the commands print, and how they end.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Exit codes as mount(8) has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Wrong usage, or not permitted.
+    Usage = 1,
+    /// The system failed.
+    System = 2,
+    /// Ended by a signal before it was done.
+    Interrupted = 8,
+    /// The mount failed.
+    Mount = 32,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// A command that failed: its exit code, and the sentence for the person who asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Failure {
+    /// The exit code, one of [`Code`] or what a child ended with.
+    pub code: u8,
+    /// What went wrong and, where known, what to do.
+    pub sentence: String,
+}
+
+impl Failure {
+    /// A failure with this exit code and sentence.
+    pub fn new(code: Code, sentence: impl Display) -> Self {
+        Self { code: code as u8, sentence: sentence.to_string() }
+    }
+
+    /// For `map_err`: the error's own sentence with this exit code.
+    pub fn with<E: Display>(code: Code) -> impl FnOnce(E) -> Self {
+        move |error| Self::new(code, error)
+    }
+}
+
+/// Prints a line to standard output. Who closed it does not want more, which is no failure of ours.
+pub fn line(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Prints a line to standard error, with the program's name in front.
+pub fn problem(text: impl Display) {
+    let _ = writeln!(io::stderr(), "glancefs: {text}");
+}
+
+/// Lets a closed pipe end this process quietly (`glancefs doctor | head -1`), as other commands do; Rust programs start
+/// with the signal ignored.
+pub fn end_on_closed_pipe() {
+    set_pipe_signal(libc::SIG_DFL);
+}
+
+/// Keeps a closed pipe from ending this process, which has a mount or clients to look after.
+pub fn survive_closed_pipe() {
+    set_pipe_signal(libc::SIG_IGN);
+}
+
+fn set_pipe_signal(action: libc::sighandler_t) {
+    // SAFETY: both dispositions are the system's own; no handler of ours is installed.
+    unsafe { libc::signal(libc::SIGPIPE, action) };
+}

@@ -1,0 +1,273 @@
+//! What follows `-o`, as mount(8), fstab and systemd write it, turned into long options of `glancefs mount`.
+//!
+//! Words are separated by commas. `\,`, `\"` and `\\` stand for the character behind the backslash, any other backslash
+//! for itself; between double quotes commas are plain characters. In names `_` and `-` are the same, so that
+//! `allow_other` (the kernel's spelling) and `allow-other` (ours) both work.
+
+/// One option between two commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The name, `_` written as `-`.
+    pub name: String,
+    /// What follows the first `=`.
+    pub value: Option<String>,
+}
+
+/// A long option that `-o` may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongOption {
+    /// The name without the dashes in front.
+    pub name: String,
+    /// Whether it needs a value.
+    pub takes_value: bool,
+}
+
+/// What is wrong with the text behind `-o`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// A quote was opened and not closed.
+    #[error("a double quote in the mount options is not closed")]
+    OpenQuote,
+    /// An option without a name (`-o =x`).
+    #[error("the mount option '={0}' has no name")]
+    NoName(String),
+    /// A name that means nothing here.
+    #[error("unknown mount option '{0}' (--sloppy passes over unknown ones)")]
+    Unknown(String),
+    /// A flag was given a value.
+    #[error("the mount option '{0}' takes no value")]
+    UnwantedValue(String),
+    /// An option lacks its value.
+    #[error("the mount option '{0}' needs a value ({0}=...)")]
+    MissingValue(String),
+    /// `-o remount`.
+    #[error("a mounted folder cannot be remounted with other options: unmount it, then mount it again")]
+    Remount,
+}
+
+/// Words that fstab, mount(8), mount.fuse3 and systemd pass along, and that ask nothing of this program: when to mount is
+/// their own business, device nodes and set-user-id bits are always off, access times are never kept, permissions
+/// are always checked by the kernel.
+const IGNORED: &[&str] = &[
+    "async",
+    "atime",
+    "auto",
+    "comment",
+    "default-permissions",
+    "defaults",
+    "dev",
+    "diratime",
+    "exec",
+    "fail",
+    "iversion",
+    "lazytime",
+    "mand",
+    "-netdev",
+    "no-netdev",
+    "noatime",
+    "noauto",
+    "nodev",
+    "nodiratime",
+    "nofail",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nouser",
+    "owner",
+    "relatime",
+    "rw",
+    "strictatime",
+    "subtype",
+    "suid",
+    "user",
+    "users",
+];
+
+/// Splits the text behind `-o` into its words. Empty words (`a,,b`) are passed over.
+pub fn split(text: &str) -> Result<Vec<Word>, OptionError> {
+    let mut pieces = vec![Piece::default()];
+    let mut quoted = false;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let literal = match letter {
+            '\\' => Some(letters.next_if(|next| matches!(next, ',' | '"' | '\\')).unwrap_or('\\')),
+            '"' => {
+                quoted = !quoted;
+                None
+            }
+            ',' if !quoted => {
+                pieces.push(Piece::default());
+                None
+            }
+            other => Some(other),
+        };
+        if let (Some(literal), Some(piece)) = (literal, pieces.last_mut()) {
+            piece.push(literal);
+        }
+    }
+    if quoted {
+        return Err(OptionError::OpenQuote);
+    }
+    pieces.into_iter().filter(|piece| !piece.is_empty()).map(Piece::word).collect()
+}
+
+/// Writes words so that [`split`] reads the same ones.
+pub fn join(words: &[Word]) -> String {
+    let escape = |text: &str| text.replace('\\', "\\\\").replace(',', "\\,").replace('"', "\\\"");
+    let show = |word: &Word| match &word.value {
+        Some(value) => format!("{}={}", escape(&word.name), escape(value)),
+        None => escape(&word.name),
+    };
+    words.iter().map(show).collect::<Vec<_>>().join(",")
+}
+
+/// Turns words into arguments (`--name`, `--name=value`). With `sloppy`, unknown ones are passed over.
+pub fn expand(words: &[Word], known: &[LongOption], sloppy: bool) -> Result<Vec<String>, OptionError> {
+    let mut arguments = Vec::new();
+    for word in words {
+        match argument(word, known) {
+            Ok(argument) => arguments.extend(argument),
+            Err(OptionError::Unknown(_)) if sloppy => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(arguments)
+}
+
+fn argument(word: &Word, known: &[LongOption]) -> Result<Option<String>, OptionError> {
+    let name = match word.name.as_str() {
+        "remount" => return Err(OptionError::Remount),
+        "ro" => "read-only",
+        other => other,
+    };
+    let Some(option) = known.iter().find(|option| option.name == name) else {
+        return if is_ignored(name) { Ok(None) } else { Err(OptionError::Unknown(word.name.clone())) };
+    };
+    match (&word.value, option.takes_value) {
+        (None, false) => Ok(Some(format!("--{name}"))),
+        (Some(value), true) => Ok(Some(format!("--{name}={value}"))),
+        (Some(_), false) => Err(OptionError::UnwantedValue(word.name.clone())),
+        (None, true) => Err(OptionError::MissingValue(word.name.clone())),
+    }
+}
+
+/// `x-…` belongs to whoever reads fstab (systemd, desktops), `X-…` and `comment=` to nobody.
+fn is_ignored(name: &str) -> bool {
+    IGNORED.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
+}
+
+/// A word while it is read.
+#[derive(Default)]
+struct Piece {
+    name: String,
+    value: Option<String>,
+}
+
+impl Piece {
+    fn push(&mut self, letter: char) {
+        match (&mut self.value, letter) {
+            (Some(value), letter) => value.push(letter),
+            (None, '=') => self.value = Some(String::new()),
+            (None, '_') => self.name.push('-'),
+            (None, letter) => self.name.push(letter),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.value.is_none()
+    }
+
+    fn word(self) -> Result<Word, OptionError> {
+        match (self.name.is_empty(), self.value) {
+            (true, value) => Err(OptionError::NoName(value.unwrap_or_default())),
+            (false, value) => Ok(Word { name: self.name, value }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn word(name: &str, value: Option<&str>) -> Word {
+        Word { name: name.to_owned(), value: value.map(str::to_owned) }
+    }
+
+    fn known() -> Vec<LongOption> {
+        let option = |name: &str, takes_value| LongOption { name: name.to_owned(), takes_value };
+        vec![
+            option("allow-other", false),
+            option("read-only", false),
+            option("ttl", true),
+            option("os-region-name", true),
+        ]
+    }
+
+    fn arguments(text: &str, sloppy: bool) -> Result<Vec<String>, OptionError> {
+        expand(&split(text)?, &known(), sloppy)
+    }
+
+    #[test]
+    fn a_comma_is_part_of_a_value_behind_a_backslash_and_between_quotes() {
+        assert_eq!(split(r"a=1\,2,b"), Ok(vec![word("a", Some("1,2")), word("b", None)]));
+        assert_eq!(split(r#"a="1,2",b=x"#), Ok(vec![word("a", Some("1,2")), word("b", Some("x"))]));
+        assert_eq!(split(r"a=C:\x\\y"), Ok(vec![word("a", Some(r"C:\x\y"))]));
+        assert_eq!(split(r#"a="1,2"#), Err(OptionError::OpenQuote));
+        assert_eq!(split(",,a,,"), Ok(vec![word("a", None)]));
+        assert_eq!(split("a=b=c"), Ok(vec![word("a", Some("b=c"))]));
+        assert_eq!(split("=c"), Err(OptionError::NoName("c".to_owned())));
+    }
+
+    #[test]
+    fn an_underscore_in_a_name_is_a_hyphen_and_in_a_value_itself() {
+        assert_eq!(
+            arguments("allow_other,os_region_name=a_b", false),
+            Ok(vec!["--allow-other".to_owned(), "--os-region-name=a_b".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_fstab_and_systemd_add_is_passed_over() {
+        let line = "rw,nosuid,nodev,_netdev,nofail,noauto,user,defaults,relatime,x-systemd.automount,\
+                    x-systemd.idle-timeout=600,comment=hello,dev,suid,exec,default_permissions";
+        assert_eq!(arguments(line, false), Ok(vec![]));
+    }
+
+    #[test]
+    fn ro_is_read_only() {
+        assert_eq!(arguments("ro,ttl=9s", false), Ok(vec!["--read-only".to_owned(), "--ttl=9s".to_owned()]));
+    }
+
+    #[test]
+    fn an_unknown_option_is_an_error_unless_sloppy() {
+        assert_eq!(arguments("ttl=1,frobnicate=1", false), Err(OptionError::Unknown("frobnicate".to_owned())));
+        assert_eq!(arguments("ttl=1,frobnicate=1", true), Ok(vec!["--ttl=1".to_owned()]));
+        assert_eq!(arguments("remount", true), Err(OptionError::Remount));
+    }
+
+    #[test]
+    fn a_value_is_asked_for_where_one_is_needed_and_refused_where_none_is() {
+        assert_eq!(arguments("ttl", true), Err(OptionError::MissingValue("ttl".to_owned())));
+        assert_eq!(arguments("allow_other=yes", true), Err(OptionError::UnwantedValue("allow-other".to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text: String) {
+            let _ = arguments(&text, false);
+        }
+
+        #[test]
+        fn what_is_joined_is_split_into_the_same(
+            words in proptest::collection::vec(("[a-z\\\\,\"-]{1,8}", proptest::option::of(".{0,12}")), 0..6)
+        ) {
+            let words: Vec<_> = words.into_iter().map(|(name, value)| Word { name, value }).collect();
+            prop_assert_eq!(split(&join(&words)), Ok(words));
+        }
+    }
+}

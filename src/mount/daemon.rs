@@ -1,0 +1,163 @@
+//! Going into the background: fork before any thread exists, and a pipe over which the child tells how it went.
+//!
+//! The parent is what the shell, mount(8) or systemd waits for. It ends when the child says that the mount answers, or with
+//! the child's sentence and exit code. The child stays in the terminal's session until then, so that Ctrl-C during a
+//! slow login ends both.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
+
+/// The first byte on the pipe when the mount answers. A failure's first byte is its exit code, which is never 0.
+const READY: u8 = 0;
+
+/// How far a child got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The mount answers, and the child goes on in the background.
+    Ready,
+    /// The child gave up.
+    Failed {
+        /// The exit code for the caller.
+        code: u8,
+        /// What went wrong.
+        sentence: String,
+    },
+    /// The child ended without a word.
+    Silent,
+}
+
+/// The parent's end.
+#[derive(Debug)]
+pub struct Waiting(PipeReader);
+
+/// The child's end. Dropped unused, the parent reads [`Outcome::Silent`].
+#[derive(Debug)]
+pub struct Readiness(PipeWriter);
+
+/// Which process this is after a fork.
+#[derive(Debug)]
+pub enum Side {
+    /// The one that was there before.
+    Parent(Waiting),
+    /// The new one.
+    Child(Readiness),
+}
+
+/// A pipe for one outcome.
+pub fn channel() -> io::Result<(Waiting, Readiness)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((Waiting(reader), Readiness(writer)))
+}
+
+/// Forks. Refused when this process has more than one thread, because the others would be missing in the child together
+/// with the locks that they hold.
+pub fn fork() -> io::Result<Side> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("a process that has started threads cannot go into the background"));
+    }
+    let (waiting, readiness) = channel()?;
+    // SAFETY: this is the only thread, so no other one can hold a lock or be in the middle of a change.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::Child(readiness)),
+        _ => Ok(Side::Parent(waiting)),
+    }
+}
+
+impl Waiting {
+    /// Waits for the child's word.
+    pub fn outcome(mut self) -> Outcome {
+        let mut told = Vec::new();
+        // What came before an error still counts; none came when there is nothing.
+        let _ = self.0.read_to_end(&mut told);
+        match told.split_first() {
+            None => Outcome::Silent,
+            Some((&READY, _)) => Outcome::Ready,
+            Some((&code, words)) => Outcome::Failed { code, sentence: String::from_utf8_lossy(words).into_owned() },
+        }
+    }
+}
+
+impl Readiness {
+    /// Tells the parent that the mount answers. An error means that nobody waits any more.
+    pub fn ready(mut self) -> io::Result<()> {
+        self.0.write_all(&[READY])
+    }
+
+    /// Tells the parent why there will be no mount, and the exit code for its caller.
+    pub fn failed(mut self, code: u8, sentence: &str) {
+        let mut told = vec![code.max(1)];
+        told.extend_from_slice(sentence.as_bytes());
+        // A parent that is gone has nobody to tell it to.
+        let _ = self.0.write_all(&told);
+    }
+}
+
+/// Leaves the terminal: a session of its own, `/` as working folder so that no other filesystem is kept busy, and
+/// `/dev/null` in place of the standard streams so that who reads our output sees its end.
+pub fn detach() -> io::Result<()> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    std::env::set_current_dir("/")?;
+    // SAFETY: the call takes no arguments and touches no memory. It fails for the leader of a group, which a forked
+    // child is not; if it did, staying in the old session would be all that is lost.
+    unsafe { libc::setsid() };
+    (0..=2).try_for_each(|stream| replace(stream, &null))
+}
+
+fn replace(stream: i32, with: &File) -> io::Result<()> {
+    // SAFETY: both are open descriptors, and only the standard streams, which Rust never closes, are replaced.
+    match unsafe { libc::dup2(with.as_raw_fd(), stream) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_hears_that_the_mount_answers() {
+        let (waiting, readiness) = channel().unwrap();
+        readiness.ready().unwrap();
+        assert_eq!(waiting.outcome(), Outcome::Ready);
+    }
+
+    #[test]
+    fn the_parent_hears_the_childs_sentence_and_exit_code() {
+        let (waiting, readiness) = channel().unwrap();
+        readiness.failed(32, "the cloud is away");
+        assert_eq!(waiting.outcome(), Outcome::Failed { code: 32, sentence: "the cloud is away".to_owned() });
+    }
+
+    #[test]
+    fn a_failure_with_code_zero_is_not_taken_for_success() {
+        let (waiting, readiness) = channel().unwrap();
+        readiness.failed(0, "odd");
+        assert_eq!(waiting.outcome(), Outcome::Failed { code: 1, sentence: "odd".to_owned() });
+    }
+
+    #[test]
+    fn a_child_that_dies_is_noticed() {
+        let (waiting, readiness) = channel().unwrap();
+        drop(readiness);
+        assert_eq!(waiting.outcome(), Outcome::Silent);
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_is_noticed() {
+        let (waiting, readiness) = channel().unwrap();
+        drop(waiting);
+        assert!(readiness.ready().is_err());
+    }
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        let (held, wait) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || wait.recv());
+        assert!(fork().is_err());
+        drop(held);
+        other.join().unwrap().unwrap_err();
+    }
+}
