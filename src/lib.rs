@@ -11,7 +11,7 @@
 //! | [`catalogue`], [`read`] | which images exist; which bytes they hold |
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
-//! | [`image`], [`budget`] | the words everyone uses; bytes as guards |
+//! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
 //!
 //! [`server`], the embedded Image service, stands beside them and shares no code with [`service`].
 
@@ -23,6 +23,7 @@ pub mod config;
 pub mod fs;
 pub mod image;
 pub mod mount;
+pub mod name;
 pub mod read;
 pub mod server;
 pub mod service;

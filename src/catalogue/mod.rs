@@ -1,1 +1,243 @@
-//! Which images exist: listings turned into an immutable snapshot.
+//! Which images exist: listings turned into an immutable [`Snapshot`], at most a TTL old when it is asked for.
+
+mod by_name;
+mod flight;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+pub use self::by_name::Index;
+use self::flight::Flight;
+pub use self::snapshot::Snapshot;
+use crate::image::{Image, ImageId, Member, Usage, Visibility};
+use crate::service::{ImageService, Kind, ListQuery, Result};
+
+/// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
+/// are remembered. Beyond that the one looked at longest ago is asked for again.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+
+/// Up to this many images, one page of the service, looking at one image again lists all of them again: the same one
+/// request then answers for each neighbour that is looked at next.
+const ONE_PAGE: usize = 1000;
+
+/// How often a listing begins again because an image at a page's end was deleted meanwhile.
+const LISTING_STARTS: u32 = 5;
+
+/// Something the service told, and when.
+#[derive(Clone, Debug)]
+pub struct Seen<T> {
+    /// What was told.
+    pub value: T,
+    /// For how much longer it is younger than the TTL.
+    pub fresh_for: Duration,
+}
+
+/// The images of one mount. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Catalogue(Arc<Inner>);
+
+struct Inner {
+    service: Arc<dyn ImageService>,
+    ttl: Duration,
+    /// Held for moments, never across a request. Nothing else is locked under it.
+    state: Mutex<State>,
+}
+
+struct State {
+    listing: Option<Timed<Arc<Snapshot>>>,
+    /// The last refresh failed: what is known is served at once while the next one runs.
+    away: bool,
+    refresh: Flight<Arc<Snapshot>>,
+    shown: LruCache<ImageId, Timed<Result<Arc<Image>>>>,
+    members: LruCache<ImageId, Timed<Arc<[Member]>>>,
+    usage: Option<Timed<Option<Usage>>>,
+}
+
+#[derive(Clone)]
+struct Timed<T> {
+    value: T,
+    /// When the request was sent: what changed behind that moment may be missing.
+    since: Instant,
+}
+
+impl<T: Clone> Timed<T> {
+    fn within(&self, ttl: Duration) -> Option<Seen<T>> {
+        let fresh_for = ttl.checked_sub(self.since.elapsed()).filter(|left| !left.is_zero())?;
+        Some(Seen { value: self.value.clone(), fresh_for })
+    }
+
+    fn stale(&self) -> Seen<T> {
+        Seen { value: self.value.clone(), fresh_for: Duration::ZERO }
+    }
+}
+
+impl Catalogue {
+    /// A catalogue of what `service` shows, each answer at most `ttl` old.
+    pub fn new(service: Arc<dyn ImageService>, ttl: Duration) -> Self {
+        let state = State {
+            listing: None,
+            away: false,
+            refresh: Flight::default(),
+            shown: LruCache::new(REMEMBERED),
+            members: LruCache::new(REMEMBERED),
+            usage: None,
+        };
+        Self(Arc::new(Inner { service, ttl, state: Mutex::new(state) }))
+    }
+
+    /// All images that the service lists. While the service is away, the last known ones.
+    pub async fn listing(&self) -> Result<Seen<Arc<Snapshot>>> {
+        let flight = {
+            let mut state = self.state();
+            if let Some(fresh) = state.listing.as_ref().and_then(|known| known.within(self.0.ttl)) {
+                return Ok(fresh);
+            }
+            let inner = Arc::clone(&self.0);
+            let flight = state.refresh.join(move || async move { inner.refresh().await });
+            if let (true, Some(known)) = (state.away, &state.listing) {
+                return Ok(known.stale());
+            }
+            flight
+        };
+        let outcome = flight.await;
+        match (outcome, self.state().listing.as_ref()) {
+            (Ok(value), Some(known)) => {
+                Ok(known.within(self.0.ttl).unwrap_or(Seen { value, fresh_for: Duration::ZERO }))
+            }
+            (Ok(value), None) => Ok(Seen { value, fresh_for: Duration::ZERO }),
+            (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// One image, listed or not. While the service is away, as it was last seen.
+    pub async fn image(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
+        let listed = self.state().listing.clone();
+        if let Some(listing) = listed
+            && let Some(known) = listing.value.image(id)
+        {
+            if let Some(fresh) = listing.within(self.0.ttl) {
+                return Ok(Seen { value: Arc::clone(known), fresh_for: fresh.fresh_for });
+            }
+            if listing.value.len() <= ONE_PAGE {
+                let again = self.listing().await?;
+                if let Some(image) = again.value.image(id) {
+                    return Ok(Seen { value: Arc::clone(image), fresh_for: again.fresh_for });
+                }
+            }
+        }
+        self.shown(id).await
+    }
+
+    async fn shown(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
+        let before = self.state().shown.get(&id).cloned();
+        if let Some(seen) = before.as_ref().and_then(|known| known.within(self.0.ttl)) {
+            return seen.value.map(|value| Seen { value, fresh_for: seen.fresh_for });
+        }
+        let since = Instant::now();
+        let outcome = self.0.service.show(id).await.map(Arc::new);
+        match (outcome, before) {
+            (Err(error), Some(Timed { value: Ok(value), .. })) if is_away(&error.kind) => {
+                Ok(Seen { value, fresh_for: Duration::ZERO })
+            }
+            (Err(error), _) if error.kind != Kind::NotFound => Err(error),
+            (outcome, _) => {
+                self.state().shown.put(id, Timed { value: outcome.clone(), since });
+                outcome.map(|value| Seen { value, fresh_for: self.0.ttl })
+            }
+        }
+    }
+
+    /// The projects that an image is shared with; asked for only where its visibility is `shared`.
+    pub async fn members(&self, image: &Image) -> Result<Seen<Arc<[Member]>>> {
+        if image.visibility != Visibility::Shared {
+            return Ok(Seen { value: Arc::default(), fresh_for: self.0.ttl });
+        }
+        let before = self.state().members.get(&image.id).cloned();
+        if let Some(fresh) = before.as_ref().and_then(|known| known.within(self.0.ttl)) {
+            return Ok(fresh);
+        }
+        let since = Instant::now();
+        match (self.0.service.members(image.id).await, before) {
+            (Ok(members), _) => {
+                let timed = Timed { value: Arc::from(members), since };
+                self.state().members.put(image.id, timed.clone());
+                Ok(Seen { value: timed.value, fresh_for: self.0.ttl })
+            }
+            (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// How much of the quota is used; `None` where the service does not tell.
+    pub async fn usage(&self) -> Result<Option<Usage>> {
+        let before = self.state().usage.clone();
+        if let Some(fresh) = before.and_then(|known| known.within(self.0.ttl)) {
+            return Ok(fresh.value);
+        }
+        let since = Instant::now();
+        let value = self.0.service.usage().await?;
+        self.state().usage = Some(Timed { value, since });
+        Ok(value)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state()
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; were it so, the state is still one of whole values.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn refresh(self: Arc<Self>) -> Result<Arc<Snapshot>> {
+        let since = Instant::now();
+        let listed = list_all(self.service.as_ref()).await.map(|images| Arc::new(Snapshot::new(images)));
+        let mut state = self.state();
+        state.away = listed.as_ref().err().is_some_and(|error| is_away(&error.kind));
+        match &listed {
+            Ok(snapshot) => state.listing = Some(Timed { value: Arc::clone(snapshot), since }),
+            Err(error) => tracing::warn!(%error, "the images could not be listed"),
+        }
+        listed
+    }
+}
+
+/// Whether a failure means that the service cannot be asked now, so that what is known is the best answer.
+fn is_away(kind: &Kind) -> bool {
+    matches!(kind, Kind::Unavailable | Kind::TimedOut | Kind::Unreachable)
+}
+
+async fn list_all(service: &dyn ImageService) -> Result<Vec<Image>> {
+    let mut start = 1;
+    loop {
+        match list_once(service).await {
+            Err(error) if error.kind == Kind::MarkerGone && start < LISTING_STARTS => start += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn list_once(service: &dyn ImageService) -> Result<Vec<Image>> {
+    let query = ListQuery::default();
+    let mut images = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = service.list(&query, marker).await?;
+        images.extend(page.images);
+        match page.next {
+            // A service that repeats its marker would have us list for ever.
+            Some(next) if Some(next) != marker => marker = Some(next),
+            _ => return Ok(images),
+        }
+    }
+}

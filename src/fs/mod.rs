@@ -1,1 +1,78 @@
-//! The filesystem in plain async Rust, without FUSE types.
+//! The filesystem in plain async Rust, without FUSE types: each operation is an async function on plain values.
+//!
+//! A failed operation is a [`FsError`], whose `Display` is a sentence and whose errno is the kernel's.
+
+mod attr;
+mod document;
+mod errno;
+mod failures;
+mod handle;
+mod inode;
+mod listing;
+mod node;
+mod ops;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod xattr;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub use self::attr::{Attr, Entry, FileKind, Owner};
+pub use self::errno::FsError;
+pub use self::handle::HandleId;
+pub use self::inode::Ino;
+pub use self::listing::Listed;
+pub use self::ops::{Opened, Space};
+use crate::budget::Budget;
+use crate::catalogue::Catalogue;
+use crate::read::{self, Reads};
+use crate::service::ImageService;
+
+/// A result of the filesystem.
+pub type Result<T> = std::result::Result<T, FsError>;
+
+/// How a filesystem behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How old an answer of the service may be when it is shown again.
+    pub ttl: Duration,
+    /// Who owns everything.
+    pub owner: Owner,
+    /// Bytes of memory for image data.
+    pub memory: u64,
+    /// How images are read.
+    pub read: read::Settings,
+}
+
+/// One mounted Image service.
+pub struct FileSystem {
+    catalogue: Catalogue,
+    reads: Arc<Reads>,
+    inodes: inode::Inodes,
+    handles: handle::Handles,
+    contents: handle::Contents,
+    failures: failures::Failures,
+    settings: Settings,
+    /// The time of the folders that belong to no image.
+    began: SystemTime,
+}
+
+impl FileSystem {
+    /// The filesystem of what `service` shows; `began` is the time shown for folders that belong to no image.
+    pub fn new(service: Arc<dyn ImageService>, settings: Settings, began: SystemTime) -> Arc<Self> {
+        let budget = Budget::new(settings.memory);
+        Arc::new(Self {
+            catalogue: Catalogue::new(Arc::clone(&service), settings.ttl),
+            reads: Reads::new(service, budget, settings.read.clone()),
+            inodes: inode::Inodes::default(),
+            handles: handle::Handles::default(),
+            contents: handle::Contents::default(),
+            failures: failures::Failures::default(),
+            settings,
+            began,
+        })
+    }
+}

@@ -88,7 +88,7 @@ mod tests {
     fn retry_after_lengthens_a_pause_but_not_beyond_the_longest() {
         let mut tries = Tries::new(PATIENCE);
         assert_eq!(tries.failed(Some(Duration::from_millis(300)), 0.0), Some(Duration::from_millis(300)));
-        assert_eq!(tries.failed(Some(Duration::from_secs(3600)), 0.0), Some(Duration::from_millis(350)));
+        assert_eq!(tries.failed(Some(Duration::from_hours(1)), 0.0), Some(Duration::from_millis(350)));
         assert_eq!(retry_after(" 7 "), Some(Duration::from_secs(7)));
         assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
     }

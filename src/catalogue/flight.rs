@@ -1,0 +1,43 @@
+//! One piece of work for all who wait for it.
+
+use std::future::Future;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::task::AbortHandle;
+
+use crate::service::{Kind, Result, ServiceError};
+
+/// What waiters hold; dropping it does not stop the work.
+pub(super) type Waiting<T> = Shared<BoxFuture<'static, Result<T>>>;
+
+/// The work under way, if any.
+pub(super) struct Flight<T>(Option<(AbortHandle, Waiting<T>)>);
+
+impl<T> Default for Flight<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Flight<T> {
+    /// Joins the work under way, or starts it in a task of its own.
+    pub(super) fn join<F>(&mut self, work: impl FnOnce() -> F) -> Waiting<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        if let Some((task, flight)) = &self.0
+            && !task.is_finished()
+        {
+            return flight.clone();
+        }
+        let task = tokio::spawn(work());
+        let handle = task.abort_handle();
+        let waiting = async move {
+            task.await.unwrap_or_else(|_| Err(ServiceError::new(Kind::Unavailable, "go on: the program is ending")))
+        };
+        let flight = waiting.boxed().shared();
+        self.0 = Some((handle, flight.clone()));
+        flight
+    }
+}

@@ -1,0 +1,69 @@
+//! Listings over a service in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::fs::testing::{Fake, id, image};
+
+const TTL: Duration = Duration::from_secs(5);
+
+fn catalogue(service: &Fake) -> Catalogue {
+    Catalogue::new(Arc::new(service.clone()), TTL)
+}
+
+#[tokio::test]
+async fn a_listing_follows_all_pages() {
+    let service = Fake::with((1..=7).map(|n| image(n, "x")));
+    service.change(|world| world.page = 2);
+    assert_eq!(catalogue(&service).listing().await.unwrap().value.len(), 7);
+    assert_eq!(service.calls("list"), 4);
+}
+
+#[tokio::test]
+async fn all_who_wait_for_a_listing_share_one() {
+    let service = Fake::with([image(1, "x")]);
+    let catalogue = catalogue(&service);
+    let waiting = (0..20).map(|_| catalogue.listing());
+    for outcome in futures_util::future::join_all(waiting).await {
+        assert_eq!(outcome.unwrap().value.len(), 1);
+    }
+    assert_eq!(service.calls("list"), 1);
+}
+
+#[tokio::test]
+async fn a_listing_begins_again_when_its_marker_was_deleted() {
+    let service = Fake::with([]);
+    service.change(|world| world.failing = Some(Kind::MarkerGone));
+    let outcome = catalogue(&service).listing().await;
+    assert_eq!(outcome.unwrap_err().kind, Kind::MarkerGone, "but not for ever");
+    assert_eq!(service.calls("list"), LISTING_STARTS as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_exist_is_asked_for_once_a_ttl() {
+    let service = Fake::with([]);
+    let catalogue = catalogue(&service);
+    for _ in 0..3 {
+        assert_eq!(catalogue.image(id(9)).await.unwrap_err().kind, Kind::NotFound);
+    }
+    assert_eq!(service.calls("show"), 1);
+    service.change(|world| world.hidden.push(image(9, "late")));
+    tokio::time::advance(TTL).await;
+    assert!(catalogue.image(id(9)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_no_memory() {
+    let service = Fake::with([]);
+    let catalogue = catalogue(&service);
+    service.change(|world| world.failing = Some(Kind::Unavailable));
+    assert_eq!(catalogue.image(id(1)).await.unwrap_err().kind, Kind::Unavailable);
+    assert_eq!(catalogue.listing().await.unwrap_err().kind, Kind::Unavailable);
+    service.change(|world| {
+        world.failing = None;
+        world.images.push(image(1, "x"));
+    });
+    assert_eq!(catalogue.image(id(1)).await.unwrap().value.id, id(1));
+    assert_eq!(catalogue.listing().await.unwrap().value.len(), 1);
+}

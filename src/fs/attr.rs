@@ -1,0 +1,162 @@
+//! What `stat` shows of a node.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+
+use super::document;
+use super::inode::Ino;
+use super::node::{Document, Node};
+use crate::image::Image;
+
+/// What kind of file an inode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A folder.
+    Directory,
+    /// A regular file.
+    File,
+}
+
+/// The attributes of one inode (`struct fuse_attr` of `linux/fuse.h`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attr {
+    /// Its number.
+    pub ino: Ino,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its length in bytes; 0 for a folder.
+    pub size: u64,
+    /// The permission bits.
+    pub perm: u16,
+    /// The number of its names. A folder says 1: the number of its subfolders is not told, and programs that count
+    /// them by it (`find`) must look.
+    pub nlink: u32,
+    /// The user that owns it.
+    pub uid: u32,
+    /// The group that owns it.
+    pub gid: u32,
+    /// When its content last changed.
+    pub mtime: SystemTime,
+    /// When the image's attributes last changed.
+    pub ctime: SystemTime,
+}
+
+/// Attributes, and how long the kernel may go on without asking again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The attributes.
+    pub attr: Attr,
+    /// How long both the name and the attributes hold.
+    pub ttl: Duration,
+}
+
+/// Who owns everything in the mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// Nobody writes to the mount yet, so nothing shows a permission to write.
+const FILE_MODE: u16 = 0o444;
+const FOLDER_MODE: u16 = 0o555;
+
+/// Each file of an image is under `by-id` and, where the image has a name, under `by-name`.
+fn links(image: &Image) -> u32 {
+    if image.name.as_deref().unwrap_or_default().is_empty() { 1 } else { 2 }
+}
+
+/// The attributes of a folder that belongs to no image; `since` is when the mount began.
+pub(super) fn of_folder(ino: Ino, owner: Owner, since: SystemTime) -> Attr {
+    let Owner { uid, gid } = owner;
+    Attr { ino, kind: FileKind::Directory, size: 0, perm: FOLDER_MODE, nlink: 1, uid, gid, mtime: since, ctime: since }
+}
+
+/// The attributes of a node of an image; `item` is the content length of an entry of a collection.
+pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, owner: Owner) -> Attr {
+    let updated = system_time(image.updated_at);
+    let folder = of_folder(ino, owner, updated);
+    let file = Attr { kind: FileKind::File, perm: FILE_MODE, nlink: links(image), ..folder.clone() };
+    match node {
+        Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => folder,
+        Node::Data(_) => Attr { size: data_size(image), mtime: data_time(image), ..file },
+        Node::Document(_, document) => Attr { size: document_size(image, *document), ..file },
+        Node::Item(..) => Attr { size: item, ..file },
+    }
+}
+
+/// The length of `data`: that of the image once it has its bytes, all of them.
+pub(super) fn data_size(image: &Image) -> u64 {
+    image.size.filter(|_| image.status.has_data()).unwrap_or(0)
+}
+
+fn document_size(image: &Image, document: Document) -> u64 {
+    u64::try_from(document::render(image, document).len()).unwrap_or(u64::MAX)
+}
+
+/// The time of `data`: the bytes never change after the image was created, whatever happens to its attributes, so that
+/// a copy made earlier stays up to date. A property `data_mtime` (RFC 3339) overrides it.
+fn data_time(image: &Image) -> SystemTime {
+    let told = image.properties.get("data_mtime").and_then(|text| text.parse::<Timestamp>().ok());
+    system_time(told.unwrap_or(image.created_at))
+}
+
+/// A time before 1970 becomes 1970: the kernel's protocol has no earlier one that all programs show alike.
+fn system_time(time: Timestamp) -> SystemTime {
+    let since_epoch = Duration::try_from(time.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
+    UNIX_EPOCH + since_epoch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::testing::image;
+    use crate::image::Status;
+
+    const OWNER: Owner = Owner { uid: 7, gid: 8 };
+
+    fn data(image: &Image) -> Attr {
+        of_image_node(Ino(99), &Node::Data(image.id), image, 0, OWNER)
+    }
+
+    #[test]
+    fn data_has_the_images_size_only_once_it_has_its_bytes() {
+        let mut image = image(1, "disk");
+        image.size = Some(5);
+        assert_eq!(data(&image).size, 5);
+        for status in [Status::Queued, Status::Saving, Status::Uploading, Status::Importing, Status::Killed] {
+            image.status = status;
+            assert_eq!(data(&image).size, 0);
+        }
+        image.status = Status::Deactivated;
+        assert_eq!(data(&image).size, 5);
+    }
+
+    #[test]
+    fn an_edit_of_a_property_leaves_the_time_of_data_alone() {
+        let mut image = image(1, "disk");
+        let before = data(&image);
+        image.updated_at = "2026-09-09T00:00:00Z".parse().unwrap();
+        let after = data(&image);
+        assert_eq!(after.mtime, before.mtime);
+        assert_ne!(after.ctime, before.ctime);
+        image.properties.insert("data_mtime".to_owned(), "2001-02-03T04:05:06.5+01:00".to_owned());
+        assert_eq!(data(&image).mtime, UNIX_EPOCH + Duration::from_millis(981_169_506_500));
+    }
+
+    #[test]
+    fn a_file_has_two_names_where_the_image_has_one() {
+        assert_eq!(data(&image(1, "disk")).nlink, 2);
+        assert_eq!(data(&image(1, "")).nlink, 1);
+    }
+
+    #[test]
+    fn nothing_shows_a_permission_to_write() {
+        let image = image(1, "disk");
+        assert_eq!(data(&image).perm & 0o222, 0);
+        assert_eq!(of_folder(Ino(1), OWNER, UNIX_EPOCH).perm, 0o555);
+    }
+}

@@ -1,0 +1,175 @@
+//! What the small files of an image hold. Pure.
+
+use std::fmt::Write;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::node::{Collection, Document};
+use crate::image::{Image, Member};
+use crate::name::{LONGEST, cut, encode_item};
+
+/// The text of a small file.
+pub(super) fn render(image: &Image, document: Document) -> String {
+    match document {
+        Document::Metadata => metadata(image),
+        Document::Status => format!("{}\n", image.status),
+        Document::Checksums => checksums(image),
+    }
+}
+
+/// Every attribute and property with its value: the core attributes in a fixed order, then the properties by name, then
+/// what else the service shows.
+pub(super) fn attributes(image: &Image) -> Vec<(&str, Value)> {
+    let sums = &image.checksums;
+    let mut all = vec![
+        ("id", json!(image.id.as_str())),
+        ("name", json!(image.name)),
+        ("status", json!(image.status.as_str())),
+        ("visibility", json!(image.visibility.as_str())),
+        ("owner", json!(image.owner)),
+        ("protected", json!(image.protected)),
+        ("os_hidden", json!(image.hidden)),
+        ("disk_format", json!(image.disk_format)),
+        ("container_format", json!(image.container_format)),
+        ("min_disk", json!(image.min_disk)),
+        ("min_ram", json!(image.min_ram)),
+        ("size", json!(image.size)),
+        ("virtual_size", json!(image.virtual_size)),
+        ("checksum", json!(sums.md5)),
+        ("os_hash_algo", json!(sums.algorithm)),
+        ("os_hash_value", json!(sums.value)),
+        ("created_at", json!(image.created_at.to_string())),
+        ("updated_at", json!(image.updated_at.to_string())),
+        ("tags", json!(image.tags)),
+    ];
+    if !image.stores.is_empty() {
+        all.push(("stores", json!(image.stores.join(","))));
+    }
+    all.extend(image.properties.iter().map(|(name, value)| (name.as_str(), json!(value))));
+    all.extend(image.other.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    all
+}
+
+/// `metadata.json`.
+fn metadata(image: &Image) -> String {
+    struct Ordered<'a>(Vec<(&'a str, Value)>);
+    impl Serialize for Ordered<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+        }
+    }
+    // Keys are strings and values are JSON already: writing them cannot fail.
+    let mut text = serde_json::to_string_pretty(&Ordered(attributes(image))).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// `checksums`: BSD-tagged lines as `cksum -c` reads them, the strongest first; empty while the image has no bytes.
+fn checksums(image: &Image) -> String {
+    let sums = &image.checksums;
+    let mut text = String::new();
+    if let (Some(algorithm), Some(value)) = (&sums.algorithm, &sums.value) {
+        let _ = writeln!(text, "{} (data) = {value}", tag_of(algorithm));
+    }
+    if let Some(md5) = &sums.md5 {
+        let _ = writeln!(text, "MD5 (data) = {md5}");
+    }
+    text
+}
+
+/// The name that coreutils give an algorithm of Python's hashlib.
+fn tag_of(algorithm: &str) -> String {
+    match algorithm {
+        "blake2b" => "BLAKE2b".to_owned(),
+        "blake2s" => "BLAKE2s".to_owned(),
+        other => other.to_ascii_uppercase().replace('_', "-"),
+    }
+}
+
+/// One entry of `members/`, `tags/` or `properties/`: its name there and what its file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    /// The directory entry.
+    pub(super) entry: String,
+    /// The content of its file.
+    pub(super) text: String,
+}
+
+/// The entries of a collection, in the order of their names in the service. `members` is looked at for `members/` alone.
+pub(super) fn items(image: &Image, collection: Collection, members: &[Member]) -> Vec<Item> {
+    let item = |name: &str, text: String| Item { entry: entry_of(name), text };
+    match collection {
+        Collection::Tags => image.tags.iter().map(|tag| item(tag, String::new())).collect(),
+        Collection::Properties => {
+            image.properties.iter().map(|(name, value)| item(name, format!("{value}\n"))).collect()
+        }
+        Collection::Members => {
+            members.iter().map(|member| item(&member.project, format!("{}\n", member.status))).collect()
+        }
+    }
+}
+
+/// The entry of a tag, property or member. One that is too long is cut and ends in `~` and a hash of the whole name,
+/// since there is no id to tell it by.
+fn entry_of(name: &str) -> String {
+    let entry = encode_item(name);
+    if entry.len() <= LONGEST {
+        return entry;
+    }
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{}~{hash:08x}", cut(&entry, LONGEST - 9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::testing::image;
+
+    #[test]
+    fn metadata_has_every_attribute_in_a_fixed_order() {
+        let mut image = image(1, "disk");
+        image.properties.insert("os_distro".to_owned(), "debian \"12\"".to_owned());
+        image.other.insert("direct_url".to_owned(), json!("file:///x"));
+        image.stores = vec!["fast".to_owned(), "slow".to_owned()];
+        let text = render(&image, Document::Metadata);
+        let keys: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  \"")?.split('"').next()).collect();
+        assert_eq!(
+            keys.join(" "),
+            "id name status visibility owner protected os_hidden disk_format container_format min_disk min_ram size \
+             virtual_size checksum os_hash_algo os_hash_value created_at updated_at tags stores os_distro direct_url"
+        );
+        assert!(text.ends_with("}\n"));
+        let parsed: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(parsed["os_distro"], "debian \"12\"");
+        assert_eq!(parsed["created_at"], "2026-01-02T03:04:05Z");
+    }
+
+    #[test]
+    fn checksums_are_lines_that_cksum_reads() {
+        let mut image = image(1, "disk");
+        image.checksums.algorithm = Some("sha512".into());
+        image.checksums.value = Some("ab".into());
+        image.checksums.md5 = Some("cd".into());
+        assert_eq!(render(&image, Document::Checksums), "SHA512 (data) = ab\nMD5 (data) = cd\n");
+        image.checksums = crate::image::Checksums::default();
+        assert_eq!(render(&image, Document::Checksums), "");
+    }
+
+    #[test]
+    fn items_have_entries_that_a_folder_can_hold() {
+        let mut image = image(1, "disk");
+        image.tags = vec![String::new(), ".dot".to_owned(), "a/b".to_owned(), "é".repeat(200)];
+        let entries: Vec<_> = items(&image, Collection::Tags, &[]).into_iter().map(|item| item.entry).collect();
+        assert_eq!(entries[..3], ["%", "%2Edot", "a%2Fb"]);
+        assert!(entries[3].len() <= LONGEST && entries[3].starts_with("éé"));
+    }
+
+    #[test]
+    fn a_propertys_file_holds_its_value_and_a_newline() {
+        let mut image = image(1, "disk");
+        image.properties.insert("a".to_owned(), "1".to_owned());
+        let only = Item { entry: "a".to_owned(), text: "1\n".to_owned() };
+        assert_eq!(items(&image, Collection::Properties, &[]), [only]);
+    }
+}

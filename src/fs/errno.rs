@@ -1,0 +1,127 @@
+//! Why an operation failed: the sentence, and the one match from typed errors to errno.
+
+use crate::read::ReadError;
+use crate::service::{Kind, ServiceError};
+
+/// A failed operation. Its `Display` is the sentence that people read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FsError {
+    /// No such name.
+    #[error("there is no '{name}' in {folder}")]
+    NotFound {
+        /// The folder's path in the mount.
+        folder: String,
+        /// The name that was looked for.
+        name: String,
+    },
+    /// The kernel asks about a number that it was not told, or has forgotten.
+    #[error("this file is not known any more")]
+    Forgotten,
+    /// The image was deleted, or replaced, while the file was open.
+    #[error("image {0} is not the one that was opened: it was deleted or replaced")]
+    Replaced(crate::image::ImageId),
+    /// The image is deactivated.
+    #[error("image {0} is deactivated: nobody may read its data until it is reactivated")]
+    Deactivated(crate::image::ImageId),
+    /// The service shows an image that is active and has no size.
+    #[error("the service shows no size for image {0}, although it is active")]
+    NoSize(crate::image::ImageId),
+    /// A folder was needed.
+    #[error("{0} is not a folder")]
+    NotAFolder(String),
+    /// A file was needed.
+    #[error("{0} is a folder")]
+    IsAFolder(String),
+    /// The mount is read-only.
+    #[error("this mount is read-only")]
+    ReadOnly,
+    /// The name is longer than a directory entry can be.
+    #[error("the name is longer than 255 bytes")]
+    NameTooLong,
+    /// No such extended attribute.
+    #[error("there is no such extended attribute")]
+    NoAttribute,
+    /// Extended attributes of another kind than our own.
+    #[error("only extended attributes that begin with user. are offered")]
+    ForeignAttribute,
+    /// The handle is not one of ours, or not of this kind.
+    #[error("the file handle is not valid")]
+    BadHandle,
+    /// A call to the service failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Bytes could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl FsError {
+    /// The errno for the kernel, as docs/semantics.md lists them.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NotFound { .. } => libc::ENOENT,
+            Self::Forgotten | Self::Replaced(_) => libc::ESTALE,
+            Self::Deactivated(_) => libc::EACCES,
+            Self::NoSize(_) => libc::EIO,
+            Self::NotAFolder(_) => libc::ENOTDIR,
+            Self::IsAFolder(_) => libc::EISDIR,
+            Self::ReadOnly => libc::EROFS,
+            Self::NameTooLong => libc::ENAMETOOLONG,
+            Self::NoAttribute => libc::ENODATA,
+            Self::ForeignAttribute => libc::EOPNOTSUPP,
+            Self::BadHandle => libc::EBADF,
+            Self::Service(error) => of_kind(&error.kind),
+            Self::Read(error) => of_read(error),
+        }
+    }
+
+    /// Whether it belongs to ordinary life, such as a look-up of a name that does not exist, and needs no warning.
+    pub fn is_ordinary(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::Forgotten
+            | Self::ReadOnly
+            | Self::NameTooLong
+            | Self::NoAttribute
+            | Self::ForeignAttribute => true,
+            Self::Service(error) => error.kind == Kind::NotFound,
+            Self::Replaced(_)
+            | Self::Deactivated(_)
+            | Self::NoSize(_)
+            | Self::NotAFolder(_)
+            | Self::IsAFolder(_)
+            | Self::BadHandle
+            | Self::Read(_) => false,
+        }
+    }
+}
+
+/// The errno of a failed call that looks at something.
+fn of_kind(kind: &Kind) -> i32 {
+    match kind {
+        Kind::NotFound => libc::ENOENT,
+        Kind::Unauthorized | Kind::Forbidden | Kind::Login => libc::EACCES,
+        Kind::Conflict => libc::EBUSY,
+        Kind::Gone => libc::ESTALE,
+        Kind::OverQuota => libc::EDQUOT,
+        Kind::Invalid => libc::EINVAL,
+        Kind::NotOffered | Kind::Unseekable => libc::EOPNOTSUPP,
+        Kind::TimedOut => libc::ETIMEDOUT,
+        Kind::Unreachable => libc::EHOSTUNREACH,
+        Kind::MarkerGone
+        | Kind::NoData
+        | Kind::Unavailable
+        | Kind::Untrusted
+        | Kind::Malformed
+        | Kind::Configuration => libc::EIO,
+    }
+}
+
+/// The errno of a failed read of an open file. What is not found now was there when the file was opened.
+fn of_read(error: &ReadError) -> i32 {
+    match error {
+        ReadError::Service(error) if error.kind == Kind::NotFound => libc::ESTALE,
+        ReadError::Service(error) => of_kind(&error.kind),
+        ReadError::Memory(_) => libc::ENOMEM,
+    }
+}

@@ -1,0 +1,132 @@
+//! Open files and folders.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::errno::FsError;
+use super::inode::Ino;
+use super::listing::Listing;
+use crate::image::{Image, ImageId};
+use crate::read::{Content, Reader, Verified};
+
+/// The number of an open file or folder; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HandleId(pub u64);
+
+/// What a handle is open on.
+pub(super) enum Handle {
+    /// An image's bytes.
+    Data(DataHandle),
+    /// A small file, as it was when it was opened.
+    Small(Bytes),
+    /// A folder, as it was when it was opened.
+    Folder(Listing),
+}
+
+/// `data`, open for reading.
+pub(super) struct DataHandle {
+    pub(super) ino: Ino,
+    pub(super) content: Content,
+    pub(super) reader: Reader,
+}
+
+/// All open handles.
+#[derive(Default)]
+pub(super) struct Handles {
+    next: AtomicU64,
+    open: Mutex<HashMap<HandleId, Arc<Handle>>>,
+}
+
+impl Handles {
+    pub(super) fn insert(&self, handle: Handle) -> HandleId {
+        let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.open().insert(id, Arc::new(handle));
+        id
+    }
+
+    pub(super) fn get(&self, id: HandleId) -> Result<Arc<Handle>, FsError> {
+        self.open().get(&id).cloned().ok_or(FsError::BadHandle)
+    }
+
+    pub(super) fn remove(&self, id: HandleId) -> Option<Arc<Handle>> {
+        self.open().remove(&id)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<HandleId, Arc<Handle>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the images that were opened hold, by the last look at them.
+#[derive(Default)]
+pub(super) struct Contents(Mutex<HashMap<ImageId, Seen>>);
+
+struct Seen {
+    content: Content,
+    verified: Option<Verified>,
+}
+
+/// What a look at an image showed about bytes that were read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The same bytes, or the first look.
+    Same,
+    /// Other bytes than before.
+    Replaced,
+}
+
+impl Contents {
+    /// Notes what an image holds now.
+    pub(super) fn look(&self, content: &Content) -> Look {
+        let mut seen = self.seen();
+        match seen.get(&content.image) {
+            Some(before) if before.content.is_same_as(content) => Look::Same,
+            before => {
+                let look = if before.is_some() { Look::Replaced } else { Look::Same };
+                seen.insert(content.image, Seen { content: content.clone(), verified: None });
+                look
+            }
+        }
+    }
+
+    /// Whether these are still the image's bytes, as far as is known.
+    pub(super) fn is_current(&self, content: &Content) -> bool {
+        self.seen().get(&content.image).is_none_or(|seen| seen.content.is_same_as(content))
+    }
+
+    /// Notes how far the bytes were compared with the service's hash.
+    pub(super) fn verified(&self, content: &Content, verified: Verified) {
+        if let Some(seen) = self.seen().get_mut(&content.image).filter(|seen| seen.content.is_same_as(content)) {
+            seen.verified = Some(verified);
+        }
+    }
+
+    /// How far the bytes of an image were compared; `None` before the first reading.
+    pub(super) fn verdict(&self, image: ImageId) -> Option<Verified> {
+        self.seen().get(&image).and_then(|seen| seen.verified)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<ImageId, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    /// The bytes that an image holds, if it has any: `None` while its status is one without data.
+    pub(super) fn of(image: &Image) -> Result<Option<Self>, FsError> {
+        if !image.status.has_data() {
+            return Ok(None);
+        }
+        let size = image.size.ok_or(FsError::NoSize(image.id))?;
+        let (checksums, stores) = (image.checksums.clone(), image.stores.clone());
+        Ok(Some(Self { image: image.id, size, checksums, stores }))
+    }
+
+    /// Whether both name the same bytes; in which stores they are does not matter.
+    fn is_same_as(&self, other: &Self) -> bool {
+        (self.image, self.size, &self.checksums) == (other.image, other.size, &other.checksums)
+    }
+}

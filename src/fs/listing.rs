@@ -1,0 +1,170 @@
+//! Folders: what an open one lists, fixed when it was opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::FileSystem;
+use super::Result;
+use super::attr::{self, Entry, FileKind};
+use super::document;
+use super::errno::FsError;
+use super::inode::Ino;
+use super::node::{Collection, Node, Part, View};
+use crate::catalogue::Snapshot;
+use crate::image::Image;
+
+/// What a folder listed when it was opened. The position of an entry is its index plus one, so that a position can be
+/// asked for again after an interrupted reply.
+pub(super) struct Listing {
+    folder: Node,
+    of: Of,
+    rows: Vec<Row>,
+    ttl: Duration,
+}
+
+/// The images that the rows belong to.
+enum Of {
+    Nothing,
+    Image(Arc<Image>),
+    Images(Arc<Snapshot>),
+}
+
+struct Row {
+    name: Box<str>,
+    node: Node,
+    /// The content length of an entry of a collection.
+    item: u64,
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug)]
+pub struct Listed<'a> {
+    /// Where to go on behind it.
+    pub next: u64,
+    /// Its name.
+    pub name: &'a str,
+    /// Its inode number.
+    pub ino: Ino,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its attributes: for those who asked, and not for `.` and `..`.
+    pub entry: Option<Entry>,
+}
+
+impl FileSystem {
+    /// What the folder lists now.
+    pub(super) async fn list(&self, folder: Node) -> Result<Listing> {
+        match &folder {
+            Node::Root => {
+                let row = |view: View| Row { name: view.name().into(), node: Node::Images(view), item: 0 };
+                Ok(Listing { rows: View::ALL.map(row).into(), of: Of::Nothing, ttl: self.settings.ttl, folder })
+            }
+            Node::Images(view) => {
+                let seen = self.catalogue.listing().await?;
+                let rows = image_rows(&seen.value, *view);
+                Ok(Listing { rows, of: Of::Images(seen.value), ttl: seen.fresh_for, folder })
+            }
+            Node::Image(id, view) => {
+                let seen = self.catalogue.image(*id).await?;
+                let row = |part: Part| Row { name: part.name().into(), node: Node::part(*id, *view, part), item: 0 };
+                Ok(Listing { rows: Part::ALL.map(row).into(), of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
+            }
+            Node::Collection(id, _, collection) => {
+                let seen = self.catalogue.image(*id).await?;
+                let rows = self.item_rows(&seen.value, *collection).await?;
+                Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
+            }
+            Node::Data(_) | Node::Document(..) | Node::Item(..) => Err(FsError::NotAFolder(folder.path())),
+        }
+    }
+
+    async fn item_rows(&self, image: &Arc<Image>, collection: Collection) -> Result<Vec<Row>> {
+        let items = self.items(image, collection).await?;
+        let row = |item: document::Item| Row {
+            item: u64::try_from(item.text.len()).unwrap_or(u64::MAX),
+            node: Node::Item(image.id, collection, item.entry.as_str().into()),
+            name: item.entry.into(),
+        };
+        Ok(items.into_iter().map(row).collect())
+    }
+
+    /// The entries of a collection; asks for the members where they are meant.
+    pub(super) async fn items(&self, image: &Image, collection: Collection) -> Result<Vec<document::Item>> {
+        let members = match collection {
+            Collection::Members => self.catalogue.members(image).await?.value,
+            Collection::Tags | Collection::Properties => Arc::default(),
+        };
+        Ok(document::items(image, collection, &members))
+    }
+
+    /// Gives the lines behind the position `from` to `take`, until it answers that it is full. With `plus` each line
+    /// has its attributes, and each line taken counts as a look-up.
+    pub(super) fn lines(&self, listing: &Listing, from: u64, plus: bool, take: &mut dyn FnMut(Listed<'_>) -> bool) {
+        let dots = [(".", listing.folder.clone()), ("..", listing.folder.parent())];
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        for (index, (name, node)) in dots.iter().enumerate().skip(from) {
+            let ino = self.inodes.number(node);
+            if take(Listed { next: position(index), name, ino, kind: FileKind::Directory, entry: None }) {
+                return;
+            }
+        }
+        for (index, row) in listing.rows.iter().enumerate().skip(from.saturating_sub(dots.len())) {
+            if self.line(listing, row, position(index + dots.len()), plus, take) {
+                return;
+            }
+        }
+    }
+
+    fn line(
+        &self,
+        listing: &Listing,
+        row: &Row,
+        next: u64,
+        plus: bool,
+        take: &mut dyn FnMut(Listed<'_>) -> bool,
+    ) -> bool {
+        let kind = if row.node.is_folder() { FileKind::Directory } else { FileKind::File };
+        if !plus {
+            let ino = self.inodes.number(&row.node);
+            return take(Listed { next, name: &row.name, ino, kind, entry: None });
+        }
+        let ino = self.inodes.tell(row.node.clone());
+        let entry = Some(Entry { attr: self.row_attr(listing, row, ino), ttl: listing.ttl });
+        let full = take(Listed { next, name: &row.name, ino, kind, entry });
+        if full {
+            self.inodes.forget(ino, 1);
+        }
+        full
+    }
+
+    fn row_attr(&self, listing: &Listing, row: &Row, ino: Ino) -> attr::Attr {
+        let image = match &listing.of {
+            Of::Nothing => None,
+            Of::Image(image) => Some(image),
+            Of::Images(snapshot) => row.node.image().and_then(|id| snapshot.image(id)),
+        };
+        match image {
+            Some(image) => attr::of_image_node(ino, &row.node, image, row.item, self.settings.owner),
+            None => attr::of_folder(ino, self.settings.owner, self.began),
+        }
+    }
+}
+
+fn image_rows(snapshot: &Snapshot, view: View) -> Vec<Row> {
+    match view {
+        View::ByName => snapshot
+            .names()
+            .iter()
+            .map(|(name, id)| Row { name: name.into(), node: Node::Image(id, view), item: 0 })
+            .collect(),
+        View::ById => {
+            let mut ids: Vec<_> = snapshot.images().map(|image| image.id).collect();
+            ids.sort_unstable();
+            ids.into_iter().map(|id| Row { name: id.as_str().into(), node: Node::Image(id, view), item: 0 }).collect()
+        }
+    }
+}
+
+fn position(index: usize) -> u64 {
+    u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1)
+}

@@ -1,0 +1,164 @@
+//! What a path in the mount can be: one enum, one place.
+
+use crate::image::ImageId;
+
+/// Which of the two folders of images a path goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum View {
+    /// `by-id/`.
+    ById,
+    /// `by-name/`.
+    ByName,
+}
+
+impl View {
+    /// Both, in the order in which the root lists them.
+    pub(super) const ALL: [Self; 2] = [Self::ById, Self::ByName];
+
+    /// Its name in the root.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ById => "by-id",
+            Self::ByName => "by-name",
+        }
+    }
+}
+
+/// A file that each image folder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Document {
+    /// `metadata.json`: every attribute.
+    Metadata,
+    /// `status`: the status word.
+    Status,
+    /// `checksums`: for `cksum -c`.
+    Checksums,
+}
+
+/// A folder that each image folder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Collection {
+    /// `members/`: a file a project.
+    Members,
+    /// `tags/`: an empty file a tag.
+    Tags,
+    /// `properties/`: a file an additional property.
+    Properties,
+}
+
+/// An entry of an image folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// `data`: the image's bytes.
+    Data,
+    /// A small file.
+    Document(Document),
+    /// A folder of small files.
+    Collection(Collection),
+}
+
+impl Part {
+    /// All of them, in the order in which an image folder lists them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Data,
+        Self::Document(Document::Metadata),
+        Self::Document(Document::Status),
+        Self::Document(Document::Checksums),
+        Self::Collection(Collection::Members),
+        Self::Collection(Collection::Tags),
+        Self::Collection(Collection::Properties),
+    ];
+
+    /// Its name in an image folder.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Document(Document::Metadata) => "metadata.json",
+            Self::Document(Document::Status) => "status",
+            Self::Document(Document::Checksums) => "checksums",
+            Self::Collection(Collection::Members) => "members",
+            Self::Collection(Collection::Tags) => "tags",
+            Self::Collection(Collection::Properties) => "properties",
+        }
+    }
+
+    /// The part of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.name() == name)
+    }
+}
+
+/// A file or folder of the mount. Folders differ between the two views; the files in them are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Node {
+    /// The mount itself.
+    Root,
+    /// `by-id/` or `by-name/`.
+    Images(View),
+    /// The folder of an image.
+    Image(ImageId, View),
+    /// The image's bytes.
+    Data(ImageId),
+    /// A small file of an image.
+    Document(ImageId, Document),
+    /// `members/`, `tags/` or `properties/` of an image.
+    Collection(ImageId, View, Collection),
+    /// An entry of one of those, by its name there.
+    Item(ImageId, Collection, Box<str>),
+}
+
+impl Node {
+    /// The node of an image folder's entry.
+    pub(super) fn part(image: ImageId, view: View, part: Part) -> Self {
+        match part {
+            Part::Data => Self::Data(image),
+            Part::Document(document) => Self::Document(image, document),
+            Part::Collection(collection) => Self::Collection(image, view, collection),
+        }
+    }
+
+    /// Whether it is a folder.
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Root | Self::Images(_) | Self::Image(..) | Self::Collection(..))
+    }
+
+    /// The image that it belongs to.
+    pub(super) fn image(&self) -> Option<ImageId> {
+        match self {
+            Self::Root | Self::Images(_) => None,
+            Self::Image(id, _)
+            | Self::Data(id)
+            | Self::Document(id, _)
+            | Self::Collection(id, ..)
+            | Self::Item(id, ..) => Some(*id),
+        }
+    }
+
+    /// The folder above; the root is its own. For a file, which has two, the one under `by-id`.
+    pub(super) fn parent(&self) -> Self {
+        match self {
+            Self::Root | Self::Images(_) => Self::Root,
+            Self::Image(_, view) => Self::Images(*view),
+            Self::Collection(id, view, _) => Self::Image(*id, *view),
+            Self::Data(id) | Self::Document(id, _) => Self::Image(*id, View::ById),
+            Self::Item(id, collection, _) => Self::Collection(*id, View::ById, *collection),
+        }
+    }
+
+    /// A path of this node, relative to the mount, for sentences.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Root => ".".to_owned(),
+            Self::Images(view) => view.name().to_owned(),
+            Self::Image(id, view) => format!("{}/{id}", view.name()),
+            Self::Data(id) => format!("by-id/{id}/data"),
+            Self::Document(id, document) => format!("by-id/{id}/{}", Part::Document(*document).name()),
+            Self::Collection(id, view, collection) => {
+                format!("{}/{id}/{}", view.name(), Part::Collection(*collection).name())
+            }
+            Self::Item(id, collection, entry) => {
+                format!("by-id/{id}/{}/{entry}", Part::Collection(*collection).name())
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The operations.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::attr::{self, Attr, Entry};
+use super::document;
+use super::errno::FsError;
+use super::handle::{DataHandle, Handle, HandleId, Look};
+use super::inode::Ino;
+use super::listing::Listed;
+use super::node::{Collection, Node, Part, View};
+use super::{FileSystem, Result};
+use crate::catalogue::Seen;
+use crate::image::{Image, ImageId};
+use crate::name::LONGEST;
+use crate::read::Content;
+
+/// An opened file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// What to read from.
+    pub handle: HandleId,
+    /// The kernel's page cache stays out of it: the content may be longer than the size that was last shown.
+    pub direct_io: bool,
+    /// Pages that the kernel holds from an earlier open are still right.
+    pub keep_cache: bool,
+}
+
+/// What `df` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// The size of a block in bytes.
+    pub block_size: u32,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Blocks that are free.
+    pub free: u64,
+    /// Images that may exist.
+    pub files: u64,
+    /// Images that may still be made.
+    pub files_free: u64,
+    /// The longest name, in bytes.
+    pub name_max: u32,
+}
+
+/// The unit of `df`.
+const SPACE_BLOCK: u32 = 4096;
+
+/// What `df` shows where the service tells no limit: 1 EiB, more than any service holds and within what every program
+/// can count.
+const UNLIMITED_BYTES: u64 = 1 << 60;
+
+/// The same for the number of images.
+const UNLIMITED_IMAGES: u64 = 1 << 32;
+
+impl FileSystem {
+    /// The file `name` in the folder `parent`; counts as told to the kernel.
+    pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
+        let folder = self.node(parent)?;
+        if name.len() > LONGEST {
+            return Err(FsError::NameTooLong);
+        }
+        let missing = || FsError::NotFound { folder: folder.path(), name: name.to_string_lossy().into_owned() };
+        let text = name.to_str().ok_or_else(missing)?;
+        let node = match &folder {
+            Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
+            Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
+            Node::Images(view) => {
+                self.catalogue.listing().await?.value.names().resolve(text).map(|id| Node::Image(id, *view))
+            }
+            Node::Image(id, view) => Part::named(text).map(|part| Node::part(*id, *view, part)),
+            Node::Collection(id, _, collection) => Some(Node::Item(*id, *collection, text.into())),
+            Node::Data(_) | Node::Document(..) | Node::Item(..) => return Err(FsError::NotAFolder(folder.path())),
+        };
+        let node = node.ok_or_else(missing)?;
+        let (attr, ttl) = self.attr(&node).await?;
+        let ino = self.inodes.tell(node);
+        Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+    }
+
+    /// The kernel forgot `count` of the times that it was told of `ino`.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        self.inodes.forget(ino, count);
+    }
+
+    /// What `stat` shows.
+    pub async fn getattr(&self, ino: Ino) -> Result<Entry> {
+        let node = self.node(ino)?;
+        let (attr, ttl) = self.attr(&node).await?;
+        Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+    }
+
+    /// The attributes of a node, with a number of its own, and how long they hold.
+    async fn attr(&self, node: &Node) -> Result<(Attr, Duration)> {
+        let ino = self.inodes.number(node);
+        let Some(id) = node.image() else {
+            return Ok((attr::of_folder(ino, self.settings.owner, self.began), self.settings.ttl));
+        };
+        let seen = self.catalogue.image(id).await?;
+        let item = match node {
+            Node::Item(_, collection, entry) => self.item(&seen.value, *collection, entry).await?.text.len(),
+            _ => 0,
+        };
+        let item = u64::try_from(item).unwrap_or(u64::MAX);
+        Ok((attr::of_image_node(ino, node, &seen.value, item, self.settings.owner), seen.fresh_for))
+    }
+
+    /// Opens a file for reading.
+    pub async fn open(&self, ino: Ino) -> Result<Opened> {
+        let node = self.node(ino)?;
+        let outcome = self.open_node(ino, &node).await;
+        self.noted(ino, &node, outcome)
+    }
+
+    async fn open_node(&self, ino: Ino, node: &Node) -> Result<Opened> {
+        let text = match node {
+            Node::Data(id) => return self.open_data(ino, *id).await,
+            Node::Document(id, document) => document::render(&self.catalogue.image(*id).await?.value, *document),
+            Node::Item(id, collection, entry) => {
+                let Seen { value: image, .. } = self.catalogue.image(*id).await?;
+                self.item(&image, *collection, entry).await?.text
+            }
+            Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => {
+                return Err(FsError::IsAFolder(node.path()));
+            }
+        };
+        let handle = self.handles.insert(Handle::Small(text.into()));
+        Ok(Opened { handle, direct_io: true, keep_cache: false })
+    }
+
+    async fn open_data(&self, ino: Ino, id: ImageId) -> Result<Opened> {
+        let image = self.catalogue.image(id).await?.value;
+        if image.status == crate::image::Status::Deactivated {
+            return Err(FsError::Deactivated(id));
+        }
+        let Some(content) = Content::of(&image)? else {
+            let handle = self.handles.insert(Handle::Small(Bytes::new()));
+            return Ok(Opened { handle, direct_io: true, keep_cache: false });
+        };
+        let look = self.contents.look(&content);
+        if look == Look::Replaced {
+            self.reads.forget(id);
+        }
+        let reader = self.reads.open(content.clone())?;
+        let handle = self.handles.insert(Handle::Data(DataHandle { ino, content, reader }));
+        Ok(Opened { handle, direct_io: false, keep_cache: look == Look::Same })
+    }
+
+    /// Bytes of an open file from `offset` on, `size` of them; fewer only at the end.
+    pub async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes> {
+        match self.handles.get(handle)?.as_ref() {
+            Handle::Small(text) => Ok(part_of(text, offset, size)),
+            Handle::Data(data) => {
+                let outcome = self.read_data(data, offset, size).await;
+                self.noted(data.ino, &Node::Data(data.content.image), outcome)
+            }
+            Handle::Folder(_) => Err(FsError::BadHandle),
+        }
+    }
+
+    async fn read_data(&self, data: &DataHandle, offset: u64, size: u32) -> Result<Bytes> {
+        if !self.contents.is_current(&data.content) {
+            return Err(FsError::Replaced(data.content.image));
+        }
+        let bytes = data.reader.read(offset, size).await?;
+        if offset.saturating_add(u64::from(size)) >= data.content.size {
+            self.contents.verified(&data.content, data.reader.verified());
+        }
+        Ok(bytes)
+    }
+
+    /// Closes a file.
+    pub fn release(&self, handle: HandleId) {
+        if let Some(handle) = self.handles.remove(handle)
+            && let Handle::Data(data) = handle.as_ref()
+        {
+            self.contents.verified(&data.content, data.reader.verified());
+        }
+    }
+
+    /// Opens a folder: what it lists is fixed now.
+    pub async fn opendir(&self, ino: Ino) -> Result<HandleId> {
+        let node = self.node(ino)?;
+        let outcome = self.list(node.clone()).await;
+        Ok(self.handles.insert(Handle::Folder(self.noted(ino, &node, outcome)?)))
+    }
+
+    /// Gives the lines of an open folder behind the position `from` to `take`, until that answers `true`: it is full.
+    ///
+    /// With `plus` each line but `.` and `..` has its attributes and, unless it was the one that did not fit, counts as
+    /// told to the kernel.
+    pub fn readdir(
+        &self,
+        handle: HandleId,
+        from: u64,
+        plus: bool,
+        take: &mut dyn FnMut(Listed<'_>) -> bool,
+    ) -> Result<()> {
+        match self.handles.get(handle)?.as_ref() {
+            Handle::Folder(listing) => {
+                self.lines(listing, from, plus, take);
+                Ok(())
+            }
+            Handle::Data(_) | Handle::Small(_) => Err(FsError::BadHandle),
+        }
+    }
+
+    /// Closes a folder.
+    pub fn releasedir(&self, handle: HandleId) {
+        self.handles.remove(handle);
+    }
+
+    /// What `df` shows: the image quota where the service tells it, otherwise a large constant.
+    pub async fn statfs(&self) -> Result<Space> {
+        let usage = self.catalogue.usage().await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the quota could not be asked for");
+            None
+        });
+        let bytes = usage.and_then(|usage| Some((usage.limit?, usage.used))).unwrap_or((UNLIMITED_BYTES, 0));
+        let images = usage.and_then(|usage| Some((usage.image_limit?, usage.images))).unwrap_or((UNLIMITED_IMAGES, 0));
+        Ok(Space {
+            block_size: SPACE_BLOCK,
+            blocks: bytes.0 / u64::from(SPACE_BLOCK),
+            free: bytes.0.saturating_sub(bytes.1) / u64::from(SPACE_BLOCK),
+            files: images.0,
+            files_free: images.0.saturating_sub(images.1),
+            name_max: u32::try_from(LONGEST).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The node of a number that the kernel was told.
+    pub(super) fn node(&self, ino: Ino) -> Result<Node> {
+        self.inodes.node(ino).ok_or(FsError::Forgotten)
+    }
+
+    async fn item(&self, image: &Arc<Image>, collection: Collection, entry: &str) -> Result<document::Item> {
+        let items = self.items(image, collection).await?;
+        items.into_iter().find(|item| item.entry == entry).ok_or_else(|| FsError::NotFound {
+            folder: Node::Collection(image.id, View::ById, collection).path(),
+            name: entry.to_owned(),
+        })
+    }
+
+    /// Remembers and logs why an operation on a file failed.
+    fn noted<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome {
+            if error.is_ordinary() {
+                tracing::debug!(path = node.path(), %error, "refused");
+            } else {
+                tracing::warn!(path = node.path(), %error, "failed");
+            }
+            self.failures.note(ino, error.to_string());
+        }
+        outcome
+    }
+}
+
+/// The bytes of `text` from `offset` on, at most `size` of them.
+fn part_of(text: &Bytes, offset: u64, size: u32) -> Bytes {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+    let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(text.len());
+    text.slice(start..end)
+}

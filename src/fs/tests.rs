@@ -1,0 +1,289 @@
+//! The filesystem without a kernel, over a service in memory.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::testing::{Fake, id, image};
+use super::*;
+use crate::image::{Member, Status, Usage, Visibility};
+use crate::service::Kind;
+
+const TTL: Duration = Duration::from_secs(5);
+
+fn mounted(service: &Fake) -> Arc<FileSystem> {
+    let owner = Owner { uid: 1, gid: 2 };
+    let settings = Settings { ttl: TTL, owner, memory: 64 << 20, read: read::Settings::default() };
+    FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH)
+}
+
+impl FileSystem {
+    async fn walk(&self, path: &str) -> Result<Entry> {
+        let mut entry = self.getattr(Ino::ROOT).await?;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            entry = self.lookup(entry.attr.ino, OsStr::new(name)).await?;
+        }
+        Ok(entry)
+    }
+
+    async fn cat(&self, path: &str) -> Result<String> {
+        let opened = self.open(self.walk(path).await?.attr.ino).await?;
+        let bytes = self.read(opened.handle, 0, 1 << 20).await;
+        self.release(opened.handle);
+        Ok(String::from_utf8(bytes?.to_vec()).unwrap())
+    }
+
+    async fn ls(&self, path: &str) -> Vec<String> {
+        let handle = self.opendir(self.walk(path).await.unwrap().attr.ino).await.unwrap();
+        let mut names = Vec::new();
+        self.readdir(handle, 0, false, &mut |line| {
+            names.push(line.name.to_owned());
+            false
+        })
+        .unwrap();
+        self.releasedir(handle);
+        names.split_off(2)
+    }
+}
+
+fn errno(outcome: Result<impl Sized>) -> i32 {
+    outcome.err().map_or(0, |error| error.errno())
+}
+
+#[tokio::test]
+async fn an_image_is_a_folder_of_the_parts_in_their_order() {
+    let fs = mounted(&Fake::with([image(1, "disk")]));
+    assert_eq!(fs.ls("").await, ["by-id", "by-name"]);
+    assert_eq!(fs.ls("by-name").await, ["disk"]);
+    assert_eq!(fs.ls("by-id").await, [id(1).as_str()]);
+    let parts = ["data", "metadata.json", "status", "checksums", "members", "tags", "properties"];
+    assert_eq!(fs.ls("by-name/disk").await, parts);
+}
+
+#[tokio::test]
+async fn files_are_the_same_inodes_in_both_views_and_folders_are_not() {
+    let fs = mounted(&Fake::with([image(1, "disk")]));
+    let by_id = format!("by-id/{}", id(1));
+    for part in ["data", "metadata.json", "status", "checksums"] {
+        let (one, other) = (format!("by-name/disk/{part}"), format!("{by_id}/{part}"));
+        assert_eq!(fs.walk(&one).await.unwrap().attr, fs.walk(&other).await.unwrap().attr);
+    }
+    assert_ne!(fs.walk("by-name/disk").await.unwrap().attr.ino, fs.walk(&by_id).await.unwrap().attr.ino);
+}
+
+#[tokio::test]
+async fn a_listing_with_attributes_shows_what_stat_shows_and_counts_as_look_ups() {
+    let fs = mounted(&Fake::with([image(1, "a"), image(2, "b")]));
+    let folder = fs.walk("by-name/a").await.unwrap().attr.ino;
+    let handle = fs.opendir(folder).await.unwrap();
+    let before = fs.inodes.len();
+    let mut seen = Vec::new();
+    fs.readdir(handle, 2, true, &mut |line| {
+        seen.push((line.name.to_owned(), line.entry.unwrap().attr));
+        false
+    })
+    .unwrap();
+    assert_eq!(fs.inodes.len(), before + seen.len());
+    for (name, attr) in seen {
+        assert_eq!(fs.lookup(folder, OsStr::new(&name)).await.unwrap().attr, attr);
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_did_not_fit_is_not_told_and_comes_again() {
+    let fs = mounted(&Fake::with([image(1, "a"), image(2, "b"), image(3, "c")]));
+    let handle = fs.opendir(fs.walk("by-name").await.unwrap().attr.ino).await.unwrap();
+    let before = fs.inodes.len();
+    let mut taken = Vec::new();
+    fs.readdir(handle, 0, true, &mut |line| {
+        let full = taken.len() == 3;
+        if !full {
+            taken.push((line.name.to_owned(), line.next));
+        }
+        full
+    })
+    .unwrap();
+    assert_eq!(fs.inodes.len(), before + 1, "the third taken line is the first image");
+    let mut rest = Vec::new();
+    fs.readdir(handle, taken[2].1, true, &mut |line| {
+        rest.push(line.name.to_owned());
+        false
+    })
+    .unwrap();
+    assert_eq!(rest, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn an_open_folder_lists_what_it_listed_when_it_was_opened() {
+    let service = Fake::with([image(1, "a"), image(2, "b")]);
+    let fs = mounted(&service);
+    let handle = fs.opendir(fs.walk("by-name").await.unwrap().attr.ino).await.unwrap();
+    service.change(|world| world.images.clear());
+    let mut names = Vec::new();
+    for from in [2, 2, 3] {
+        fs.readdir(handle, from, false, &mut |line| {
+            names.push(line.name.to_owned());
+            true
+        })
+        .unwrap();
+    }
+    assert_eq!(names, ["a", "a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_seen_when_the_ttl_is_over_and_not_asked_for_before() {
+    let service = Fake::with([image(1, "a")]);
+    let fs = mounted(&service);
+    assert_eq!(fs.cat("by-name/a/status").await.unwrap(), "active\n");
+    service.change(|world| world.images[0].status = Status::Queued);
+    tokio::time::advance(TTL / 2).await;
+    let entry = fs.walk("by-name/a/status").await.unwrap();
+    assert_eq!(entry.ttl, TTL / 2, "the kernel may keep it for what is left");
+    assert_eq!(service.calls("list") + service.calls("show"), 1);
+    tokio::time::advance(TTL / 2).await;
+    assert_eq!(fs.cat("by-name/a/status").await.unwrap(), "queued\n");
+    service.change(|world| world.images.clear());
+    tokio::time::advance(TTL).await;
+    assert_eq!(errno(fs.cat("by-name/a/status").await), libc::ENOENT);
+}
+
+#[tokio::test]
+async fn by_id_resolves_what_no_listing_shows() {
+    let service = Fake::with([]);
+    service.change(|world| world.hidden.push(image(7, "secret")));
+    let fs = mounted(&service);
+    assert_eq!(fs.cat(&format!("by-id/{}/data", id(7))).await.unwrap(), "hello");
+    assert_eq!(fs.ls("by-id").await, [""; 0]);
+    assert_eq!(errno(fs.walk(&format!("by-id/{}", id(8))).await), libc::ENOENT);
+    assert_eq!(errno(fs.walk("by-id/no-uuid").await), libc::ENOENT);
+    assert_eq!(service.calls("show"), 2, "what is no id is not asked for");
+}
+
+#[tokio::test]
+async fn data_without_bytes_is_an_empty_file_and_is_not_asked_for() {
+    for status in [Status::Queued, Status::Saving, Status::Uploading, Status::Importing] {
+        let mut queued = image(1, "q");
+        queued.status = status;
+        let service = Fake::with([queued]);
+        let fs = mounted(&service);
+        assert_eq!(fs.walk("by-name/q/data").await.unwrap().attr.size, 0);
+        assert_eq!(fs.cat("by-name/q/data").await.unwrap(), "");
+        assert_eq!(service.calls("read"), 0);
+    }
+}
+
+#[tokio::test]
+async fn data_of_a_deactivated_image_is_refused_with_a_sentence() {
+    let mut off = image(1, "off");
+    off.status = Status::Deactivated;
+    let fs = mounted(&Fake::with([off]));
+    assert_eq!(errno(fs.cat("by-name/off/data").await), libc::EACCES);
+    let ino = fs.walk("by-name/off/data").await.unwrap().attr.ino;
+    let told = fs.getxattr(ino, OsStr::new("user.glancefs.error")).await.unwrap();
+    assert!(String::from_utf8(told).unwrap().contains("deactivated"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_deleted_or_replaced_under_an_open_file_is_stale() {
+    let service = Fake::with([image(1, "a")]);
+    let fs = mounted(&service);
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    let before = fs.open(ino).await.unwrap();
+    service.change(|world| world.images[0].checksums.md5 = Some("00".into()));
+    tokio::time::advance(TTL).await;
+    let after = fs.open(ino).await.unwrap();
+    assert!(!after.keep_cache, "the kernel's pages are of the other bytes");
+    assert_eq!(errno(fs.read(before.handle, 0, 5).await), libc::ESTALE);
+    service.change(|world| world.images.clear());
+    assert_eq!(errno(fs.read(after.handle, 0, 5).await), libc::ESTALE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_service_is_away_names_and_attributes_go_on_answering() {
+    let service = Fake::with([image(1, "a")]);
+    let fs = mounted(&service);
+    fs.walk("by-name/a/data").await.unwrap();
+    service.change(|world| world.failing = Some(Kind::Unreachable));
+    tokio::time::advance(TTL * 2).await;
+    assert_eq!(fs.ls("by-name").await, ["a"]);
+    assert_eq!(fs.cat("by-name/a/status").await.unwrap(), "active\n");
+    assert_eq!(errno(fs.cat("by-name/a/data").await), libc::EHOSTUNREACH);
+    service.change(|world| {
+        world.failing = None;
+        world.images.push(image(2, "b"));
+    });
+    // The refresh that runs behind an answer of the past ends at some time; then the next look shows it.
+    while fs.ls("by-name").await.len() < 2 {
+        tokio::task::yield_now().await;
+        tokio::time::advance(TTL).await;
+    }
+}
+
+#[tokio::test]
+async fn members_are_asked_for_where_an_image_is_shared_and_only_there() {
+    let mut private = image(2, "private");
+    private.visibility = Visibility::Private;
+    let service = Fake::with([image(1, "shared"), private]);
+    let member = Member { project: "p1".to_owned(), status: "pending".to_owned(), updated_at: None };
+    service.change(|world| world.members.push(member));
+    let fs = mounted(&service);
+    assert_eq!(fs.ls("by-name/private/members").await, [""; 0]);
+    assert_eq!(service.calls("members"), 0);
+    assert_eq!(fs.ls("by-name/shared/members").await, ["p1"]);
+    assert_eq!(fs.cat("by-name/shared/members/p1").await.unwrap(), "pending\n");
+    assert_eq!(errno(fs.walk("by-name/shared/members/p2").await), libc::ENOENT);
+}
+
+#[tokio::test]
+async fn tags_and_properties_are_files() {
+    let mut tagged = image(1, "a");
+    tagged.tags = vec!["x/y".to_owned()];
+    tagged.properties.insert("os_distro".to_owned(), "debian".to_owned());
+    let fs = mounted(&Fake::with([tagged]));
+    assert_eq!(fs.ls("by-name/a/tags").await, ["x%2Fy"]);
+    assert_eq!(fs.cat("by-name/a/tags/x%2Fy").await.unwrap(), "");
+    assert_eq!(fs.cat("by-name/a/properties/os_distro").await.unwrap(), "debian\n");
+    assert_eq!(fs.walk("by-name/a/properties/os_distro").await.unwrap().attr.size, 7);
+}
+
+#[tokio::test]
+async fn extended_attributes_tell_each_attribute_and_no_foreign_ones() {
+    let fs = mounted(&Fake::with([image(1, "a")]));
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    let get = async |name: &str| fs.getxattr(ino, OsStr::new(name)).await;
+    assert_eq!(get("user.glance.disk_format").await.unwrap(), b"raw");
+    assert_eq!(get("user.glance.size").await.unwrap(), b"5");
+    assert_eq!(errno(get("user.glance.owner_of").await), libc::ENODATA);
+    assert_eq!(errno(get("security.selinux").await), libc::EOPNOTSUPP);
+    let names = fs.listxattr(ino).await.unwrap();
+    assert!(names.contains(&"user.glance.checksum".into()) && !names.contains(&"user.glance.virtual_size".into()));
+}
+
+#[tokio::test]
+async fn space_is_the_quota_or_a_large_constant() {
+    let service = Fake::with([]);
+    let fs = mounted(&service);
+    assert_eq!(fs.statfs().await.unwrap().blocks, 1 << 48);
+    let told = Usage { used: 8 << 20, limit: Some(20 << 20), images: 2, image_limit: Some(3) };
+    let fs = mounted(&service);
+    service.change(|world| world.usage = Some(told));
+    let space = fs.statfs().await.unwrap();
+    assert_eq!((space.blocks, space.free), (5120, 3072));
+    assert_eq!((space.files, space.files_free), (3, 1));
+}
+
+#[tokio::test]
+async fn a_number_that_was_forgotten_is_stale_and_a_long_name_is_too_long() {
+    let fs = mounted(&Fake::with([]));
+    assert_eq!(errno(fs.getattr(Ino(99)).await), libc::ESTALE);
+    assert_eq!(errno(fs.lookup(Ino::ROOT, OsStr::new(&"x".repeat(256))).await), libc::ENAMETOOLONG);
+    assert_eq!(errno(fs.lookup(Ino::ROOT, OsStr::new(".Trash")).await), libc::ENOENT);
+}
+
+#[tokio::test]
+async fn an_active_image_without_a_size_is_an_error_and_not_an_empty_file() {
+    let mut odd = image(1, "odd");
+    odd.size = None;
+    let fs = mounted(&Fake::with([odd]));
+    assert_eq!(errno(fs.cat("by-name/odd/data").await), libc::EIO);
+}

@@ -1,0 +1,73 @@
+//! Extended attributes: `user.glance.<attribute>` of an image, `user.glancefs.error` and `user.glancefs.verified`.
+
+use std::ffi::{OsStr, OsString};
+
+use serde_json::Value;
+
+use super::errno::FsError;
+use super::inode::Ino;
+use super::node::Node;
+use super::{FileSystem, Result, document};
+use crate::image::{Image, ImageId};
+use crate::read::Verified;
+
+const ATTRIBUTE: &str = "user.glance.";
+const ERROR: &str = "user.glancefs.error";
+const VERIFIED: &str = "user.glancefs.verified";
+
+impl FileSystem {
+    /// The value of an extended attribute.
+    pub async fn getxattr(&self, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
+        let name = name.to_str().filter(|name| name.starts_with("user.")).ok_or(FsError::ForeignAttribute)?;
+        let node = self.node(ino)?;
+        let value = match (name.strip_prefix(ATTRIBUTE), node.image()) {
+            (Some(attribute), Some(id)) => value_of(&self.catalogue.image(id).await?.value, attribute),
+            _ if name == ERROR => self.failures.last(ino),
+            _ if name == VERIFIED => self.verdict(&node),
+            _ => None,
+        };
+        value.map(String::into_bytes).ok_or(FsError::NoAttribute)
+    }
+
+    /// The names of the extended attributes: all on `data` and on an image's folder. Other files would only repeat
+    /// them to whoever copies a tree with its attributes.
+    pub async fn listxattr(&self, ino: Ino) -> Result<Vec<OsString>> {
+        let node = self.node(ino)?;
+        let mut names = Vec::new();
+        if let Node::Data(id) | Node::Image(id, _) = &node {
+            let image = self.catalogue.image(*id).await?.value;
+            names.extend(names_of(&image).map(|name| OsString::from(format!("{ATTRIBUTE}{name}"))));
+        }
+        names.extend(self.failures.last(ino).map(|_| ERROR.into()));
+        names.extend(self.verdict(&node).map(|_| VERIFIED.into()));
+        Ok(names)
+    }
+
+    fn verdict(&self, node: &Node) -> Option<String> {
+        let Node::Data(id) = node else { return None };
+        self.verdict_of(*id).map(|verified| verified.to_string())
+    }
+
+    fn verdict_of(&self, image: ImageId) -> Option<Verified> {
+        self.contents.verdict(image)
+    }
+}
+
+/// An attribute or property as text; `None` where it is absent or null.
+fn value_of(image: &Image, attribute: &str) -> Option<String> {
+    let (_, value) = document::attributes(image).into_iter().find(|(name, _)| *name == attribute)?;
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+fn names_of(image: &Image) -> impl Iterator<Item = &str> {
+    // The kernel's limit is 255 bytes with the prefix (XATTR_NAME_MAX of linux/limits.h).
+    let fits = |name: &str| !name.is_empty() && name.len() + ATTRIBUTE.len() <= 255 && !name.contains('\0');
+    document::attributes(image)
+        .into_iter()
+        .filter(move |(name, value)| fits(name) && !value.is_null())
+        .map(|(name, _)| name)
+}
