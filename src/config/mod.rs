@@ -1,5 +1,25 @@
 //! What was asked, the environment and `clouds.yaml`, turned into validated settings.
+//!
+//! Clouds are a pure function of a [`Surroundings`] value and the command line's [`OpenStackOptions`]; the rules are
+//! openstacksdk's, and the tests compare with what it answers.
 
+pub mod cloud;
+pub mod clouds;
+pub mod environment;
+pub mod error;
 pub mod mount_options;
 pub mod mount_settings;
+pub mod options;
 pub mod quantity;
+mod resolve;
+pub mod source;
+pub mod value;
+mod vendors;
+pub mod yaml;
+
+pub use cloud::{AuthMethod, Cloud, Credential, Domain, Interface, Scope, Tls, TokenCommand, User};
+pub use clouds::Clouds;
+pub use environment::Surroundings;
+pub use error::ConfigError;
+pub use options::OpenStackOptions;
+pub use source::Source;
