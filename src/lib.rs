@@ -12,6 +12,7 @@
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
 //! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
+//! | [`telemetry`] | the log |
 //!
 //! [`server`], the embedded Image service, stands beside them and shares no code with [`service`].
 
@@ -27,3 +28,4 @@ pub mod name;
 pub mod read;
 pub mod server;
 pub mod service;
+pub mod telemetry;

@@ -12,7 +12,7 @@ pub const FILESYSTEM_TYPE: &str = "fuse.glancefs";
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The kernel's number of this mount; no two mounts have the same at one time.
+    /// The kernel's number of this mount. It is given again as soon as the mount is out of the tree.
     pub id: u64,
     /// The device as `MAJOR:MINOR`.
     pub device: String,

@@ -70,6 +70,12 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// The user and the group of this process.
+pub fn user() -> (u32, u32) {
+    // SAFETY: the calls take no arguments, touch no memory and cannot fail.
+    unsafe { (libc::getuid(), libc::getgid()) }
+}
+
 fn is_writable(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: `path` is a string that ends in NUL and outlives the call.

@@ -1,0 +1,385 @@
+//! The kernel's callbacks. Each opens a span, calls the filesystem and replies; what is to be decided, the filesystem
+//! decides.
+//!
+//! The threads that take requests never wait for the network. A request is begun on the thread that took it, and answered
+//! there if nothing has to be waited for (a block in memory, attributes that are known); otherwise it moves to the
+//! runtime, and the thread takes the next one.
+
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span, debug_span};
+
+use super::{convert, session};
+use crate::config::mount_settings::Ownership;
+use crate::fs::{self, FileSystem, HandleId, Listed};
+
+/// Numbers are never given to another file while the kernel knows them, so there is one generation.
+const GENERATION: Generation = Generation(0);
+
+/// Answers the kernel out of a [`FileSystem`].
+pub(super) struct Adapter {
+    files: Arc<FileSystem>,
+    ownership: Ownership,
+    runtime: Handle,
+    /// Told when the session is over.
+    end: Option<oneshot::Sender<()>>,
+}
+
+impl Adapter {
+    /// An adapter that waits on the current runtime.
+    pub(super) fn new(files: Arc<FileSystem>, ownership: Ownership, end: oneshot::Sender<()>) -> Self {
+        Self { files, ownership, runtime: Handle::current(), end: Some(end) }
+    }
+
+    /// Does `work` and gives its result to `send`; a failure goes to the kernel as its errno.
+    fn answer<R, T>(
+        &self,
+        span: Span,
+        reply: R,
+        work: impl Future<Output = fs::Result<T>> + Send + 'static,
+        send: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+    {
+        let answered = async move {
+            match work.await {
+                Ok(value) => send(reply, value),
+                Err(error) => {
+                    tracing::debug!(%error, "refused");
+                    reply.refuse(convert::errno(&error));
+                }
+            }
+        };
+        begin_here(&self.runtime, answered.instrument(span));
+    }
+}
+
+/// Polls `work` once on this thread; what is not done then goes on in the runtime, which polls it again with a waker of its
+/// own.
+fn begin_here(runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    let entered = runtime.enter();
+    // A panic ends one request, whose reply answers EIO when it is dropped, and not the thread.
+    let first = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
+    drop(entered);
+    if let Ok(Poll::Pending) = first {
+        runtime.spawn(work);
+    }
+}
+
+/// A reply that can be an errno.
+trait Refuse {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ty),*) => {
+        $(impl Refuse for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        })*
+    };
+}
+
+refuse!(ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr);
+
+/// The value of an extended attribute, or its length for who asks with an empty buffer.
+fn send_attribute(reply: ReplyXattr, room: u32, value: &[u8]) {
+    match u32::try_from(value.len()) {
+        Ok(length) if room == 0 => reply.size(length),
+        Ok(length) if length <= room => reply.data(value),
+        _ => reply.error(Errno::ERANGE),
+    }
+}
+
+/// Names as listxattr(2) wants them, each with a NUL behind it.
+fn name_list(names: &[OsString]) -> Vec<u8> {
+    names.iter().flat_map(|name| name.as_encoded_bytes().iter().copied().chain([0])).collect()
+}
+
+/// One line of a folder with its attributes; answers whether the reply was full before it. `.` and `..` have none, and the
+/// kernel does not look.
+fn add_with_attributes(reply: &mut ReplyDirectoryPlus, line: &Listed<'_>, ownership: &Ownership) -> bool {
+    let Some(entry) = &line.entry else {
+        let bare = convert::bare(line.ino, line.kind);
+        return reply.add(convert::inode(line.ino), line.next, line.name, &Duration::ZERO, &bare, GENERATION);
+    };
+    let attributes = convert::attributes(&entry.attr, ownership);
+    reply.add(convert::inode(line.ino), line.next, line.name, &entry.ttl, &attributes, GENERATION)
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> io::Result<()> {
+        session::negotiate(kernel);
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        if let Some(end) = self.end.take() {
+            // Nobody waits any more when the process is about to end anyway.
+            let _ = end.send(());
+        }
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
+        let span = debug_span!("lookup", parent = parent.0, ?name);
+        let work = async move { files.lookup(convert::ino(parent), &name).await };
+        self.answer(span, reply, work, move |reply, entry| {
+            reply.entry(&entry.ttl, &convert::attributes(&entry.attr, &ownership), GENERATION);
+        });
+    }
+
+    fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
+        self.files.forget(convert::ino(ino), count);
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let (files, ownership) = (Arc::clone(&self.files), self.ownership);
+        let work = async move { files.getattr(convert::ino(ino)).await };
+        self.answer(debug_span!("getattr", ino = ino.0), reply, work, move |reply, entry| {
+            reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
+        });
+    }
+
+    fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let files = Arc::clone(&self.files);
+        let work = async move { files.open(convert::ino(ino)).await };
+        self.answer(debug_span!("open", ino = ino.0), reply, work, |reply, opened| {
+            reply.opened(FileHandle(opened.handle.0), convert::open_flags(opened));
+        });
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let files = Arc::clone(&self.files);
+        let work = async move { files.read(HandleId(handle.0), offset, size).await };
+        self.answer(debug_span!("read", ino = ino.0, offset, size), reply, work, |reply, bytes| reply.data(&bytes));
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.files.release(HandleId(handle.0));
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let files = Arc::clone(&self.files);
+        let work = async move { files.opendir(convert::ino(ino)).await };
+        self.answer(debug_span!("opendir", ino = ino.0), reply, work, |reply, handle| {
+            reply.opened(FileHandle(handle.0), FopenFlags::empty());
+        });
+    }
+
+    fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let mut take =
+            |line: Listed<'_>| reply.add(convert::inode(line.ino), line.next, convert::kind(line.kind), line.name);
+        match self.files.readdir(HandleId(handle.0), offset, false, &mut take) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(convert::errno(&error)),
+        }
+    }
+
+    fn readdirplus(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+        let mut take = |line: Listed<'_>| add_with_attributes(&mut reply, &line, &self.ownership);
+        match self.files.readdir(HandleId(handle.0), offset, true, &mut take) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(convert::errno(&error)),
+        }
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        self.files.releasedir(HandleId(handle.0));
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        let files = Arc::clone(&self.files);
+        let work = async move { files.statfs().await };
+        self.answer(debug_span!("statfs"), reply, work, |reply, space| {
+            let fs::Space { block_size, blocks, free, files, files_free, name_max } = space;
+            reply.statfs(blocks, free, free, files, files_free, block_size, name_max, block_size);
+        });
+    }
+
+    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
+        let (files, name) = (Arc::clone(&self.files), name.to_owned());
+        let span = debug_span!("getxattr", ino = ino.0, ?name);
+        let work = async move { files.getxattr(convert::ino(ino), &name).await };
+        self.answer(span, reply, work, move |reply, value| send_attribute(reply, room, &value));
+    }
+
+    fn listxattr(&self, _: &Request, ino: INodeNo, room: u32, reply: ReplyXattr) {
+        let files = Arc::clone(&self.files);
+        let work = async move { files.listxattr(convert::ino(ino)).await };
+        self.answer(debug_span!("listxattr", ino = ino.0), reply, work, move |reply, names| {
+            send_attribute(reply, room, &name_list(&names));
+        });
+    }
+
+    // From here on everything changes something. The kernel itself refuses most of it on a read-only mount; what it lets
+    // through gets the same answer.
+
+    fn setattr(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rename(&self, _: &Request, _: INodeNo, _: &OsStr, _: INodeNo, _: &OsStr, _: RenameFlags, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
+        reply.error(Errno::EOPNOTSUPP);
+    }
+
+    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EOPNOTSUPP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_attributes_are_told_with_a_nul_behind_each() {
+        assert_eq!(name_list(&["user.a".into(), "user.b".into()]), b"user.a\0user.b\0");
+        assert_eq!(name_list(&[]), b"");
+    }
+
+    #[tokio::test]
+    async fn what_need_not_wait_is_done_on_the_thread_that_took_it() {
+        let here = std::thread::current().id();
+        let (told, hear) = std::sync::mpsc::channel();
+        begin_here(&Handle::current(), async move { told.send(std::thread::current().id()).unwrap() });
+        assert_eq!(hear.try_recv(), Ok(here));
+    }
+
+    #[tokio::test]
+    async fn what_has_to_wait_goes_on_in_the_runtime() {
+        let (release, wait) = oneshot::channel::<u8>();
+        let (told, hear) = oneshot::channel();
+        begin_here(&Handle::current(), async move { told.send(wait.await.unwrap()).unwrap() });
+        release.send(7).unwrap();
+        assert_eq!(hear.await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_request_and_not_the_thread() {
+        let (told, hear) = oneshot::channel::<()>();
+        begin_here(&Handle::current(), async move {
+            let _dropped_with_the_request = told;
+            panic!("on purpose");
+        });
+        assert!(hear.await.is_err());
+    }
+}

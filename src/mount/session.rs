@@ -1,0 +1,219 @@
+//! Mounting, and what is agreed with the kernel about it.
+
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use fuser::{Config, InitFlags, KernelConfig, MountOption, Session, SessionACL};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use super::adapter::Adapter;
+use super::mountinfo;
+use super::point;
+use super::unmount::{self, How, UnmountError};
+use crate::config::mount_settings::{Access, Ownership};
+use crate::fs::FileSystem;
+
+/// Threads that take requests from the kernel. A second one gains 10 to 60 % while pages are filled, a third nothing.
+const THREADS: usize = 2;
+
+/// Bytes in one request. The kernel grants no more without a sysctl, and more gains nothing.
+const MAX_REQUEST: u32 = 1 << 20;
+
+/// Requests of read-ahead that may wait at once, and the number from which the kernel holds back. The kernel's own 12 and
+/// 9 starve parallel readers over a network.
+const MAX_BACKGROUND: u16 = 64;
+const CONGESTION: u16 = 48;
+
+/// The kernel's read-ahead in KiB, where we may set it: four full requests. With the 128 KiB that it begins with, a
+/// sequential reader waits for the network all the time.
+const READ_AHEAD_KIB: &str = "4096";
+
+/// How and where to mount.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What is mounted, as `findmnt` shows it. Without secrets.
+    pub source: String,
+    /// Where; as [`point::prepare`] answers it.
+    pub point: PathBuf,
+    /// Who may use it.
+    pub access: Access,
+    /// Whether programs may be run from it.
+    pub exec: bool,
+    /// Whose the files appear to be.
+    pub ownership: Ownership,
+}
+
+/// Why the kernel did not mount.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// No `/dev/fuse`.
+    #[error(
+        "/dev/fuse does not exist: load the kernel's module (modprobe fuse), or give the container --device /dev/fuse"
+    )]
+    NoDevice,
+    /// This user may not open it.
+    #[error("/dev/fuse may not be opened by this user (chmod 666 /dev/fuse, or in a container --device /dev/fuse)")]
+    Device,
+    /// Only root can mount without the helper.
+    #[error("only root can mount without fusermount3, and it cannot be run; it is in the package fuse3")]
+    NoHelper,
+    /// Others may not be let in.
+    #[error("--allow-other and --allow-root need a line user_allow_other in /etc/fuse.conf, unless root mounts")]
+    AllowOther,
+    /// The system's own words.
+    #[error("cannot mount at {0}: {1}")]
+    Other(PathBuf, String),
+}
+
+/// A mount that is served until it ends. Dropping it neither unmounts nor stops serving.
+#[derive(Debug)]
+pub struct Mounted {
+    point: PathBuf,
+    /// The kernel's number for it, `MAJOR:MINOR`.
+    device: Option<String>,
+    /// `None` once it was heard.
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+/// Mounts `filesystem` and serves it on threads of its own, with the current tokio runtime for what has to wait.
+pub fn start(filesystem: Arc<FileSystem>, options: &Options) -> Result<Mounted, MountError> {
+    let (end, ended) = oneshot::channel();
+    let adapter = Adapter::new(filesystem, options.ownership, end);
+    let refused = |error: io::Error| explain(&options.point, &error);
+    let session = Session::new(adapter, &options.point, &configuration(options)).map_err(refused)?;
+    // Never dropped, because fuser would unmount whatever is at this place by then; the adapter tells when it is over.
+    let _serving = ManuallyDrop::new(session.spawn().map_err(refused)?);
+    let device = mountinfo::at(&options.point).ok().flatten().map(|mount| mount.device);
+    if let Some(device) = &device {
+        widen_read_ahead(device);
+    }
+    Ok(Mounted { point: options.point.clone(), device, ended: Some(ended) })
+}
+
+impl Mounted {
+    /// Waits until the mount has ended, whoever ended it.
+    pub async fn ended(&mut self) {
+        // A sender that is dropped means the same: the threads that served the mount are gone.
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.await;
+            self.ended = None;
+        }
+    }
+
+    /// Takes the mount out of the tree. Files that are open are served until they are closed; [`Self::ended`] tells
+    /// when the last one was.
+    pub fn unmount(&mut self) -> Result<(), UnmountError> {
+        if self.is_ours() { unmount::unmount(&self.point, How::Lazy) } else { Ok(()) }
+    }
+
+    /// Whether what is mounted at the point is still this mount and not what somebody else put there since. The kernel
+    /// gives a device number again only after the session that had it is over.
+    fn is_ours(&mut self) -> bool {
+        let over = self.ended.as_mut().is_none_or(|ended| ended.try_recv() != Err(TryRecvError::Empty));
+        if over {
+            self.ended = None;
+        }
+        let now = mountinfo::at(&self.point).ok().flatten();
+        !over && now.is_some_and(|now| self.device.as_ref() == Some(&now.device))
+    }
+}
+
+fn configuration(options: &Options) -> Config {
+    let mut configuration = Config::default();
+    configuration.mount_options = mount_options(options);
+    configuration.acl = match options.access {
+        Access::Owner => SessionACL::Owner,
+        Access::Root => SessionACL::RootAndOwner,
+        Access::Everyone => SessionACL::All,
+    };
+    configuration.n_threads = Some(THREADS);
+    configuration
+}
+
+fn mount_options(options: &Options) -> Vec<MountOption> {
+    let mut chosen = vec![
+        MountOption::FSName(source_name(&options.source, point::is_root())),
+        // fuser's own Subtype reaches fusermount3 only; written out, the kernel hears it too.
+        MountOption::CUSTOM("subtype=glancefs".to_owned()),
+        MountOption::RO,
+        MountOption::NoDev,
+        MountOption::NoSuid,
+        MountOption::DefaultPermissions,
+    ];
+    if !options.exec {
+        chosen.push(MountOption::NoExec);
+    }
+    chosen
+}
+
+/// fusermount3 splits its options at commas; the kernel is told the name apart from them.
+fn source_name(source: &str, told_apart: bool) -> String {
+    if told_apart { source.to_owned() } else { source.replace('\\', "\\\\").replace(',', "\\,") }
+}
+
+/// What is negotiated at the start. A kernel that cannot do something goes without.
+pub(super) fn negotiate(kernel: &mut KernelConfig) {
+    let wanted = [
+        InitFlags::FUSE_DO_READDIRPLUS,
+        InitFlags::FUSE_PARALLEL_DIROPS,
+        InitFlags::FUSE_ASYNC_DIO,
+        InitFlags::FUSE_ATOMIC_O_TRUNC,
+    ];
+    for flag in wanted {
+        if kernel.add_capabilities(flag).is_err() {
+            tracing::debug!(?flag, "the kernel does not offer it");
+        }
+    }
+    let granted = [
+        kernel.set_max_write(MAX_REQUEST).is_ok(),
+        kernel.set_max_background(MAX_BACKGROUND).is_ok(),
+        kernel.set_congestion_threshold(CONGESTION).is_ok(),
+    ];
+    tracing::debug!(?granted, "sizes agreed with the kernel");
+}
+
+/// Root only; elsewhere the kernel's own value stays, and readers wait more often.
+fn widen_read_ahead(device: &str) {
+    if let Err(error) = fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), READ_AHEAD_KIB) {
+        tracing::debug!(%error, "the kernel's read-ahead stays as it is");
+    }
+}
+
+fn explain(point: &Path, error: &io::Error) -> MountError {
+    let words = error.to_string();
+    let device = Path::new("/dev/fuse").exists();
+    match error.kind() {
+        io::ErrorKind::NotFound if device => MountError::NoHelper,
+        io::ErrorKind::NotFound => MountError::NoDevice,
+        _ if words.contains("user_allow_other") => MountError::AllowOther,
+        io::ErrorKind::PermissionDenied => MountError::Device,
+        _ => MountError::Other(point.to_owned(), words.trim().trim_start_matches("fusermount3: ").to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_in_the_source_does_not_end_its_name() {
+        assert_eq!(source_name("a,b\\c", false), "a\\,b\\\\c");
+        assert_eq!(source_name("a,b", true), "a,b");
+    }
+
+    #[test]
+    fn what_the_helper_says_is_told_without_its_name() {
+        let error = io::Error::other("fusermount3: user has no write access to mountpoint /x\n");
+        let sentence = explain(Path::new("/x"), &error).to_string();
+        assert_eq!(sentence, "cannot mount at /x: user has no write access to mountpoint /x");
+    }
+
+    #[test]
+    fn a_refusal_to_let_others_in_names_the_line_that_is_missing() {
+        let words = "option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf";
+        let error = io::Error::new(io::ErrorKind::PermissionDenied, words);
+        assert!(matches!(explain(Path::new("/x"), &error), MountError::AllowOther));
+    }
+}

@@ -1,0 +1,104 @@
+//! Where the log goes and how much of it there is.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The variable that chooses what is logged, in the words of `RUST_LOG` (`glancefs=debug,info`).
+pub const VARIABLE: &str = "GLANCEFS_LOG";
+
+/// Where log lines go.
+#[derive(Debug)]
+pub enum Sink {
+    /// To standard error, for programs in the foreground.
+    Stderr,
+    /// To a file, for programs in the background.
+    File(File),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// How much is logged when [`VARIABLE`] does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What went wrong.
+    Problems,
+    /// Each request of the kernel and each call of the service.
+    Everything,
+}
+
+impl Detail {
+    fn directives(self) -> &'static str {
+        match self {
+            Self::Problems => "warn",
+            Self::Everything => "glancefs=debug,info",
+        }
+    }
+}
+
+/// Starts logging for the rest of this process. Further calls change nothing.
+pub fn start(sink: Sink, detail: Detail) {
+    let wanted = std::env::var(VARIABLE).ok();
+    let chosen = wanted.as_deref().unwrap_or(detail.directives());
+    let filter = EnvFilter::try_new(chosen).unwrap_or_else(|_| EnvFilter::new(detail.directives()));
+    let lines = registry().with(filter);
+    // It fails only where a log was started before, which then stays.
+    let _ = match sink {
+        Sink::Stderr => lines.with(Layer::new().with_writer(io::stderr)).try_init(),
+        Sink::File(file) => lines.with(Layer::new().with_ansi(false).with_writer(Mutex::new(file))).try_init(),
+        Sink::Nowhere => return,
+    };
+}
+
+/// Opens a log file to append to; a new one is for its owner only, because it names images and projects.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// The log file of a mount at `point` for which none was named: `$STATE_DIRECTORY` (systemd), `$XDG_STATE_HOME/glancefs`,
+/// `~/.local/state/glancefs`, for root without a home `/var/log/glancefs`. `None` where not even a home is known.
+pub fn default_file(point: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>, root: bool) -> Option<PathBuf> {
+    let folder = variable("STATE_DIRECTORY")
+        .or_else(|| variable("XDG_STATE_HOME").map(|state| state.join("glancefs")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state/glancefs")))
+        .or_else(|| root.then(|| PathBuf::from("/var/log/glancefs")))?;
+    let name = point.to_string_lossy().trim_matches('/').replace('/', "-");
+    Some(folder.join(format!("{}.log", if name.is_empty() { "root" } else { &name })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(variables: &[(&str, &str)], root: bool) -> Option<PathBuf> {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value));
+        default_file(Path::new("/mnt/glance"), &find, root)
+    }
+
+    #[test]
+    fn each_mount_has_a_log_of_its_own_in_the_state_folder() {
+        let all = [("STATE_DIRECTORY", "/s"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
+        assert_eq!(chosen(&all, false), Some(PathBuf::from("/s/mnt-glance.log")));
+        assert_eq!(chosen(&all[1..], false), Some(PathBuf::from("/x/glancefs/mnt-glance.log")));
+        assert_eq!(chosen(&all[2..], true), Some(PathBuf::from("/h/.local/state/glancefs/mnt-glance.log")));
+        assert_eq!(chosen(&[], true), Some(PathBuf::from("/var/log/glancefs/mnt-glance.log")));
+        assert_eq!(chosen(&[], false), None);
+    }
+
+    #[test]
+    fn a_new_log_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let file = open(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
