@@ -3,8 +3,11 @@
 //! This is the only module that names `reqwest`, and HTTP statuses end here: what leaves it are [`Image`]s, bytes and
 //! [`ServiceError`]s.
 
+pub mod auth;
 pub mod error;
+pub(crate) mod failure;
 pub mod retry;
+pub(crate) mod tls;
 
 use std::ops::Range;
 use std::pin::Pin;

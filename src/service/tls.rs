@@ -1,0 +1,84 @@
+//! The HTTP clients: certificates, deadlines and what a redirect may do.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder, Identity};
+
+use super::error::{Kind, ServiceError};
+use crate::config::Tls;
+
+/// A host that is there answers a SYN within milliseconds; two lost packets cost 3 s.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest silence, for headers and between two parts of a body alike. Never a limit for a whole body.
+const SILENCE: Duration = Duration::from_mins(1);
+/// Some services answer a missing slash with a redirect, and that only once.
+const MOST_REDIRECTS: usize = 5;
+/// Connections that wait for the next request. A service closes them sooner or later; more than a few save nothing.
+const IDLE_CONNECTIONS: usize = 16;
+
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Small requests and answers.
+    Api,
+    /// Image bytes. One connection a request: several streams in one connection share its one window and come slower.
+    Data,
+}
+
+/// A client with these certificates.
+pub(crate) fn client(tls: &Tls, purpose: Purpose) -> Result<Client, ServiceError> {
+    // Fails where a provider is set already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .user_agent(concat!("glancefs/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .redirect(Policy::custom(follow));
+    if purpose == Purpose::Data {
+        builder = builder.http1_only();
+    }
+    certificates(builder, tls)?.build().map_err(|error| configuration("use the certificates", &error))
+}
+
+/// Follows a redirect inside of the same origin only: the token goes along with the request.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+    if same && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
+}
+
+fn certificates(mut builder: ClientBuilder, tls: &Tls) -> Result<ClientBuilder, ServiceError> {
+    if !tls.verify {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    } else if let Some(path) = &tls.ca {
+        let pem = read("cacert", path)?;
+        let bundle = Certificate::from_pem_bundle(&pem).map_err(|error| bad_file("cacert", path, &error))?;
+        if bundle.is_empty() {
+            return Err(bad_file("cacert", path, &"there is no certificate in it"));
+        }
+        builder = builder.tls_certs_merge(bundle);
+    }
+    if let Some(path) = &tls.cert {
+        let mut pem = read("cert", path)?;
+        if let Some(key) = &tls.key {
+            pem.push(b'\n');
+            pem.extend(read("key", key)?);
+        }
+        builder = builder.identity(Identity::from_pem(&pem).map_err(|error| bad_file("cert", path, &error))?);
+    }
+    Ok(builder)
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, ServiceError> {
+    std::fs::read(path).map_err(|error| bad_file(option, path, &error))
+}
+
+fn bad_file(option: &str, path: &Path, error: &dyn std::fmt::Display) -> ServiceError {
+    configuration(&format!("use {} (--os-{option})", path.display()), error)
+}
+
+fn configuration(action: &str, error: &dyn std::fmt::Display) -> ServiceError {
+    ServiceError::new(Kind::Configuration, action).with_words(error.to_string())
+}
