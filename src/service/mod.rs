@@ -6,8 +6,11 @@
 pub mod auth;
 pub mod error;
 pub(crate) mod failure;
+pub mod glance;
+mod http;
 pub mod retry;
 pub(crate) mod tls;
+mod words;
 
 use std::ops::Range;
 use std::pin::Pin;

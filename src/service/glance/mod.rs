@@ -1,0 +1,217 @@
+//! The Image API, version 2 (docs.openstack.org/api-ref/image/v2), as Glance serves it.
+
+mod download;
+mod wire;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+
+use self::download::{Download, Mode};
+use super::auth::Login;
+use super::http::{Call, Http};
+use super::tls::{self, Purpose};
+use super::{ByteStream, Direction, ImageService, Kind, ListQuery, Page, Result, ServiceError, Source};
+use crate::config::Cloud;
+use crate::image::{Image, ImageId, Member, Usage};
+
+/// Images a page: the most that Glance gives (`api_limit_max`).
+const PAGE: &str = "1000";
+
+/// An Image service of the second generation.
+pub struct Glance {
+    /// For documents.
+    http: Arc<Http>,
+    /// For image data, over HTTP/1.1: one connection a range, so that none waits behind another.
+    data: Arc<Http>,
+    /// The address of the API with its version: what paths are joined to.
+    base: Url,
+    version: Option<String>,
+}
+
+impl Glance {
+    /// Logs in, finds the service and its version, and lists one image, so that whatever is wrong shows now.
+    pub async fn connect(cloud: Cloud) -> Result<Self> {
+        let (api, data) = (tls::client(&cloud.tls, Purpose::Api)?, tls::client(&cloud.tls, Purpose::Data)?);
+        let login = Login::new(cloud)?;
+        let endpoint = login.image_endpoint().await?;
+        let http = Http::new(api, login.clone());
+        let (base, version) = discover(&http, &endpoint).await?;
+        let glance = Self { http: Arc::new(http), data: Arc::new(Http::new(data, login)), base, version };
+        glance.try_list().await?;
+        Ok(glance)
+    }
+
+    /// The address of the API, with its version.
+    pub fn address(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// The version of the API (`v2.17`), where the service tells.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    async fn try_list(&self) -> Result<()> {
+        let mut url = self.url(&["images"])?;
+        url.query_pairs_mut().append_pair("limit", "1");
+        self.get::<wire::Listing>("list images", url).await.map(drop).map_err(|mut error| {
+            if error.kind == Kind::NotFound {
+                error.kind = Kind::NotOffered;
+                error.words = Some(format!("there is no Image service (API v2) at {}", self.base));
+            }
+            error
+        })
+    }
+
+    fn url(&self, segments: &[&str]) -> Result<Url> {
+        join(&self.base, segments)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, action: impl Into<String>, url: Url) -> Result<T> {
+        document(&self.http, &Call::get(action, url)).await
+    }
+
+    async fn download(&self, source: &Source, range: Range<u64>, mode: Mode) -> Result<ByteStream> {
+        let id = source.image;
+        let mut url = self.url(&["images", id.as_str(), "file"])?;
+        if let Some(store) = &source.store {
+            url.query_pairs_mut().append_pair("prefer", store);
+        }
+        let call = Call::get(format!("read the data of image {id}"), url);
+        let download = Download::begin(Arc::clone(&self.data), call, source.size, range, mode).await?;
+        Ok(download.into_stream().boxed())
+    }
+}
+
+/// The document that a call answers with.
+async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
+    let body = http.document(call).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        ServiceError::new(Kind::Malformed, &call.action).with_words(format!("the answer is not understood: {error}"))
+    })
+}
+
+fn join(base: &Url, segments: &[&str]) -> Result<Url> {
+    let mut url = base.clone();
+    match url.path_segments_mut() {
+        Ok(mut path) => drop(path.pop_if_empty().extend(segments)),
+        Err(()) => {
+            return Err(ServiceError::new(Kind::Configuration, "use the Image service")
+                .with_words(format!("{base} is not an address that has paths")));
+        }
+    }
+    Ok(url)
+}
+
+/// The address of the second generation of the API below `endpoint`, and the version, where the service tells one.
+///
+/// An endpoint is written with or without the version. A service that does not list its versions, as behind some
+/// proxies, is taken to be at `/v2`. The addresses that it lists are not used: behind a proxy they often name hosts that
+/// nobody reaches, and a token must not go there.
+async fn discover(http: &Http, endpoint: &Url) -> Result<(Url, Option<String>)> {
+    let mut root = endpoint.clone();
+    let last =
+        root.path_segments().and_then(|segments| segments.rev().find(|segment| !segment.is_empty()).map(str::to_owned));
+    if last.is_some_and(|segment| is_version(&segment))
+        && let Ok(mut path) = root.path_segments_mut()
+    {
+        path.pop_if_empty().pop();
+    }
+    let base = join(&root, &["v2"])?;
+    let versions =
+        document::<wire::Versions>(http, &Call::get("ask for the versions", join(&root, &["versions"])?)).await;
+    match versions {
+        Ok(versions) => match versions.best() {
+            Some(version) => Ok((base, Some(version.to_owned()))),
+            None => Err(ServiceError::new(Kind::NotOffered, "use the Image service")
+                .with_words(format!("the service at {root} does not speak version 2 of the Image API"))),
+        },
+        Err(error) if is_silent_on_versions(&error.kind) => Ok((base, None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// Failures that leave the chance that `/v2` works all the same.
+fn is_silent_on_versions(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::NotFound | Kind::Forbidden | Kind::Unauthorized | Kind::NotOffered | Kind::Malformed | Kind::Invalid
+    )
+}
+
+#[async_trait]
+impl ImageService for Glance {
+    async fn list(&self, query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {
+        let mut url = self.url(&["images"])?;
+        {
+            let mut pairs = url.query_pairs_mut();
+            pairs.append_pair("limit", PAGE);
+            pairs.extend_pairs(&query.filters);
+            if !query.sort.is_empty() {
+                pairs.append_pair("sort", &sort_words(&query.sort));
+            }
+            if let Some(marker) = marker {
+                pairs.append_pair("marker", marker.as_str());
+            }
+        }
+        let outcome = self.get::<wire::Listing>("list images", url).await;
+        let (images, next) = outcome.map_err(|error| marker_gone(error, marker))?.into_images();
+        Ok(Page { images: images.into_iter().filter(wire::is_shown).collect(), next })
+    }
+
+    async fn show(&self, image: ImageId) -> Result<Image> {
+        let action = format!("show image {image}");
+        let fields = self.get(&action, self.url(&["images", image.as_str()])?).await?;
+        wire::image(fields).filter(|shown| shown.id == image).ok_or_else(|| {
+            ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
+        })
+    }
+
+    async fn members(&self, image: ImageId) -> Result<Vec<Member>> {
+        let url = self.url(&["images", image.as_str(), "members"])?;
+        self.get::<wire::Members>(format!("list the members of image {image}"), url).await.map(Vec::from)
+    }
+
+    async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
+        self.download(source, range, Mode::Ranged).await
+    }
+
+    async fn read_all(&self, source: &Source) -> Result<ByteStream> {
+        self.download(source, 0..source.size, Mode::Whole).await
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>> {
+        let outcome = self.get::<wire::UsageAnswer>("ask for the quota", self.url(&["info", "usage"])?).await;
+        match outcome {
+            Ok(answer) => Ok(answer.into_usage()),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotOffered | Kind::Malformed) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn sort_words(sort: &[(String, Direction)]) -> String {
+    let word = |(key, direction): &(String, Direction)| match direction {
+        Direction::Ascending => format!("{key}:asc"),
+        Direction::Descending => format!("{key}:desc"),
+    };
+    sort.iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+/// A 400 that names the marker says that the marker's image is gone.
+fn marker_gone(mut error: ServiceError, marker: Option<ImageId>) -> ServiceError {
+    let names = |marker: ImageId| error.words.as_deref().is_some_and(|words| words.contains(marker.as_str()));
+    if error.kind == Kind::Invalid && marker.is_some_and(names) {
+        error.kind = Kind::MarkerGone;
+    }
+    error
+}

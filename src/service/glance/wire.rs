@@ -1,0 +1,263 @@
+//! Glance's JSON as our words. What is missing or odd is survived: a listing must not fail for one strange image.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
+
+/// `GET /v2/images`.
+#[derive(Deserialize)]
+pub(super) struct Listing {
+    images: Vec<Map<String, Value>>,
+    next: Option<String>,
+}
+
+impl Listing {
+    /// The images, and the marker of the next page. The service's own `next` link is not followed: it drops repeated
+    /// filters, and might lead elsewhere.
+    pub(super) fn into_images(self) -> (Vec<Image>, Option<ImageId>) {
+        let images: Vec<Image> = self.images.into_iter().filter_map(image).collect();
+        let marker = images.last().map(|image| image.id).filter(|_| self.next.is_some());
+        (images, marker)
+    }
+}
+
+/// One image; `None` where its id is no UUID, which no path could name.
+pub(super) fn image(mut fields: Map<String, Value>) -> Option<Image> {
+    let id: ImageId = text(&mut fields, "id")?.parse().ok()?;
+    for link in ["self", "file", "schema"] {
+        fields.remove(link);
+    }
+    let mut image = Image {
+        id,
+        name: text(&mut fields, "name"),
+        status: text(&mut fields, "status").as_deref().unwrap_or_default().into(),
+        visibility: text(&mut fields, "visibility").as_deref().map_or(Visibility::Private, Visibility::from),
+        owner: text(&mut fields, "owner"),
+        size: number(&mut fields, "size"),
+        virtual_size: number(&mut fields, "virtual_size"),
+        disk_format: text(&mut fields, "disk_format"),
+        container_format: text(&mut fields, "container_format"),
+        checksums: checksums(&mut fields),
+        created_at: time(&mut fields, "created_at"),
+        updated_at: time(&mut fields, "updated_at"),
+        protected: flag(&mut fields, "protected"),
+        hidden: flag(&mut fields, "os_hidden"),
+        min_disk: number(&mut fields, "min_disk").unwrap_or(0),
+        min_ram: number(&mut fields, "min_ram").unwrap_or(0),
+        tags: tags(&mut fields),
+        stores: stores(&mut fields),
+        properties: BTreeMap::new(),
+        other: BTreeMap::new(),
+    };
+    for (name, value) in fields {
+        match value {
+            Value::String(value) if !is_reserved(&name) => drop(image.properties.insert(name, value)),
+            value => drop(image.other.insert(name, value)),
+        }
+    }
+    Some(image)
+}
+
+/// Names that are no additional property, although their values are strings.
+fn is_reserved(name: &str) -> bool {
+    matches!(name, "direct_url" | "locations") || name.starts_with("os_glance_")
+}
+
+fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+    match fields.remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn number(fields: &mut Map<String, Value>, key: &str) -> Option<u64> {
+    fields.remove(key)?.as_u64()
+}
+
+fn flag(fields: &mut Map<String, Value>, key: &str) -> bool {
+    fields.remove(key).and_then(|value| value.as_bool()).unwrap_or(false)
+}
+
+fn time(fields: &mut Map<String, Value>, key: &str) -> Timestamp {
+    text(fields, key).and_then(|time| time.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn checksums(fields: &mut Map<String, Value>) -> Checksums {
+    let mut hash = |key| text(fields, key).map(|value| value.to_ascii_lowercase().into());
+    Checksums { md5: hash("checksum"), algorithm: hash("os_hash_algo"), value: hash("os_hash_value") }
+}
+
+fn tags(fields: &mut Map<String, Value>) -> Vec<String> {
+    let Some(Value::Array(tags)) = fields.remove("tags") else { return Vec::new() };
+    let mut tags: Vec<String> = tags.into_iter().filter_map(|tag| Some(tag.as_str()?.to_owned())).collect();
+    tags.sort_unstable();
+    tags
+}
+
+/// A comma-separated list; names that begin with `os_glance_` are the service's own staging areas.
+fn stores(fields: &mut Map<String, Value>) -> Vec<String> {
+    let list = text(fields, "stores").unwrap_or_default();
+    list.split(',').filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(ToOwned::to_owned).collect()
+}
+
+/// `GET /v2/images/{id}/members`.
+#[derive(Deserialize)]
+pub(super) struct Members {
+    members: Vec<MemberFields>,
+}
+
+#[derive(Deserialize)]
+struct MemberFields {
+    // A number where it was given as one.
+    member_id: Value,
+    status: String,
+    updated_at: Option<String>,
+}
+
+impl From<Members> for Vec<Member> {
+    fn from(answer: Members) -> Self {
+        let member = |fields: MemberFields| Member {
+            project: fields.member_id.as_str().map_or_else(|| fields.member_id.to_string(), ToOwned::to_owned),
+            status: fields.status,
+            updated_at: fields.updated_at.and_then(|time| time.parse().ok()),
+        };
+        answer.members.into_iter().map(member).collect()
+    }
+}
+
+/// `GET /v2/info/usage`. Sizes are in MiB; a limit of -1 is none.
+#[derive(Deserialize)]
+pub(super) struct UsageAnswer {
+    usage: BTreeMap<String, Quota>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Quota {
+    usage: u64,
+    limit: i64,
+}
+
+impl UsageAnswer {
+    /// `None` where the service counts nothing.
+    pub(super) fn into_usage(self) -> Option<Usage> {
+        let size = self.usage.get("image_size_total")?;
+        let count = self.usage.get("image_count_total");
+        let limit = |quota: &Quota| u64::try_from(quota.limit).ok();
+        Some(Usage {
+            used: size.usage.saturating_mul(1 << 20),
+            limit: limit(size).map(|mib| mib.saturating_mul(1 << 20)),
+            images: count.map_or(0, |count| count.usage),
+            image_limit: count.and_then(limit),
+        })
+    }
+}
+
+/// `GET /` or `GET /versions`.
+#[derive(Deserialize)]
+pub(super) struct Versions {
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    id: String,
+    #[serde(default)]
+    status: String,
+}
+
+impl Versions {
+    /// The best version of the API's second generation: the current one, or the highest; `None` where it has none.
+    pub(super) fn best(&self) -> Option<&str> {
+        let minor = |id: &str| id.strip_prefix("v2.").and_then(|minor| minor.parse::<u32>().ok());
+        let second = self.versions.iter().filter(|version| version.id == "v2" || minor(&version.id).is_some());
+        let best = second.max_by_key(|version| (version.status.eq_ignore_ascii_case("CURRENT"), minor(&version.id)));
+        best.map(|version| version.id.as_str())
+    }
+}
+
+/// A status that a listing knows but a folder cannot show.
+pub(super) fn is_shown(image: &Image) -> bool {
+    !matches!(image.status, Status::Deleted | Status::PendingDelete)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(value: Value) -> Option<Image> {
+        image(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn core_attributes_and_properties_are_told_apart() {
+        let image = parse(json!({
+            "id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "name": "a", "status": "active", "visibility": "shared",
+            "size": 5, "virtual_size": null, "checksum": "AB", "os_hash_algo": "sha512", "os_hash_value": "cd",
+            "created_at": "2026-11-21T02:43:46Z", "updated_at": "2026-11-21T02:43:47Z", "tags": ["z", "a"],
+            "self": "/v2/images/x", "file": "/f", "schema": "/s", "stores": "fast,slow,os_glance_staging_store",
+            "os_glance_failed_import": "", "direct_url": "file:///x", "locations": [], "os_distro": "debian",
+            "os_hidden": true, "protected": true, "min_disk": 1, "min_ram": 2, "owner": "p",
+        }))
+        .unwrap();
+        assert_eq!((image.size, image.virtual_size), (Some(5), None));
+        assert_eq!(image.checksums.md5.as_deref(), Some("ab"), "hashes are compared in lower case");
+        assert_eq!(image.tags, ["a", "z"]);
+        assert_eq!(image.stores, ["fast", "slow"]);
+        assert_eq!(image.properties.into_iter().collect::<Vec<_>>(), [("os_distro".to_owned(), "debian".to_owned())]);
+        assert_eq!(image.other.into_keys().collect::<Vec<_>>(), ["direct_url", "locations", "os_glance_failed_import"]);
+        assert!(image.hidden && image.protected);
+    }
+
+    #[test]
+    fn an_odd_image_is_survived_and_one_without_a_uuid_is_left_out() {
+        let bare = parse(json!({"id": "cbedf87a-9d62-4eec-b777-de1bd4867530"})).unwrap();
+        assert_eq!((bare.name, bare.size, bare.created_at), (None, None, Timestamp::UNIX_EPOCH));
+        let odd = parse(json!({"id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "size": -1, "name": 7, "tags": {}}));
+        assert_eq!(odd.unwrap().size, None);
+        assert!(parse(json!({"id": "7"})).is_none());
+        assert!(parse(json!({})).is_none());
+    }
+
+    #[test]
+    fn the_next_page_begins_behind_the_last_image() {
+        let id = "cbedf87a-9d62-4eec-b777-de1bd4867530";
+        let page = |next: Value| {
+            let listing: Listing = serde_json::from_value(json!({"images": [{"id": id}], "next": next})).unwrap();
+            listing.into_images().1
+        };
+        assert_eq!(page(json!("http://elsewhere/v2/images?marker=other")), Some(id.parse().unwrap()));
+        assert_eq!(page(Value::Null), None);
+        let empty: Listing = serde_json::from_value(json!({"images": [], "next": "x"})).unwrap();
+        assert_eq!(empty.into_images().1, None);
+    }
+
+    #[test]
+    fn a_quota_is_in_mebibytes_and_minus_one_is_none() {
+        let usage = |limit: i64| {
+            let text = json!({"usage": {"image_size_total": {"usage": 3, "limit": limit}}});
+            serde_json::from_value::<UsageAnswer>(text).unwrap().into_usage().unwrap()
+        };
+        assert_eq!((usage(20).used, usage(20).limit), (3 << 20, Some(20 << 20)));
+        assert_eq!(usage(-1).limit, None);
+        let none: UsageAnswer = serde_json::from_value(json!({"usage": {}})).unwrap();
+        assert_eq!(none.into_usage(), None);
+    }
+
+    #[test]
+    fn the_current_version_is_taken_in_whatever_order_they_come() {
+        let versions = |list: &[(&str, &str)]| Versions {
+            versions: list.iter().map(|(id, status)| Version { id: (*id).into(), status: (*status).into() }).collect(),
+        };
+        let real =
+            versions(&[("v2.15", "SUPPORTED"), ("v2.8", "SUPPORTED"), ("v2.17", "CURRENT"), ("v2.7", "SUPPORTED")]);
+        assert_eq!(real.best(), Some("v2.17"));
+        assert_eq!(versions(&[("v2.9", ""), ("v2.10", "")]).best(), Some("v2.10"));
+        assert_eq!(versions(&[("v1.1", "CURRENT"), ("v3", "CURRENT")]).best(), None);
+    }
+}

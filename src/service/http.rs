@@ -1,0 +1,242 @@
+//! One request to the service, until it is answered for good: token, deadlines, retries, one replay after a 401.
+//!
+//! | what happens | what is done |
+//! |---|---|
+//! | no connection, closed before a status line, silence, 429, 500, 502, 503, 504 | again after a pause, up to [`Patience::CALL`] |
+//! | 401 | once more with a new token; then like a failure that may pass, since a worker's token cache, or a Keystone that is down, looks the same |
+//! | an answer cut in the middle | again |
+//! | any other refusal | told at once, with the service's words |
+//! | a certificate that is not trusted | told at once |
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url};
+use tokio::time::{Instant, timeout};
+
+use super::auth::{Login, Token};
+use super::error::{Kind, ServiceError};
+use super::retry::{Patience, Tries, retry_after};
+use super::{Result, failure, words};
+
+/// How long the answer's head may take. Glance asks Keystone and its database before it answers; a minute is what its
+/// own servers wait for a client.
+pub(super) const HEAD_DEADLINE: Duration = Duration::from_mins(1);
+
+/// How long a body may stand still.
+pub(super) const IDLE_DEADLINE: Duration = Duration::from_mins(1);
+
+/// All tries of a call together, when the answers do not come at all: a person waits for them.
+const CALL_DEADLINE: Duration = Duration::from_mins(2);
+
+/// The largest document that is read. A page of 1,000 images with long properties has a few MiB.
+const LARGEST_DOCUMENT: usize = 256 << 20;
+
+/// The most of an error's body that is looked at.
+const LARGEST_COMPLAINT: usize = 64 << 10;
+
+const TOKEN_HEADER: &str = "x-auth-token";
+const REQUEST_ID_HEADER: &str = "x-openstack-request-id";
+
+/// One GET.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// What is tried, to be read behind "could not".
+    pub(super) action: String,
+    pub(super) url: Url,
+    /// The bytes to ask for, as a `Range` header has them.
+    pub(super) range: Option<String>,
+}
+
+impl Call {
+    pub(super) fn get(action: impl Into<String>, url: Url) -> Self {
+        Self { action: action.into(), url, range: None }
+    }
+}
+
+/// Sends requests with a token.
+pub(super) struct Http {
+    client: Client,
+    login: Login,
+    patience: Patience,
+}
+
+/// A try that failed.
+struct Failure {
+    error: ServiceError,
+    next: Next,
+}
+
+/// What to do after a failed try.
+enum Next {
+    Stop,
+    /// Try again, after this long if the service said so.
+    Again(Option<Duration>),
+    /// The token was refused.
+    NewToken,
+}
+
+impl Http {
+    pub(super) fn new(client: Client, login: Login) -> Self {
+        Self { client, login, patience: Patience::CALL }
+    }
+
+    /// How often a download may be cut without any progress.
+    pub(super) fn tries(&self) -> Tries {
+        Tries::new(self.patience)
+    }
+
+    /// The whole body of a successful answer.
+    pub(super) async fn document(&self, call: &Call) -> Result<Bytes> {
+        let mut attempts = Attempts::begin(self).await?;
+        loop {
+            match self.whole(call, &attempts.token).await {
+                Ok(body) => return Ok(body),
+                Err(failure) => attempts.after(failure).await?,
+            }
+        }
+    }
+
+    /// A successful answer with its body yet to come.
+    pub(super) async fn response(&self, call: &Call) -> Result<Response> {
+        let mut attempts = Attempts::begin(self).await?;
+        loop {
+            match self.once(call, &attempts.token).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => attempts.after(failure).await?,
+            }
+        }
+    }
+
+    async fn whole(&self, call: &Call, token: &Token) -> std::result::Result<Bytes, Failure> {
+        let response = self.once(call, token).await?;
+        let request_id = request_id(&response);
+        body(response, LARGEST_DOCUMENT).await.map_err(|error| {
+            let error = ServiceError { action: call.action.clone(), request_id, ..error };
+            let next = if failure::is_passing(&error.kind) { Next::Again(None) } else { Next::Stop };
+            Failure { error, next }
+        })
+    }
+
+    async fn once(&self, call: &Call, token: &Token) -> std::result::Result<Response, Failure> {
+        let mut headers = HeaderMap::new();
+        // Alone, or Glance answers errors as HTML.
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(value) = token.header_value() {
+            headers.insert(TOKEN_HEADER, value);
+        }
+        if let Some(range) = call.range.as_deref().and_then(|range| HeaderValue::from_str(range).ok()) {
+            headers.insert(RANGE, range);
+        }
+        let sent = self.client.get(call.url.clone()).headers(headers).send();
+        match timeout(HEAD_DEADLINE, sent).await {
+            Err(_) => Err(Failure { error: ServiceError::new(Kind::TimedOut, &call.action), next: Next::Again(None) }),
+            Ok(Err(error)) => Err(broken(&call.action, &place(&call.url), &error)),
+            Ok(Ok(response)) if response.status().is_success() => Ok(response),
+            Ok(Ok(response)) => Err(refused(&call.action, response).await),
+        }
+    }
+}
+
+/// The tries of one call, and the token for the next one.
+struct Attempts<'a> {
+    http: &'a Http,
+    token: Token,
+    tries: Tries,
+    began: Instant,
+    replayed: bool,
+}
+
+impl<'a> Attempts<'a> {
+    async fn begin(http: &'a Http) -> Result<Self> {
+        let token = http.login.token().await?;
+        Ok(Self { http, token, tries: http.tries(), began: Instant::now(), replayed: false })
+    }
+
+    /// Gets ready for the next try, or answers the failure for good.
+    async fn after(&mut self, Failure { error, next }: Failure) -> Result<()> {
+        let asked = match next {
+            Next::Stop => return Err(error),
+            Next::Again(asked) => asked,
+            Next::NewToken if !self.replayed => {
+                self.replayed = true;
+                self.token = self.http.login.renew(&self.token).await?;
+                return Ok(());
+            }
+            Next::NewToken => None,
+        };
+        let pause = self.tries.failed(asked, fastrand::f64()).filter(|_| self.began.elapsed() < CALL_DEADLINE);
+        let Some(pause) = pause else { return Err(error) };
+        tracing::debug!(%error, ?pause, "trying again");
+        tokio::time::sleep(pause).await;
+        self.token = self.http.login.token().await?;
+        Ok(())
+    }
+}
+
+/// A connection that failed.
+fn broken(action: &str, place: &str, error: &reqwest::Error) -> Failure {
+    let error = failure::of_request(error, action, place);
+    let next = if failure::is_passing(&error.kind) { Next::Again(None) } else { Next::Stop };
+    Failure { error, next }
+}
+
+/// An answer that is no success.
+async fn refused(action: &str, response: Response) -> Failure {
+    let status = response.status();
+    let request_id = request_id(&response);
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
+    let words = body(response, LARGEST_COMPLAINT).await.ok().and_then(|body| words::explanation(&body));
+    let words = words.or_else(|| Some(format!("the service answered {status}")));
+    let (kind, next) = meaning(status, asked);
+    Failure { error: ServiceError { kind, action: action.to_owned(), words, request_id }, next }
+}
+
+/// What a status of a failed GET means.
+fn meaning(status: StatusCode, asked: Option<Duration>) -> (Kind, Next) {
+    match status.as_u16() {
+        401 => (Kind::Unauthorized, Next::NewToken),
+        403 => (Kind::Forbidden, Next::Stop),
+        404 => (Kind::NotFound, Next::Stop),
+        405 | 501 => (Kind::NotOffered, Next::Stop),
+        409 => (Kind::Conflict, Next::Stop),
+        410 => (Kind::Gone, Next::Stop),
+        413 => (Kind::OverQuota, Next::Stop),
+        408 | 429 | 500 | 502 | 503 | 504 => (Kind::Unavailable, Next::Again(asked)),
+        400..500 => (Kind::Invalid, Next::Stop),
+        500..600 => (Kind::Unavailable, Next::Stop),
+        // A redirect that was not followed leads to another origin, or in circles.
+        _ => (Kind::Malformed, Next::Stop),
+    }
+}
+
+/// Where a request goes, to be read in a sentence.
+fn place(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+pub(super) fn request_id(response: &Response) -> Option<String> {
+    response.headers().get(REQUEST_ID_HEADER)?.to_str().ok().map(ToOwned::to_owned)
+}
+
+/// A body, whole; an error if it is cut, stands still or is larger than `largest`.
+async fn body(mut response: Response, largest: usize) -> Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = next_chunk(&mut response).await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > largest {
+            return Err(ServiceError::new(Kind::Malformed, "read the answer").with_words("it is too large"));
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// The next bytes of a body, `None` at its end.
+pub(super) async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>> {
+    match timeout(IDLE_DEADLINE, response.chunk()).await {
+        Err(_) => Err(ServiceError::new(Kind::TimedOut, "read the answer")),
+        Ok(Err(error)) => Err(failure::of_request(&error, "read the answer", &place(response.url()))),
+        Ok(Ok(chunk)) => Ok(chunk),
+    }
+}
