@@ -1,1 +1,18 @@
 //! Blocks of images in memory.
+//!
+//! [`Cache`] keeps blocks, least recently used ones go first. It has no size of its own: every buffer, whether it is
+//! being filled, cached or on its way to a reader, holds its bytes out of the mount's [`Budget`](crate::budget::Budget),
+//! and cached blocks that nobody holds make room when the budget refuses.
+
+mod block;
+mod memory;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use block::{BLOCK, Block, BlockKey, Buffer, Identity};
+pub use memory::Cache;
+
+/// Locks `mutex`. A panic of another holder does not spread: what these mutexes guard is consistent between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

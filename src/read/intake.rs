@@ -1,0 +1,67 @@
+//! A stream of bytes as it arrives, cut into blocks.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::error::ReadError;
+use crate::cache::Buffer;
+use crate::image::ImageId;
+use crate::service::{ByteStream, Kind, ServiceError};
+
+/// A stream, and what of it arrived and was not taken yet.
+pub(super) struct Intake {
+    image: ImageId,
+    stream: ByteStream,
+    rest: Bytes,
+    stall: Duration,
+}
+
+impl Intake {
+    /// The stream of bytes of `image`. When none arrive for `stall`, taking from it fails.
+    pub(super) fn new(image: ImageId, stream: ByteStream, stall: Duration) -> Self {
+        Self { image, stream, rest: Bytes::new(), stall }
+    }
+
+    /// Fills all of `buffer`.
+    pub(super) async fn fill(&mut self, buffer: &mut Buffer) -> Result<(), ReadError> {
+        while buffer.missing() > 0 {
+            self.more().await?;
+            let taken = buffer.fill(&self.rest);
+            self.rest.advance(taken);
+        }
+        Ok(())
+    }
+
+    /// Takes `length` bytes and keeps none.
+    pub(super) async fn skip(&mut self, length: u64) -> Result<(), ReadError> {
+        let mut left = length;
+        while left > 0 {
+            self.more().await?;
+            let step = usize::try_from(left).unwrap_or(usize::MAX).min(self.rest.len());
+            self.rest.advance(step);
+            left -= u64::try_from(step).unwrap_or(left);
+        }
+        Ok(())
+    }
+
+    /// Waits until there are bytes to take.
+    async fn more(&mut self) -> Result<(), ReadError> {
+        while self.rest.is_empty() {
+            let waited = self.stall;
+            let next = timeout(waited, self.stream.next()).await;
+            self.rest = match next {
+                Ok(Some(bytes)) => bytes?,
+                Ok(None) => return Err(self.ended_early().into()),
+                Err(_) => return Err(ReadError::TimedOut { image: self.image, waited }),
+            };
+        }
+        Ok(())
+    }
+
+    fn ended_early(&self) -> ServiceError {
+        ServiceError::new(Kind::Malformed, format!("read image {}", self.image)).with_words("its bytes ended too early")
+    }
+}

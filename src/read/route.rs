@@ -1,0 +1,105 @@
+//! Which way an image's bytes come: by ranges, or as one stream because its store cannot seek.
+//!
+//! Whether it can is a property of the store and never changes, so it is learnt from the first refusal and remembered.
+
+use std::collections::HashSet;
+
+use super::Content;
+use crate::cache::Identity;
+
+/// What is known about stores.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// Stores that answer no ranges.
+    seekless: HashSet<String>,
+    /// Contents that were refused as a range while the service chose the store: we choose now.
+    chosen: HashSet<Identity>,
+    /// Contents, in stores not told, that were refused as a range.
+    streams: HashSet<Identity>,
+}
+
+/// The way to an image's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Ranges, from this store, or from where the service likes.
+    Ranges(Option<String>),
+    /// The whole image only.
+    Stream,
+}
+
+impl Routes {
+    /// The way to the bytes of `content`, as far as is known.
+    pub(super) fn of(&self, content: &Content, identity: &Identity) -> Route {
+        if self.streams.contains(identity) {
+            return Route::Stream;
+        }
+        let Some(seeking) = content.stores.iter().find(|store| !self.seekless.contains(*store)) else {
+            return if content.stores.is_empty() { Route::Ranges(None) } else { Route::Stream };
+        };
+        let choose = self.chosen.contains(identity) || content.stores.iter().any(|store| self.seekless.contains(store));
+        Route::Ranges(choose.then(|| seeking.clone()))
+    }
+
+    /// Learns that a range of `content` was refused, asked for from `store`.
+    pub(super) fn refused(&mut self, content: &Content, identity: &Identity, store: Option<&str>) {
+        match (store, content.stores.as_slice()) {
+            (Some(store), _) => {
+                self.seekless.insert(store.to_owned());
+            }
+            (None, [only]) => {
+                self.seekless.insert(only.clone());
+            }
+            (None, []) => {
+                self.streams.insert(identity.clone());
+            }
+            (None, _) => {
+                self.chosen.insert(identity.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Checksums, ImageId};
+
+    fn content(stores: &[&str]) -> (Content, Identity) {
+        let (image, checksums) = (ImageId::random(), Checksums::default());
+        let stores = stores.iter().map(ToString::to_string).collect();
+        let identity = Identity::new(image, 1, checksums.clone());
+        (Content { image, size: 1, checksums, stores }, identity)
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_for_all_images_of_the_store() {
+        let mut routes = Routes::default();
+        let (one, other) = (content(&["rbd"]), content(&["rbd"]));
+        assert_eq!(routes.of(&one.0, &one.1), Route::Ranges(None));
+        routes.refused(&one.0, &one.1, None);
+        assert_eq!(routes.of(&other.0, &other.1), Route::Stream);
+        let elsewhere = content(&["file"]);
+        assert_eq!(routes.of(&elsewhere.0, &elsewhere.1), Route::Ranges(None));
+    }
+
+    #[test]
+    fn without_stores_a_refusal_is_remembered_for_the_image() {
+        let mut routes = Routes::default();
+        let (one, other) = (content(&[]), content(&[]));
+        routes.refused(&one.0, &one.1, None);
+        assert_eq!(routes.of(&one.0, &one.1), Route::Stream);
+        assert_eq!(routes.of(&other.0, &other.1), Route::Ranges(None));
+    }
+
+    #[test]
+    fn a_copy_in_a_store_that_can_seek_is_preferred() {
+        let mut routes = Routes::default();
+        let (both, identity) = content(&["rbd", "file"]);
+        routes.refused(&both, &identity, None);
+        assert_eq!(routes.of(&both, &identity), Route::Ranges(Some("rbd".to_owned())));
+        routes.refused(&both, &identity, Some("rbd"));
+        assert_eq!(routes.of(&both, &identity), Route::Ranges(Some("file".to_owned())));
+        routes.refused(&both, &identity, Some("file"));
+        assert_eq!(routes.of(&both, &identity), Route::Stream);
+    }
+}

@@ -1,0 +1,74 @@
+//! Verification.
+
+use futures_util::future::join_all;
+
+use super::*;
+
+#[tokio::test]
+async fn damaged_bytes_fail_the_read_that_completes_the_image_and_all_after_it() {
+    let bench = bench();
+    let content = bench.fake.add(1, 3 << 20);
+    bench.fake.damage(&content, 1_000_000);
+    let reader = bench.open(&content);
+    let last = content.size - 1000;
+    for at in (0..last).step_by(100_000) {
+        reader.read(at, u32::try_from((last - at).min(100_000)).unwrap()).await.unwrap();
+    }
+    for (offset, len) in [(last, 1000), (last, 1000), (0, 10)] {
+        let outcome = reader.read(offset, len).await;
+        assert!(matches!(outcome, Err(ReadError::HashMismatch { .. })), "{outcome:?}");
+    }
+    assert_eq!(reader.verified(), Verified::No);
+    assert_eq!(bench.reads.stats().cached_blocks, 0);
+}
+
+#[tokio::test]
+async fn after_damage_on_the_way_a_new_reader_gets_the_image_anew() {
+    let bench = bench();
+    let content = bench.fake.add(1, 3 << 20);
+    bench.fake.damage(&content, 5);
+    assert!(read_all(&bench.open(&content), 131_072).await.is_err());
+    bench.fake.damage(&content, 5);
+    let reader = bench.open(&content);
+    assert!(read_all(&reader, 131_072).await.unwrap() == bench.fake.bytes(&content));
+    assert_eq!(reader.verified(), Verified::Yes);
+}
+
+#[tokio::test]
+async fn reads_that_the_kernel_sends_out_of_order_are_verified() {
+    let bench = bench();
+    let content = bench.fake.add(1, 6 << 20);
+    let reader = bench.open(&content);
+    let parts: Vec<u64> = (0..content.size).step_by(131_072).collect();
+    for window in parts.chunks(8) {
+        let reads = window.iter().rev().map(|at| reader.read(*at, 131_072));
+        join_all(reads).await.into_iter().for_each(|part| drop(part.unwrap()));
+    }
+    assert_eq!(reader.verified(), Verified::Yes);
+    assert_eq!(bench.fake.sent(), content.size);
+}
+
+#[tokio::test]
+async fn what_was_read_in_part_is_not_called_verified() {
+    let bench = bench();
+    let content = bench.fake.add(1, 3 << 20);
+    let reader = bench.open(&content);
+    assert_eq!(reader.verified(), Verified::No);
+    reader.read(2 << 20, 1 << 20).await.unwrap();
+    assert_eq!(reader.verified(), Verified::No);
+    reader.read(0, 1 << 19).await.unwrap();
+    reader.read(0, 1 << 20).await.unwrap();
+    assert!(matches!(reader.verified(), Verified::Part(_) | Verified::No));
+    reader.read(1 << 20, 1 << 20).await.unwrap();
+    assert_eq!(reader.verified(), Verified::Yes);
+}
+
+#[tokio::test]
+async fn a_hash_that_nobody_here_can_compute_hinders_no_read() {
+    let bench = bench();
+    let mut content = bench.fake.add(1, 1 << 20);
+    content.checksums = Checksums { md5: None, algorithm: Some("shake_256".into()), value: Some("00".into()) };
+    let reader = bench.open(&content);
+    assert!(read_all(&reader, 131_072).await.unwrap() == bench.fake.bytes(&content));
+    assert_eq!(reader.verified(), Verified::Unknown);
+}

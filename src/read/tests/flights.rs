@@ -1,0 +1,86 @@
+//! Single flight, failures and waiters.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::cache::BLOCK;
+use crate::service::Kind;
+
+#[tokio::test]
+async fn two_readers_of_one_block_share_one_request() {
+    let bench = bench();
+    let content = bench.fake.add(1, 300_000);
+    let (one, two) = (bench.open(&content), bench.open(&content));
+    let (first, second) = tokio::join!(one.read(0, 100), two.read(200_000, 100));
+    assert_eq!(first.unwrap(), bench.fake.bytes(&content)[..100]);
+    assert_eq!(second.unwrap(), bench.fake.bytes(&content)[200_000..200_100]);
+    assert_eq!(bench.fake.log().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_reader_neither_ends_the_fetch_nor_loses_it() {
+    let bench = bench();
+    let content = bench.fake.add(1, 300_000);
+    let (one, two) = (bench.open(&content), bench.open(&content));
+    bench.fake.hold();
+    let cancelled = tokio::time::timeout(Duration::from_secs(1), one.read(0, 100)).await;
+    assert!(cancelled.is_err());
+    let release = async { bench.fake.release() };
+    let (second, ()) = tokio::join!(two.read(0, 100), release);
+    assert_eq!(second.unwrap(), bench.fake.bytes(&content)[..100]);
+    assert_eq!((bench.fake.log().len(), bench.reads.stats().flights), (1, 0));
+}
+
+#[tokio::test]
+async fn a_failed_fetch_is_told_to_all_who_wait_and_the_next_read_tries_again() {
+    let bench = bench();
+    let content = bench.fake.add(1, 300_000);
+    let (one, two) = (bench.open(&content), bench.open(&content));
+    bench.fake.failures.store(1, Ordering::SeqCst);
+    let (first, second) = tokio::join!(one.read(0, 100), two.read(0, 100));
+    for outcome in [first, second] {
+        assert!(matches!(outcome, Err(ReadError::Service(error)) if error.kind == Kind::Unavailable));
+    }
+    assert_eq!((bench.fake.log().len(), bench.reads.stats().flights), (1, 0));
+    assert_eq!(one.read(0, 100).await.unwrap(), bench.fake.bytes(&content)[..100]);
+}
+
+#[tokio::test]
+async fn bytes_that_end_too_early_are_an_error_and_never_a_short_read() {
+    let bench = bench();
+    let content = bench.fake.add(1, 300_000);
+    let reader = bench.open(&content);
+    bench.fake.cut.store(299_999, Ordering::SeqCst);
+    let outcome = reader.read(0, 100).await;
+    assert!(matches!(outcome, Err(ReadError::Service(error)) if error.kind == Kind::Malformed));
+    bench.fake.cut.store(usize::MAX, Ordering::SeqCst);
+    assert_eq!(reader.read(0, 100).await.unwrap(), bench.fake.bytes(&content)[..100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_for_which_nothing_arrives_ends_at_its_deadline() {
+    let bench = bench();
+    let content = bench.fake.add(1, 300_000);
+    bench.fake.hold();
+    let begun = tokio::time::Instant::now();
+    let outcome = bench.open(&content).read(0, 100).await;
+    assert!(matches!(outcome, Err(ReadError::TimedOut { .. })));
+    assert_eq!(begun.elapsed().as_secs(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_is_given_out_before_its_neighbours_have_arrived() {
+    let bench = bench();
+    let content = bench.fake.add(1, 4 << 20);
+    let reader = bench.open(&content);
+    bench.fake.hold();
+    // Enough chunks for the first block, and not for the second one of the same request.
+    bench.fake.chunks.add_permits(6);
+    let (half, first) = (u32::try_from(BLOCK).unwrap(), reader.read(0, 2 << 20));
+    let other = bench.open(&content);
+    let (whole, block) =
+        tokio::join!(tokio::time::timeout(Duration::from_secs(1), first), async { other.read(0, half).await });
+    assert!(whole.is_err());
+    assert_eq!(block.unwrap(), bench.fake.bytes(&content)[..512 * 1024]);
+    assert_eq!(bench.fake.log().len(), 1);
+}

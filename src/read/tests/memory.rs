@@ -1,0 +1,70 @@
+//! The budget.
+
+use super::*;
+
+async fn ten_readers(budget: u64, settings: Settings, seekless: bool) -> Bench {
+    let bench = bench_with(budget, settings);
+    bench.fake.seekless.store(seekless, Ordering::SeqCst);
+    let readers: Vec<_> = (0..10)
+        .map(|seed| {
+            let content = bench.fake.add(seed, (3 << 20) + 12_345);
+            let (reader, expected) = (bench.open(&content), bench.fake.bytes(&content));
+            tokio::spawn(async move {
+                let step = if seed % 2 == 0 { 1 << 20 } else { 131_072 };
+                assert!(read_all(&reader, step).await.unwrap() == expected);
+                assert_eq!(reader.verified(), Verified::Yes);
+                read_at_random(&reader, &expected, 20, seed).await;
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert!(bench.budget.peak() <= budget);
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_readers_of_ten_images_stay_within_the_budget() {
+    let bench = ten_readers(16 * MIB, Settings::default(), false).await;
+    assert!(bench.budget.peak() > 8 * MIB, "the budget is used");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_readers_make_progress_on_the_least_budget() {
+    let bench = ten_readers(16 * MIB, Settings::default(), true).await;
+    assert!(bench.reads.stats().streams >= 10);
+    ten_readers(MINIMUM, Settings::default(), false).await;
+}
+
+#[tokio::test]
+async fn all_memory_is_given_back_when_nothing_is_cached() {
+    let bench = bench();
+    let content = bench.fake.add(1, 3 << 20);
+    let reader = bench.open(&content);
+    let reply = reader.read(100, 1 << 20).await.unwrap();
+    bench.reads.forget(content.image);
+    assert_eq!(bench.budget.held(), 1 << 20);
+    drop(reply);
+    assert_eq!(bench.budget.held(), 0);
+}
+
+#[tokio::test]
+async fn opening_is_refused_where_others_hold_the_memory() {
+    let bench = bench_with(8 * MIB, Settings::default());
+    let content = bench.fake.add(1, 1 << 20);
+    let held = bench.budget.reserve(5 * MIB).unwrap();
+    let refused = bench.reads.open(content.clone()).unwrap_err();
+    assert!(matches!(refused, ReadError::Memory(_)));
+    assert!(refused.to_string().contains("--memory"), "{refused}");
+    drop(held);
+    assert!(bench.reads.open(content).is_ok());
+}
+
+#[tokio::test]
+async fn a_reply_larger_than_the_budget_is_refused_at_once() {
+    let bench = bench_with(MINIMUM, Settings::default());
+    let content = bench.fake.add(1, 8 << 20);
+    let outcome = bench.open(&content).read(0, 8 << 20).await;
+    assert!(matches!(outcome, Err(ReadError::Memory(_))));
+}
