@@ -1,6 +1,9 @@
 //! The command line: one file for each subcommand.
 
+pub mod connect;
 pub mod dispatch;
+pub mod doctor;
+pub mod mount;
 pub mod output;
 pub mod umount;
 
@@ -22,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Mount(Box<mount::Arguments>),
+    Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
 }
 
@@ -64,6 +69,8 @@ fn parse_and_run(arguments: Vec<OsString>) -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
     }
 }

@@ -4,6 +4,7 @@
 //! [`ServiceError`]s.
 
 pub mod auth;
+pub mod clock;
 pub mod error;
 pub(crate) mod failure;
 pub mod glance;

@@ -1,0 +1,92 @@
+//! From what was asked for to a service that answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::output::{Code, Failure};
+use crate::config::{Cloud, OpenStackOptions, Source, Surroundings, Tls};
+use crate::service::ImageService;
+use crate::service::glance::Glance;
+
+/// Where the images are, as far as it can be known without asking anybody.
+#[derive(Debug)]
+pub enum Target {
+    /// A service somewhere.
+    Service(Box<Cloud>),
+    /// The embedded Image service on this folder.
+    Folder(PathBuf),
+}
+
+/// A service that answers.
+pub struct Connection {
+    service: Arc<dyn ImageService>,
+}
+
+/// Finds the cloud or the folder that is meant. Reads files, asks no service.
+pub fn target(source: Source, options: &OpenStackOptions) -> Result<Target, Failure> {
+    let cloud = |name: Option<&str>, region: Option<&str>| {
+        let found = Cloud::resolve(&Surroundings::of_process(), options, name, region);
+        found.map(|cloud| Target::Service(Box::new(cloud))).map_err(Failure::with(Code::Usage))
+    };
+    options.check().map_err(Failure::with(Code::Usage))?;
+    match source {
+        Source::Cloud { name, region } => cloud(Some(&name), region.as_deref()),
+        Source::Environment => cloud(None, None),
+        Source::Url(url) => Ok(Target::Service(Box::new(Cloud::of_url(url, certificates(options))))),
+        // Absolute, because a daemon leaves the folder it was started in.
+        Source::Local(folder) => std::path::absolute(&folder).map(Target::Folder).map_err(Failure::with(Code::System)),
+    }
+}
+
+/// The source as the command line has it; without one, the environment tells.
+pub fn source(text: Option<&str>) -> Result<Source, Failure> {
+    text.map_or(Ok(Source::Environment), str::parse).map_err(Failure::with(Code::Usage))
+}
+
+fn certificates(options: &OpenStackOptions) -> Tls {
+    let (ca, cert, key) = (options.os_cacert.clone(), options.os_cert.clone(), options.os_key.clone());
+    Tls { verify: !options.insecure, ca, cert, key }
+}
+
+/// The threads that wait for the network: as many as there are processors.
+pub fn runtime() -> Result<Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("glancefs").build();
+    built.map_err(Failure::with(Code::System))
+}
+
+/// Logs in and makes sure that the service answers.
+pub async fn open(target: Target) -> Result<Connection, Failure> {
+    let cloud = match target {
+        Target::Service(cloud) => *cloud,
+        Target::Folder(_) => return Err(Failure::new(Code::Usage, "local:DIR cannot be mounted by this version")),
+    };
+    let glance = Glance::connect(cloud).await.map_err(Failure::with(Code::Mount))?;
+    Ok(Connection { service: Arc::new(glance) })
+}
+
+impl Connection {
+    /// The service.
+    pub fn service(&self) -> Arc<dyn ImageService> {
+        Arc::clone(&self.service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_absolute_before_the_working_folder_changes() {
+        let target = target(source(Some("local:images")).unwrap(), &OpenStackOptions::default()).unwrap();
+        let Target::Folder(folder) = target else { panic!("{target:?}") };
+        assert_eq!(folder, std::env::current_dir().unwrap().join("images"));
+    }
+
+    #[test]
+    fn what_is_no_source_is_wrong_usage() {
+        assert_eq!(source(Some("local:")).unwrap_err().code, 1);
+        assert!(source(None).is_ok());
+    }
+}

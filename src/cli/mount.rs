@@ -1,0 +1,273 @@
+//! `glancefs mount`: checks what can be checked at once, goes into the background, logs in, mounts and stays until the end.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::ArgAction;
+
+use super::connect::{self, Connection, Target};
+use super::output::{self, Code, Failure};
+use crate::config::mount_settings::{self, Access, Ownership};
+use crate::config::{OpenStackOptions, quantity};
+use crate::fs::FileSystem;
+use crate::mount::daemon::{self, Outcome, Readiness, Side};
+use crate::mount::life::{self, EndSignals};
+use crate::mount::{point, session};
+use crate::telemetry::{self, Detail, Sink};
+use crate::{fs, read};
+
+/// Mount an Image service as a folder
+///
+/// Returns when the mount answers, and goes on in the background until it is unmounted (umount, fusermount3 -u or
+/// glancefs umount). Every long option can also be given as -o name=value, as in fstab.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true, override_usage = "glancefs mount [OPTIONS] [SOURCE] MOUNTPOINT")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line, independent of the others")]
+pub struct Arguments {
+    /// What to mount and where. SOURCE is a cloud of clouds.yaml (NAME or NAME/REGION), the URL of an Image service
+    /// without Keystone, or local:DIR for the embedded Image service on a folder; without one, the OS_* variables tell
+    #[arg(num_args = 1..=2, required = true, value_name = "[SOURCE] MOUNTPOINT")]
+    places: Vec<OsString>,
+    /// Mount options, with commas between them
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    options: Vec<String>,
+    /// Stay in the foreground, and log to standard error
+    #[arg(short, long)]
+    foreground: bool,
+    /// Pass over unknown mount options
+    #[arg(short, long)]
+    sloppy: bool,
+    /// Check everything that can be checked without the service, and do not mount
+    #[arg(long, hide = true)]
+    fake: bool,
+    /// Mount read-only. This version writes nothing, so every mount is
+    #[arg(short, long)]
+    read_only: bool,
+    /// Let every user in, as far as the mode bits allow
+    #[arg(long, conflicts_with = "allow_root")]
+    allow_other: bool,
+    /// Let root in besides the user who mounts
+    #[arg(long)]
+    allow_root: bool,
+    /// Forbid to run programs from the mount
+    #[arg(long)]
+    noexec: bool,
+    /// The user who owns everything in the mount [default: the one who mounts]
+    #[arg(long, value_name = "NUMBER")]
+    uid: Option<u32>,
+    /// The group of everything in the mount [default: that of the user who mounts]
+    #[arg(long, value_name = "NUMBER")]
+    gid: Option<u32>,
+    /// Mode bits to take away from files and folders
+    #[arg(long, value_name = "OCTAL", value_parser = mount_settings::mask)]
+    umask: Option<u16>,
+    /// Mode bits to take away from files
+    #[arg(long, value_name = "OCTAL", value_parser = mount_settings::mask)]
+    fmask: Option<u16>,
+    /// Mode bits to take away from folders
+    #[arg(long, value_name = "OCTAL", value_parser = mount_settings::mask)]
+    dmask: Option<u16>,
+    /// What the mount is called in findmnt and df [default: the SOURCE]
+    #[arg(long, value_name = "NAME")]
+    fsname: Option<String>,
+    /// How old what is shown of images may be [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    ttl: Option<Duration>,
+    /// Memory for image data [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = mount_settings::memory)]
+    memory: Option<u64>,
+    /// The log of a mount in the background [default: a file in ~/.local/state/glancefs]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Log every request; the variable `GLANCEFS_LOG` chooses more finely
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    debug: bool,
+    #[command(flatten)]
+    cloud: OpenStackOptions,
+}
+
+/// What to do, after everything was checked that needs no service.
+struct Plan {
+    target: Target,
+    how: How,
+}
+
+/// How to mount.
+struct How {
+    kernel: session::Options,
+    ttl: Duration,
+    memory: u64,
+    detail: Detail,
+}
+
+/// Mounts, and returns when that is done, in the foreground when it is over.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let plan = Plan::new(arguments)?;
+    if arguments.fake {
+        return Ok(());
+    }
+    output::survive_closed_pipe();
+    if arguments.foreground {
+        telemetry::start(Sink::Stderr, plan.how.detail);
+        return serve(plan, &mut None);
+    }
+    let log = log(arguments.log_file.as_deref(), &plan.how.kernel.point)?;
+    match daemon::fork().map_err(Failure::with(Code::System))? {
+        Side::Parent(waiting) => report(waiting.outcome()),
+        Side::Child(readiness) => in_background(plan, log, readiness),
+    }
+}
+
+/// The parent's last word.
+fn report(outcome: Outcome) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Ready => Ok(()),
+        Outcome::Failed { code, sentence } => Err(Failure { code, sentence }),
+        Outcome::Silent => Err(Failure::new(Code::Mount, "the program ended before the mount answered")),
+    }
+}
+
+/// The child's life. What fails before the mount answers is the parent's to print.
+fn in_background(plan: Plan, log: Sink, readiness: Readiness) -> Result<(), Failure> {
+    telemetry::start(log, plan.how.detail);
+    let mut waiting = Some(readiness);
+    let outcome = serve(plan, &mut waiting);
+    if let (Err(failure), Some(readiness)) = (&outcome, waiting.take()) {
+        readiness.failed(failure.code, &failure.sentence);
+        return Err(Failure { code: failure.code, sentence: String::new() });
+    }
+    outcome
+}
+
+/// The log of a mount in the background. A named one must work; the usual one is done without where it cannot be had,
+/// because every failure is also told to who caused it.
+fn log(named: Option<&Path>, point: &Path) -> Result<Sink, Failure> {
+    if let Some(path) = named {
+        let opened = telemetry::open(path).map(Sink::File);
+        return opened.map_err(|error| {
+            Failure::new(Code::Usage, format!("the log {} cannot be opened: {error}", path.display()))
+        });
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = telemetry::default_file(point, &variable, point::is_root());
+    let opened = usual.and_then(|path| {
+        std::fs::create_dir_all(path.parent()?).ok()?;
+        telemetry::open(&path).ok()
+    });
+    Ok(opened.map_or(Sink::Nowhere, Sink::File))
+}
+
+/// Logs in, mounts, says so, and stays until the end.
+fn serve(plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure> {
+    let runtime = connect::runtime()?;
+    let outcome = runtime.block_on(live(plan, waiting));
+    // What still runs then (a download that nobody waits for) is dropped with the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn live(plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure> {
+    let Plan { target, how } = plan;
+    let mut signals = EndSignals::new().map_err(Failure::with(Code::System))?;
+    let connection = tokio::select! {
+        connection = connect::open(target) => connection?,
+        () = signals.next() => return Err(Failure::new(Code::Interrupted, "interrupted")),
+    };
+    mounted(&how, &connection, &mut signals, waiting).await
+}
+
+async fn mounted(
+    how: &How,
+    connection: &Connection,
+    signals: &mut EndSignals,
+    waiting: &mut Option<Readiness>,
+) -> Result<(), Failure> {
+    let filesystem = FileSystem::new(connection.service(), how.filesystem(), SystemTime::now());
+    let mut mounted = session::start(filesystem, &how.kernel).map_err(Failure::with(Code::Mount))?;
+    if let Err(error) = life::answers(&how.kernel.point).await {
+        life::leave(&mut mounted, signals).await;
+        return Err(Failure::new(Code::Mount, format!("the mount at {} {error}", how.kernel.point.display())));
+    }
+    if let Err(error) = announce(waiting.take()) {
+        life::leave(&mut mounted, signals).await;
+        return Err(Failure::new(Code::System, error));
+    }
+    life::until_end(&mut mounted, signals).await;
+    Ok(())
+}
+
+/// Leaves the terminal and tells the parent. Nobody left to hear it means that the person gave up waiting.
+fn announce(waiting: Option<Readiness>) -> std::io::Result<()> {
+    match waiting {
+        Some(readiness) => daemon::detach().and_then(|()| readiness.ready()),
+        None => Ok(()),
+    }
+}
+
+impl Plan {
+    /// Checks what was asked. The mount point comes first, because that is where typing errors are.
+    fn new(arguments: &Arguments) -> Result<Self, Failure> {
+        let (source, point) = places(&arguments.places)?;
+        let named = connect::source(source)?;
+        let point = point::prepare(Path::new(point)).map_err(Failure::with(Code::Mount))?;
+        let target = connect::target(named, &arguments.cloud)?;
+        Ok(Self { target, how: arguments.how(source, point) })
+    }
+}
+
+impl How {
+    fn filesystem(&self) -> fs::Settings {
+        let owner = fs::Owner { uid: self.kernel.ownership.uid, gid: self.kernel.ownership.gid };
+        fs::Settings { ttl: self.ttl, owner, memory: self.memory, read: read::Settings::default() }
+    }
+}
+
+impl Arguments {
+    fn how(&self, source: Option<&str>, point: PathBuf) -> How {
+        let shown = self.fsname.as_deref().or(source).or(self.cloud.os_cloud.as_deref());
+        How {
+            kernel: session::Options {
+                source: shown.unwrap_or("glancefs").to_owned(),
+                point,
+                access: self.access(),
+                exec: !self.noexec,
+                ownership: self.ownership(),
+            },
+            ttl: self.ttl.unwrap_or(mount_settings::TTL),
+            memory: self.memory.unwrap_or(mount_settings::MEMORY),
+            detail: if self.debug { Detail::Everything } else { Detail::Problems },
+        }
+    }
+
+    fn access(&self) -> Access {
+        match (self.allow_other, self.allow_root) {
+            (true, _) => Access::Everyone,
+            (false, true) => Access::Root,
+            (false, false) => Access::Owner,
+        }
+    }
+
+    fn ownership(&self) -> Ownership {
+        let (uid, gid) = point::user();
+        let both = self.umask.unwrap_or(0);
+        Ownership {
+            uid: self.uid.unwrap_or(uid),
+            gid: self.gid.unwrap_or(gid),
+            file_mask: self.fmask.unwrap_or(both),
+            folder_mask: self.dmask.unwrap_or(both),
+        }
+    }
+}
+
+/// The source, if one was given, and the mount point.
+fn places(places: &[OsString]) -> Result<(Option<&str>, &OsString), Failure> {
+    match places {
+        [point] => Ok((None, point)),
+        [source, point] => match source.to_str() {
+            Some(source) => Ok((Some(source), point)),
+            None => Err(Failure::new(Code::Usage, "the source is not UTF-8")),
+        },
+        _ => Err(Failure::new(Code::Usage, "a mount needs a source and a mount point")),
+    }
+}
