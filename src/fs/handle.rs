@@ -67,26 +67,35 @@ pub(super) struct Contents(Mutex<HashMap<ImageId, Seen>>);
 struct Seen {
     content: Content,
     verified: Option<Verified>,
+    /// Bytes that were given out proved to be wrong.
+    damaged: bool,
 }
 
-/// What a look at an image showed about bytes that were read before.
+/// What a look at an image showed about bytes that were given out before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// The same bytes, or the first look.
+    /// They are the image's still, or it is the first look.
     Same,
-    /// Other bytes than before.
-    Replaced,
+    /// They are not: the image has others now, or they were damaged.
+    Other,
 }
 
 impl Contents {
     /// Notes what an image holds now.
     pub(super) fn look(&self, content: &Content) -> Look {
         let mut seen = self.seen();
-        match seen.get(&content.image) {
-            Some(before) if before.content.is_same_as(content) => Look::Same,
+        let before = seen.get_mut(&content.image);
+        match before {
+            Some(before) if before.content.is_same_as(content) => {
+                if std::mem::take(&mut before.damaged) {
+                    Look::Other
+                } else {
+                    Look::Same
+                }
+            }
             before => {
-                let look = if before.is_some() { Look::Replaced } else { Look::Same };
-                seen.insert(content.image, Seen { content: content.clone(), verified: None });
+                let look = if before.is_some() { Look::Other } else { Look::Same };
+                seen.insert(content.image, Seen { content: content.clone(), verified: None, damaged: false });
                 look
             }
         }
@@ -97,11 +106,25 @@ impl Contents {
         self.seen().get(&content.image).is_none_or(|seen| seen.content.is_same_as(content))
     }
 
-    /// Notes how far the bytes were compared with the service's hash.
+    /// Notes how far one reader compared the bytes with the service's hash. What another reader saw before stays, where
+    /// it was more.
     pub(super) fn verified(&self, content: &Content, verified: Verified) {
-        if let Some(seen) = self.seen().get_mut(&content.image).filter(|seen| seen.content.is_same_as(content)) {
-            seen.verified = Some(verified);
-        }
+        self.judge(content, |seen| {
+            let before = seen.verified.unwrap_or(Verified::No);
+            seen.verified = Some(if rank(before) > rank(verified) { before } else { verified });
+        });
+    }
+
+    /// Notes that the bytes are not what the service's hash says.
+    pub(super) fn damaged(&self, content: &Content) {
+        self.judge(content, |seen| {
+            seen.verified = Some(Verified::No);
+            seen.damaged = true;
+        });
+    }
+
+    fn judge(&self, content: &Content, judge: impl FnOnce(&mut Seen)) {
+        self.seen().get_mut(&content.image).filter(|seen| seen.content.is_same_as(content)).map(judge);
     }
 
     /// How far the bytes of an image were compared; `None` before the first reading.
@@ -111,6 +134,15 @@ impl Contents {
 
     fn seen(&self) -> MutexGuard<'_, HashMap<ImageId, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much of the bytes a verdict speaks of.
+fn rank(verified: Verified) -> u64 {
+    match verified {
+        Verified::No | Verified::Unknown => 0,
+        Verified::Part(bytes) => bytes,
+        Verified::Yes => u64::MAX,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{FileSystem, Result};
 use crate::catalogue::Seen;
 use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
-use crate::read::Content;
+use crate::read::{Content, ReadError};
 
 /// An opened file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl FileSystem {
             return Ok(Opened { handle, direct_io: true, keep_cache: false });
         };
         let look = self.contents.look(&content);
-        if look == Look::Replaced {
+        if look == Look::Other {
             self.reads.forget(id);
         }
         let reader = self.reads.open(content.clone())?;
@@ -166,7 +166,11 @@ impl FileSystem {
         if !self.contents.is_current(&data.content) {
             return Err(FsError::Replaced(data.content.image));
         }
-        let bytes = data.reader.read(offset, size).await?;
+        let outcome = data.reader.read(offset, size).await;
+        if let Err(ReadError::HashMismatch { .. }) = &outcome {
+            self.contents.damaged(&data.content);
+        }
+        let bytes = outcome?;
         if offset.saturating_add(u64::from(size)) >= data.content.size {
             self.contents.verified(&data.content, data.reader.verified());
         }

@@ -287,3 +287,36 @@ async fn an_active_image_without_a_size_is_an_error_and_not_an_empty_file() {
     let fs = mounted(&Fake::with([odd]));
     assert_eq!(errno(fs.cat("by-name/odd/data").await), libc::EIO);
 }
+
+#[tokio::test]
+async fn what_was_verified_once_stays_so_when_others_read_a_part() {
+    let service = Fake::with([image(1, "a")]);
+    let fs = mounted(&service);
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    let verified = async || {
+        let told = fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await;
+        told.map(|told| String::from_utf8(told).unwrap()).ok()
+    };
+    assert_eq!(verified().await, None, "nobody read it");
+    assert_eq!(fs.cat("by-name/a/data").await.unwrap(), "hello");
+    assert_eq!(verified().await.as_deref(), Some("yes"));
+    let opened = fs.open(ino).await.unwrap();
+    fs.read(opened.handle, 0, 2).await.unwrap();
+    fs.release(opened.handle);
+    assert_eq!(verified().await.as_deref(), Some("yes"));
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_what_the_hash_says_are_an_error_and_go_on_being_one() {
+    let mut damaged = image(1, "a");
+    damaged.checksums.md5 = Some("00000000000000000000000000000000".into());
+    let fs = mounted(&Fake::with([damaged]));
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    let opened = fs.open(ino).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(errno(fs.read(opened.handle, 0, 5).await), libc::EIO);
+    }
+    assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await.unwrap(), b"no");
+    assert!(!fs.open(ino).await.unwrap().keep_cache, "the kernel drops the pages that it has of them");
+    assert!(fs.open(ino).await.unwrap().keep_cache);
+}
