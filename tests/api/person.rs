@@ -1,0 +1,87 @@
+//! Somebody who is logged in, and what they ask the Image service.
+
+use serde_json::Value;
+
+use crate::wire::{Answer, Request};
+
+/// A token and where it is good for.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) token: String,
+    /// The id of the project that the token is scoped to.
+    pub(crate) project: String,
+    /// The origin of the Image service, from the catalogue.
+    pub(crate) glance: String,
+}
+
+impl Person {
+    pub(crate) fn new(token: &str, body: &Value) -> Self {
+        let services = body["catalog"].as_array().unwrap();
+        let image = services.iter().find(|service| service["type"] == "image").unwrap();
+        let endpoints = image["endpoints"].as_array().unwrap();
+        let public = endpoints.iter().find(|endpoint| endpoint["interface"] == "public").unwrap();
+        Self {
+            token: token.to_owned(),
+            project: body["project"]["id"].as_str().unwrap().to_owned(),
+            glance: public["url"].as_str().unwrap().trim_end_matches('/').to_owned(),
+        }
+    }
+
+    /// A request with the token that asks for JSON.
+    pub(crate) fn request(&self, method: &'static str, path: &str) -> Request {
+        Request::new(&self.glance, method, path)
+            .header("Accept", "application/json")
+            .header("X-Auth-Token", &self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path).send().await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request("POST", path).json(body).send().await
+    }
+
+    pub(crate) async fn delete(&self, id: &str) -> Answer {
+        self.request("DELETE", &format!("/v2/images/{id}")).send().await
+    }
+
+    pub(crate) async fn show(&self, id: &str) -> Value {
+        self.get(&format!("/v2/images/{id}")).await.is(200).json()
+    }
+
+    /// A PUT of an image's bytes, for more headers.
+    pub(crate) fn put_file(&self, id: &str) -> Request {
+        self.request("PUT", &format!("/v2/images/{id}/file")).header("Content-Type", "application/octet-stream")
+    }
+
+    pub(crate) async fn upload(&self, id: &str, data: &[u8]) -> Answer {
+        self.put_file(id).body(data).send().await
+    }
+
+    /// A GET of an image's bytes, for more headers.
+    pub(crate) fn get_file(&self, id: &str) -> Request {
+        self.request("GET", &format!("/v2/images/{id}/file"))
+    }
+
+    /// A GET of a part of an image's bytes.
+    pub(crate) async fn range(&self, id: &str, range: &str) -> Answer {
+        self.get_file(id).header("Range", range).send().await
+    }
+
+    /// A POST without a body to `/actions/deactivate` or `reactivate`.
+    pub(crate) async fn act(&self, id: &str, action: &str) -> Answer {
+        self.request("POST", &format!("/v2/images/{id}/actions/{action}")).send().await
+    }
+
+    /// The images that a listing with this query shows.
+    pub(crate) async fn list(&self, query: &str) -> Vec<Value> {
+        let page = self.get(&format!("/v2/images?{query}")).await.is(200).json();
+        page["images"].as_array().unwrap().clone()
+    }
+
+    /// The names of the images that a listing with this query shows, in its order.
+    pub(crate) async fn names(&self, query: &str) -> Vec<String> {
+        self.list(query).await.iter().map(|image| image["name"].as_str().unwrap_or("-").to_owned()).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! The service that a contract is checked against, and the people who may log in there.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::person::Person;
+use crate::wire::{Answer, Request};
+
+/// Which service.
+#[derive(Clone)]
+pub(crate) enum Service {
+    /// The one that a clouds.yaml describes; it has a cloud for each of the people.
+    Real(PathBuf),
+}
+
+impl Service {
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Real(_) => "real",
+        }
+    }
+}
+
+/// A service that runs.
+pub(crate) struct Target {
+    /// The origin of the Identity service, without `/v3`.
+    pub(crate) keystone: String,
+    people: Value,
+    made: Mutex<Vec<(Person, String)>>,
+    limits: Mutex<Option<File>>,
+}
+
+impl Target {
+    pub(crate) fn open(service: &Service) -> Self {
+        match service {
+            Service::Real(file) => Self::real(file),
+        }
+    }
+
+    fn real(file: &PathBuf) -> Self {
+        let text = std::fs::read_to_string(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+        let clouds: Value = serde_saphyr::from_str(&text).unwrap();
+        let people = clouds["clouds"].clone();
+        let auth_url = people["demo"]["auth"]["auth_url"].as_str().unwrap().trim_end_matches('/');
+        let keystone = auth_url.trim_end_matches("/v3").to_owned();
+        Self { keystone, people, made: Mutex::default(), limits: Mutex::default() }
+    }
+
+    /// Somebody, logged in: `demo`, `demo2`, `reader` (one project); `alt`, `small`, `admin` (one each).
+    pub(crate) async fn person(&self, name: &str) -> Person {
+        let answer = self.login(&self.password_login(name)).await.is(201);
+        Person::new(answer.header("x-subject-token").unwrap(), &answer.json()["token"])
+    }
+
+    /// `small`, whose project may hold 5 MiB in 3 images, one upload at a time; no other contract has it meanwhile.
+    pub(crate) async fn limited(&self) -> Person {
+        let path = std::env::temp_dir().join("glancefs-contracts-small.lock");
+        let file = File::options().create(true).write(true).truncate(false).open(path).unwrap();
+        let file = tokio::task::spawn_blocking(|| file.lock().map(|()| file).unwrap()).await.unwrap();
+        self.limits.lock().unwrap().replace(file);
+        self.person("small").await
+    }
+
+    /// What to post to log in as somebody, scoped to their project.
+    pub(crate) fn password_login(&self, name: &str) -> Value {
+        let auth = &self.people[name]["auth"];
+        let domain = json!({"id": "default"});
+        json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": auth["username"], "domain": domain, "password": auth["password"]}}},
+            "scope": {"project": {"name": auth["project_name"], "domain": domain}}}})
+    }
+
+    pub(crate) async fn login(&self, body: &Value) -> Answer {
+        self.identity("POST", "/v3/auth/tokens").json(body).send().await
+    }
+
+    /// A request to the Identity service.
+    pub(crate) fn identity(&self, method: &'static str, path: &str) -> Request {
+        Request::new(&self.keystone, method, path).header("Accept", "application/json")
+    }
+
+    /// A new image of `person`, which is deleted when the contract ends.
+    pub(crate) async fn image(&self, person: &Person, attributes: Value) -> Value {
+        let image = person.post("/v2/images", &attributes).await.is(201).json();
+        self.made.lock().unwrap().push((person.clone(), image["id"].as_str().unwrap().to_owned()));
+        image
+    }
+
+    /// The id of a new image (raw, bare) of `person` that holds `data`.
+    pub(crate) async fn filled(&self, person: &Person, data: &[u8]) -> String {
+        let image = self.image(person, json!({"disk_format": "raw", "container_format": "bare"})).await;
+        let id = image["id"].as_str().unwrap().to_owned();
+        person.upload(&id, data).await.is(204);
+        id
+    }
+
+    /// Deletes what the contract made. It was seen to work before the contract was kept; here it is only tidied up.
+    pub(crate) async fn clean(&self) {
+        let made = std::mem::take(&mut *self.made.lock().unwrap());
+        for (person, id) in made.into_iter().rev() {
+            let path = format!("/v2/images/{id}");
+            if person.request("DELETE", &path).send().await.status == 403 {
+                let unprotect = json!([{"op": "replace", "path": "/protected", "value": false}]);
+                let kind = "application/openstack-images-v2.1-json-patch";
+                person.request("PATCH", &path).json(&unprotect).header("Content-Type", kind).send().await;
+                person.request("DELETE", &path).send().await;
+            }
+        }
+    }
+}
