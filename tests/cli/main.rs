@@ -1,0 +1,6 @@
+//! The command as people and mount(8) run it: exit codes, sentences, and nothing left behind.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+mod support;
+mod usage;

@@ -1,0 +1,134 @@
+//! What is wrong before anything was mounted.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::support::{Place, Ran};
+
+#[test]
+fn wrong_usage_ends_with_1_and_says_what_is_right() {
+    let place = Place::new();
+    place.run(["frobnicate"]).refused(1, &["unrecognized subcommand 'frobnicate'", "--help"]);
+    place.run(["mount"]).refused(1, &["Usage: glancefs mount [OPTIONS] [SOURCE] MOUNTPOINT"]);
+    place.run(["mount", "a", "b", "c"]).refused(1, &["Usage"]);
+    place.run(["mount", "--ttl", "soon", "a", "b"]).refused(1, &["'soon' is not a duration"]);
+    place.run(["mount", "--memory", "1MiB", "a", "b"]).refused(1, &["reading needs 32MiB at least"]);
+    place.run(["mount", "a", "b", "-o", "frobnicate=1"]).refused(1, &["unknown mount option 'frobnicate'"]);
+    place.run(["mount", "a", "b", "-o", "remount,ro"]).refused(1, &["cannot be remounted"]);
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    let place = Place::new();
+    for arguments in [vec!["--help"], vec!["help"], vec!["mount", "--help"], vec!["--version"]] {
+        let ran = place.run(&arguments);
+        ran.succeeded();
+        assert!(ran.out.to_lowercase().contains("glancefs"), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_mount_point_that_is_missing_or_no_folder_is_named() {
+    let place = Place::new();
+    let missing = place.path("missing");
+    let words = [missing.to_str().unwrap(), "does not exist"];
+    place.run([OsStr::new("mount"), OsStr::new("away"), missing.as_os_str()]).refused(32, &words);
+    let file = place.path("file");
+    fs::write(&file, "").unwrap();
+    let words = [file.to_str().unwrap(), "is not a folder"];
+    place.run([OsStr::new("mount"), OsStr::new("away"), file.as_os_str()]).refused(32, &words);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_mount_point_that_is_in_use_is_busy() {
+    Place::new().run(["mount", "away", "/proc"]).refused(32, &["/proc is busy", "mounted there already"]);
+}
+
+#[test]
+fn a_source_that_means_nothing_is_refused_with_what_would() {
+    let place = Place::new();
+    place.mount_of("nowhere").refused(1, &["nowhere", "away", "clouds.yaml"]);
+    place.mount_of("local:").refused(1, &["local:"]);
+    place.mount_of("ftp://host").refused(1, &["http"]);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_service_that_is_away_ends_with_32_and_leaves_nothing() {
+    let place = Place::new();
+    place.mount_of("http://127.0.0.1:1").refused(32, &["http://127.0.0.1:1", "onnection refused"]);
+    place.assert_nothing_is_left();
+    assert!(fs::read_dir(place.mount()).unwrap().next().is_none());
+}
+
+#[test]
+fn a_keystone_that_is_away_is_named_and_the_password_is_not() {
+    let place = Place::new();
+    let ran = place.mount_of("away");
+    ran.refused(32, &["127.0.0.1:1"]);
+    assert!(!ran.err.contains("hush"), "{}", ran.err);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
+    let place = Place::new();
+    let mount = place.mount();
+    for arguments in [["--os-password=hush", "--"], ["-o", "os_password=hush"]] {
+        let ran = Ran::of(place.command().arg("mount").args(arguments).arg("away").arg(&mount).output().unwrap());
+        ran.refused(1, &["--os-password", "OS_PASSWORD"]);
+        assert!(!ran.err.contains("hush"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    let log = place.path("no/such/folder/log");
+    let mount = place.mount();
+    let arguments = [OsStr::new("mount"), OsStr::new("away"), mount.as_os_str(), OsStr::new("--log-file")];
+    let ran = place.run(arguments.into_iter().chain([log.as_os_str()]));
+    ran.refused(1, &[log.to_str().unwrap()]);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn mount_8_may_ask_for_a_mount_that_is_not_made() {
+    let place = Place::new();
+    let helper = place.path("mount.fuse.glancefs");
+    symlink(env!("CARGO_BIN_EXE_glancefs"), &helper).unwrap();
+    let fake = |source: &str, point: &Path| {
+        let mut command = place.command_as(&helper);
+        Ran::of(command.arg(source).arg(point).args(["-sfnv", "-o", "rw,nofail,_netdev"]).output().unwrap())
+    };
+    fake("away", &place.mount()).succeeded();
+    fake("away", &place.path("missing")).refused(32, &["does not exist"]);
+    fake("nowhere", &place.mount()).refused(1, &["nowhere"]);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn umount_ends_mounts_of_its_own_only() {
+    let place = Place::new();
+    let mount = place.mount();
+    let words = ["nothing is mounted", mount.to_str().unwrap()];
+    place.run([OsStr::new("umount"), mount.as_os_str()]).refused(1, &words);
+    place.run(["umount", "/proc"]).refused(1, &["not of glancefs"]);
+    assert!(Path::new("/proc/self").exists());
+}
+
+#[test]
+fn doctor_checks_the_machine_and_fails_with_the_cloud() {
+    let place = Place::new();
+    let offline = place.run(["doctor", "--offline"]);
+    assert!(offline.out.contains("device") && offline.out.contains("fusermount3"), "{}", offline.out);
+    let away = place.run(["doctor", "http://127.0.0.1:1"]);
+    away.refused(1, &["failed"]);
+    assert!(away.out.contains("FAIL  service") && away.out.contains("check the address"), "{}", away.out);
+    let unknown = place.run(["doctor", "nowhere"]);
+    unknown.refused(1, &["1 check failed"]);
+    assert!(unknown.out.contains("FAIL  cloud"), "{}", unknown.out);
+}
