@@ -1,1 +1,234 @@
-//! The embedded Image service.
+//! The embedded Image service: Glance's API v2 on a folder of this machine, with a small Keystone beside it.
+//!
+//! It behaves as Glance 33 does, down to its words and its oddities, so that what is tested against it holds in a
+//! cloud. It shares no code with [`crate::service`]: one misunderstanding must not hide in both.
+
+mod actions;
+mod behaviour;
+mod create;
+mod delete;
+mod disk;
+mod download;
+mod errors;
+mod faults;
+mod filter;
+mod info;
+pub mod keystone;
+mod list;
+mod listener;
+mod members;
+mod path;
+mod quota;
+mod range;
+mod receive;
+mod record;
+mod routes;
+mod schemas;
+mod service;
+mod show;
+mod sniff;
+mod sort;
+mod store;
+mod time_filter;
+mod traffic;
+mod upload;
+mod validate;
+mod versions;
+
+pub use behaviour::{Behaviour, Faults, Ranges};
+pub use keystone::accounts::{Accounts, AccountsError};
+pub use traffic::Traffic;
+
+use keystone::tokens::Identity;
+use service::Service;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What a service runs on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder that holds the images; made where there is none.
+    pub folder: PathBuf,
+    /// Where the Image API listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Where Keystone listens, if there are accounts; port 0 is any free one.
+    pub keystone_listen: SocketAddr,
+    /// Who may log in. Without, there is no login, and every caller has every right, as in Glance without Keystone.
+    pub accounts: Option<Accounts>,
+    /// How it behaves at first.
+    pub behaviour: Behaviour,
+}
+
+impl Settings {
+    /// A service without logins on any free port of the loopback interface.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            folder: folder.into(),
+            listen: anywhere,
+            keystone_listen: anywhere,
+            accounts: None,
+            behaviour: Behaviour::default(),
+        }
+    }
+}
+
+/// Why a service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Another service runs on the folder.
+    #[error("another Image service is running on {}", .0.display())]
+    InUse(PathBuf),
+    /// The folder cannot be used.
+    #[error("{} cannot be used as an image folder", .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A running service. Dropping it stops it too, without waiting.
+#[derive(Debug)]
+pub struct Server {
+    service: Arc<Service>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Server {
+    /// Opens the folder and listens. Fails with [`ServerError::InUse`] where another service has the folder.
+    pub async fn start(settings: Settings) -> Result<Self, ServerError> {
+        let (store, unreadable) = open(settings.folder).await?;
+        for (path, why) in &unreadable {
+            tracing::warn!(path = %path.display(), why, "an image record could not be read and was moved aside");
+        }
+        let (listener, url) = listen(settings.listen).await?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let identity = match settings.accounts {
+            Some(accounts) => {
+                let (listener, keystone) = listen(settings.keystone_listen).await?;
+                let lifetime = settings.behaviour.token_lifetime;
+                let identity = Identity::new(accounts, format!("{keystone}/v3"), url.clone(), lifetime);
+                let identity = Arc::new(identity);
+                tasks.push(tokio::spawn(serve_keystone(listener, Arc::clone(&identity), stopped.clone())));
+                Some(identity)
+            }
+            None => None,
+        };
+        let service = Arc::new(Service {
+            store: Arc::new(store),
+            identity,
+            behaviour: RwLock::new(settings.behaviour),
+            counters: Arc::default(),
+            url,
+        });
+        tasks.push(tokio::spawn(listener::serve(listener, Arc::clone(&service), stopped)));
+        Ok(Self { service, stop, tasks, unreadable })
+    }
+
+    /// The URL of the Image service, without `/v2`.
+    pub fn url(&self) -> String {
+        self.service.url.clone()
+    }
+
+    /// The URL of Keystone with `/v3`, if there are logins.
+    pub fn keystone_url(&self) -> Option<String> {
+        self.service.identity.as_ref().map(|identity| identity.url().to_owned())
+    }
+
+    /// Records that could not be read at the start: where they were moved to, and why.
+    pub fn unreadable(&self) -> &[(PathBuf, String)] {
+        &self.unreadable
+    }
+
+    /// Changes how the service behaves towards the requests that follow. A sequence of faults begins anew.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        if let Some(identity) = &self.service.identity {
+            identity.set_lifetime(behaviour.token_lifetime);
+        }
+        self.service.counters.fault_number.store(0, Ordering::Relaxed);
+        *self.service.behaviour.write().unwrap_or_else(PoisonError::into_inner) = behaviour;
+    }
+
+    /// How the service behaves.
+    pub fn behaviour(&self) -> Behaviour {
+        self.service.behaviour()
+    }
+
+    /// What has passed through since the start.
+    pub fn traffic(&self) -> Traffic {
+        self.service.counters.read()
+    }
+
+    /// Makes every token that was issued so far invalid.
+    pub fn revoke_all_tokens(&self) {
+        if let Some(identity) = &self.service.identity {
+            identity.revoke_all();
+        }
+    }
+
+    /// Stops listening, cuts what is under way, and frees the folder once the last upload has been undone.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        for task in std::mem::take(&mut self.tasks) {
+            if let Err(error) = task.await {
+                tracing::warn!(%error, "a listener ended badly");
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+async fn open(folder: PathBuf) -> Result<(Store, Vec<(PathBuf, String)>), ServerError> {
+    let path = folder.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+    match opened.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(opened) => Ok(opened),
+        Err(source) if source.kind() == io::ErrorKind::WouldBlock => Err(ServerError::InUse(folder)),
+        Err(source) => Err(ServerError::Folder { folder, source }),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, String), ServerError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        Ok((listener, url))
+    };
+    bound.await.map_err(|source| ServerError::Listen { address, source })
+}
+
+async fn serve_keystone(listener: TcpListener, identity: Arc<Identity>, mut stopped: watch::Receiver<bool>) {
+    let until = async move {
+        // An error means that the server itself is gone.
+        let _ = stopped.changed().await;
+    };
+    let serving = axum::serve(listener, keystone::routes::router(identity)).with_graceful_shutdown(until);
+    if let Err(error) = serving.await {
+        tracing::warn!(%error, "Keystone stopped");
+    }
+}

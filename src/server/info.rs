@@ -1,0 +1,52 @@
+//! `GET /v2/info/…`: what the service offers, and what the project uses of it.
+
+use super::errors::{ApiError, Refusal};
+use super::record::STORE;
+use super::routes::json;
+use super::service::{Caller, Service};
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use serde_json::json as value;
+
+/// The import methods: none is offered yet.
+pub(crate) fn import_methods() -> Response<Body> {
+    json(
+        StatusCode::OK,
+        &value!({"import-methods": {"description": "Import methods available.", "type": "array", "value": []}}),
+    )
+}
+
+/// The stores.
+pub(crate) fn stores() -> Response<Body> {
+    json(
+        StatusCode::OK,
+        &value!({"stores": [{"id": STORE, "description": "a folder of this machine", "default": "true"}]}),
+    )
+}
+
+/// The stores with what only an administrator may know.
+pub(crate) fn stores_detail(caller: &Caller) -> Result<Response<Body>, Refusal> {
+    if !caller.admin {
+        return Err(ApiError::policy("stores_info_detail").into());
+    }
+    let store = value!({
+        "id": STORE, "description": "a folder of this machine", "default": "true", "type": "file", "weight": 0,
+        "properties": {},
+    });
+    Ok(json(StatusCode::OK, &value!({"stores": [store]})))
+}
+
+/// The project's usage and limits; sizes in MiB. Without logins there are no limits to show.
+pub(crate) fn usage(service: &Service, caller: &Caller) -> Response<Body> {
+    let Some(quota) = caller.quota else {
+        return json(StatusCode::OK, &value!({"usage": {}}));
+    };
+    let used = service.store.index().usage(caller.project.as_ref());
+    let usage = value!({
+        "image_size_total": {"usage": used.bytes >> 20, "limit": quota.image_size_total},
+        "image_stage_total": {"usage": 0, "limit": quota.image_size_total},
+        "image_count_total": {"usage": used.images, "limit": quota.image_count_total},
+        "image_count_uploading": {"usage": used.uploading, "limit": quota.image_count_uploading},
+    });
+    json(StatusCode::OK, &value!({"usage": usage}))
+}

@@ -1,0 +1,138 @@
+//! From a request to its handler, and what every answer of the Image API carries.
+
+use super::errors::{ApiError, Refusal};
+use super::faults::{self, Fault};
+use super::path::Resource;
+use super::service::{Caller, Service};
+use super::{actions, create, delete, download, info, list, members, schemas, show, upload, versions};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// The connection is to be closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed without an answer")]
+pub(crate) struct Dropped;
+
+/// Answers one request, with the faults and the latency that are set.
+pub(crate) async fn answer(service: Arc<Service>, request: Request<Body>) -> Result<Response<Body>, Dropped> {
+    let behaviour = service.behaviour();
+    service.counters.requests.fetch_add(1, Ordering::Relaxed);
+    if !behaviour.latency.is_zero() {
+        tokio::time::sleep(behaviour.latency).await;
+    }
+    let fault = behaviour
+        .faults
+        .and_then(|faults| faults::fault_of(faults, service.counters.fault_number.fetch_add(1, Ordering::Relaxed)));
+    let mut response = match fault {
+        Some(Fault::Closed) => return Err(Dropped),
+        Some(fault) => match faults::replacement(fault) {
+            Some(response) => response,
+            None => faults::spoil(plain_answer(service, request).await?, fault),
+        },
+        None => plain_answer(service, request).await?,
+    };
+    if !behaviour.keep_alive {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn plain_answer(service: Arc<Service>, request: Request<Body>) -> Result<Response<Body>, Dropped> {
+    let headers = request.headers().clone();
+    match Resource::of(request.uri().path()) {
+        _ if request.method() == Method::OPTIONS => Ok(Response::new(Body::empty())),
+        Resource::Versions { chosen } => Ok(versions::list(&service, &headers, chosen)),
+        Resource::Health => Ok(versions::health()),
+        resource => match service.caller(&headers) {
+            // The answer comes from the middleware before the service proper, so it has no request id.
+            Err(refusal) => rendered(refusal, &headers),
+            Ok(caller) => {
+                let is_head = request.method() == Method::HEAD;
+                let mut response = match dispatch(service, caller, resource, request).await {
+                    Ok(response) => response,
+                    Err(refusal) => rendered(refusal, &headers)?,
+                };
+                if is_head {
+                    *response.body_mut() = Body::empty();
+                }
+                mark(&mut response);
+                Ok(response)
+            }
+        },
+    }
+}
+
+fn rendered(refusal: Refusal, headers: &HeaderMap) -> Result<Response<Body>, Dropped> {
+    match refusal {
+        Refusal::Answer(error) => Ok(error.render(headers)),
+        Refusal::Drop => Err(Dropped),
+    }
+}
+
+/// Gives an answer its request id.
+fn mark(response: &mut Response<Body>) {
+    if let Ok(value) = HeaderValue::from_str(&format!("req-{}", Uuid::new_v4())) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
+async fn dispatch(
+    service: Arc<Service>,
+    caller: Caller,
+    resource: Resource,
+    request: Request<Body>,
+) -> Result<Response<Body>, Refusal> {
+    let method = request.method().clone();
+    match (&method, &resource) {
+        (&Method::GET, Resource::Images) => list::list(&service, &caller, request.uri().query().unwrap_or("")),
+        (&Method::POST, Resource::Images) => create::create(service, caller, request).await,
+        (&Method::GET, Resource::Image(id)) => show::show(&service, &caller, id),
+        (&Method::DELETE, Resource::Image(id)) => delete::delete(service, caller, id.clone()).await,
+        (&Method::GET, Resource::File(id)) => download::download(service, caller, id, request).await,
+        (&Method::PUT, Resource::File(id)) => upload::upload(service, caller, id.clone(), request).await,
+        (&Method::GET, Resource::Members(id)) => members::list(&service, &caller, id),
+        (&Method::GET, Resource::Member(id, member)) => members::show(&service, &caller, id, member),
+        (&Method::POST, Resource::Action(id, action)) => {
+            actions::act(service, caller, id.clone(), *action, request).await
+        }
+        (&Method::GET, Resource::Schema(name)) => Ok(schemas::schema(name)),
+        (&Method::GET, Resource::ImportMethods) => Ok(info::import_methods()),
+        (&Method::GET, Resource::Stores) => Ok(info::stores()),
+        (&Method::GET, Resource::StoresDetail) => info::stores_detail(&caller),
+        (&Method::GET, Resource::Usage) => Ok(info::usage(&service, &caller)),
+        (_, Resource::Tasks) => Err(ApiError::policy("tasks_api_access").into()),
+        (_, Resource::Root) => Ok(versions::redirect(&service, request.headers())),
+        _ => Err(match resource.allow() {
+            Some(allow) => ApiError::method(method.as_str(), allow).into(),
+            None => ApiError::no_resource().into(),
+        }),
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Body> {
+    match serde_json::to_vec(body) {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            ApiError::internal().render(&HeaderMap::new())
+        }
+    }
+}
+
+/// 204, as Glance answers what has nothing to say.
+pub(crate) fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

@@ -1,0 +1,141 @@
+//! `PUT /v2/images/{id}/file`.
+
+use super::errors::{ApiError, Refusal};
+use super::quota;
+use super::receive::{Outcome, Upload};
+use super::record::{Record, STORE, Status};
+use super::routes::no_content;
+use super::service::{Caller, Service, disk_failed};
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use futures_util::StreamExt;
+use std::sync::Arc;
+
+const MEDIA_TYPE: &str = "application/octet-stream";
+
+/// Takes an image's data. A sender who stops leaves the image queued, as it was.
+pub(crate) async fn upload(
+    service: Arc<Service>,
+    caller: Caller,
+    id: String,
+    request: Request<Body>,
+) -> Result<Response<Body>, Refusal> {
+    let (parts, body) = request.into_parts();
+    check_media_type(&parts.headers)?;
+    let declared = declared_size(&parts.headers)?;
+    check_store(&parts.headers)?;
+    let record = service.visible(&caller, &id)?;
+    caller.must_manage(&record, "upload_image")?;
+    quota::may_upload(&service, &caller, declared.or_else(|| content_length(&parts.headers)))?;
+    check_record(&record)?;
+    service.store.change_status(&id, Status::Queued, Status::Saving).map_err(|now| match now {
+        Some(status) => not_from(status),
+        None => Refusal::from(ApiError::no_image(&id)),
+    })?;
+    let upload = Upload::new(Arc::clone(&service.store), record, declared, service.behaviour().size_cap);
+    answer(&id, receive(upload, body).await?)
+}
+
+/// Hands the body to the task that hashes and writes it, until it ends or that task has seen enough.
+async fn receive(upload: Upload, body: Body) -> Result<Outcome, Refusal> {
+    let (chunks, task) = upload.start();
+    let mut body = body.into_data_stream();
+    loop {
+        match body.next().await {
+            Some(Ok(chunk)) => {
+                if chunks.send(Some(chunk)).await.is_err() {
+                    break;
+                }
+            }
+            // The sender is gone: dropping the channel without a word of the end undoes the upload.
+            Some(Err(_)) => {
+                drop(chunks);
+                return Err(Refusal::Drop);
+            }
+            None => {
+                // A failure shows in the outcome.
+                let _ = chunks.send(None).await;
+                break;
+            }
+        }
+    }
+    drop(chunks);
+    task.await.map_err(|_| ApiError::internal().into())
+}
+
+fn answer(id: &str, outcome: Outcome) -> Result<Response<Body>, Refusal> {
+    let error = match outcome {
+        Outcome::Stored => return Ok(no_content()),
+        Outcome::Cut => return Err(Refusal::Drop),
+        Outcome::Disk(error) => return Err(disk_failed(&error)),
+        Outcome::TooLarge => ApiError::too_large("The incoming image is too large"),
+        Outcome::Longer { expected, got } => {
+            ApiError::bad_request(format!("Size exceeds: expected {expected} bytes, got {got} bytes"))
+        }
+        Outcome::Shorter { expected, got } => {
+            ApiError::bad_request(format!("Size mismatch: expected {expected} bytes, got {got} bytes"))
+        }
+        Outcome::OtherFormat { declared, found } => ApiError::media_type(Some(MEDIA_TYPE))
+            .with_detail(format!("Image disk_format {declared} does not match stream data {found}")),
+        Outcome::Gone => ApiError::new(
+            StatusCode::GONE,
+            format!(
+                "Image {id} could not be found after upload. The image may have been deleted during the upload, \
+                 cleaning up the chunks uploaded."
+            ),
+        ),
+    };
+    Err(error.into())
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = given.map(|given| given.split(';').next().unwrap_or("").trim());
+    if kind == Some(MEDIA_TYPE) { Ok(()) } else { Err(ApiError::media_type(given).into()) }
+}
+
+/// The size that the sender promises; 0 counts as no promise.
+fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get("x-openstack-image-size") else {
+        return Ok(None);
+    };
+    match value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()) {
+        Some(size) => Ok(Some(size).filter(|size| *size > 0)),
+        None => Err(ApiError::bad_request("Invalid or missing image size in request headers.").into()),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn check_store(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get("x-image-meta-store").and_then(|value| value.to_str().ok()) {
+        Some(name) if name != STORE => {
+            Err(ApiError::bad_request(format!("Store for identifier {name} not found")).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_record(record: &Record) -> Result<(), Refusal> {
+    if record.status != Status::Queued {
+        return Err(not_from(record.status));
+    }
+    if record.is_poisoned() {
+        return Err(ApiError::internal().into());
+    }
+    let unset: Vec<&str> = [("disk_format", &record.disk_format), ("container_format", &record.container_format)]
+        .into_iter()
+        .filter_map(|(name, value)| value.is_none().then_some(name))
+        .collect();
+    if unset.is_empty() {
+        return Ok(());
+    }
+    let unset = unset.join(", ");
+    Err(ApiError::bad_request(format!("Properties {unset} must be set prior to saving data.")).into())
+}
+
+fn not_from(status: Status) -> Refusal {
+    ApiError::conflict(format!("Image status transition from {} to saving is not allowed", status.as_str())).into()
+}
