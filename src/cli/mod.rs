@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod doctor;
 pub mod mount;
 pub mod output;
+pub mod serve;
 pub mod umount;
 
 use std::ffi::OsString;

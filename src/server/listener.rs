@@ -44,7 +44,9 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
         answer(Arc::clone(&service), request.map(Body::new))
     });
     // An error of the handler closes the connection without an answer, which is what it is for.
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), handler).await {
+    if let Err(error) =
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), handler).await
+    {
         tracing::trace!(%error, "a connection ended early");
     }
 }
