@@ -78,8 +78,8 @@ enum Next {
 }
 
 impl Http {
-    pub(super) fn new(client: Client, login: Login) -> Self {
-        Self { client, login, patience: Patience::CALL }
+    pub(super) fn new(client: Client, login: Login, patience: Patience) -> Self {
+        Self { client, login, patience }
     }
 
     /// How often a download may be cut without any progress.

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use self::download::{Download, Mode};
 use super::auth::Login;
 use super::http::{Call, Http};
+use super::retry::Patience;
 use super::tls::{self, Purpose};
 use super::{ByteStream, Direction, ImageService, Kind, ListQuery, Page, Result, ServiceError, Source};
 use crate::config::Cloud;
@@ -36,12 +37,17 @@ pub struct Glance {
 impl Glance {
     /// Logs in, finds the service and its version, and lists one image, so that whatever is wrong shows now.
     pub async fn connect(cloud: Cloud) -> Result<Self> {
+        Self::connect_with(cloud, Patience::CALL).await
+    }
+
+    /// The same, repeating calls that fail as `patience` says.
+    pub async fn connect_with(cloud: Cloud, patience: Patience) -> Result<Self> {
         let (api, data) = (tls::client(&cloud.tls, Purpose::Api)?, tls::client(&cloud.tls, Purpose::Data)?);
         let login = Login::new(cloud)?;
         let endpoint = login.image_endpoint().await?;
-        let http = Http::new(api, login.clone());
+        let http = Http::new(api, login.clone(), patience);
         let (base, version) = discover(&http, &endpoint).await?;
-        let glance = Self { http: Arc::new(http), data: Arc::new(Http::new(data, login)), base, version };
+        let glance = Self { http: Arc::new(http), data: Arc::new(Http::new(data, login, patience)), base, version };
         glance.try_list().await?;
         Ok(glance)
     }

@@ -1,0 +1,379 @@
+//! What our client of the Image API makes of a service that breaks, refuses, answers wrongly, or wants the token
+//! carried elsewhere. The other side is played from a script.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a promise that does not hold ends with a panic, which the harness reports"
+)]
+
+mod peer;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use glancefs::config::{Cloud, OpenStackOptions, Surroundings};
+use glancefs::image::ImageId;
+use glancefs::service::glance::Glance;
+use glancefs::service::retry::Patience;
+use glancefs::service::{ImageService, Kind, ListQuery, ServiceError, Source};
+use peer::{Answer, Peer, Request};
+use serde_json::{Value, json};
+
+const ID: &str = "0a0b0c0d-0000-4000-8000-000000000001";
+const TOKEN: &str = "the-token-that-must-stay-here";
+const IMPATIENT: Patience =
+    Patience { tries: 4, first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(5) };
+
+fn id() -> ImageId {
+    ID.parse().unwrap()
+}
+
+fn source(size: u64) -> Source {
+    Source { image: id(), size, store: None }
+}
+
+fn versions() -> Answer {
+    Answer::json(
+        200,
+        &json!({"versions": [{"id": "v2.9", "status": "SUPPORTED"}, {"id": "v2.17", "status": "CURRENT"}]}),
+    )
+}
+
+fn listing(ids: &[&str], next: Option<&str>) -> Answer {
+    let images: Vec<Value> = ids.iter().map(|id| json!({"id": id, "status": "active"})).collect();
+    let mut body = json!({ "images": images });
+    if let Some(next) = next {
+        body["next"] = json!(next);
+    }
+    Answer::json(200, &body)
+}
+
+/// A service that is well, but for what `odd` answers.
+async fn peer(odd: impl Fn(&Request, usize) -> Option<Answer> + Send + Sync + 'static) -> Peer {
+    Peer::start(move |request, before| {
+        let well = || match request.path() {
+            "/versions" => versions(),
+            "/v2/images" => listing(&[], None),
+            _ => Answer::json(404, &json!({"message": "No such path<br /><br />"})),
+        };
+        odd(request, before).unwrap_or_else(well)
+    })
+    .await
+}
+
+/// A cloud whose token a command prints, so that it can be renewed.
+fn cloud(endpoint: &str) -> Cloud {
+    let around = Surroundings {
+        variables: BTreeMap::from([("OS_IMAGE_ENDPOINT_OVERRIDE".to_owned(), endpoint.to_owned())]),
+        current_dir: PathBuf::from("/nonexistent"),
+        read: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
+    };
+    let mut options = OpenStackOptions::default();
+    options.os_token_command = Some(format!("echo {TOKEN}"));
+    Cloud::resolve(&around, &options, None, None).unwrap()
+}
+
+async fn connect(peer: &Peer) -> Result<Glance, ServiceError> {
+    Glance::connect_with(cloud(&peer.url), IMPATIENT).await
+}
+
+async fn connected(peer: &Peer) -> Glance {
+    connect(peer).await.unwrap()
+}
+
+async fn read(glance: &Glance, size: u64, range: std::ops::Range<u64>) -> Result<Vec<u8>, ServiceError> {
+    let chunks: Vec<bytes::Bytes> = glance.read_range(&source(size), range).await?.try_collect().await?;
+    Ok(chunks.concat())
+}
+
+async fn read_all(glance: &Glance, size: u64) -> Result<Vec<u8>, ServiceError> {
+    let chunks: Vec<bytes::Bytes> = glance.read_all(&source(size)).await?.try_collect().await?;
+    Ok(chunks.concat())
+}
+
+fn is_data(request: &Request) -> bool {
+    request.path().ends_with("/file")
+}
+
+/// The first and the last byte that a request asks for.
+fn asked(request: &Request) -> (usize, usize) {
+    let range = request.header("range").unwrap().strip_prefix("bytes=").unwrap();
+    let (first, last) = range.split_once('-').unwrap();
+    (first.parse().unwrap(), last.parse().unwrap())
+}
+
+const BYTES: &[u8] = b"0123456789";
+
+fn part(first: usize, last: usize) -> (String, Vec<u8>) {
+    (format!("Content-Range: bytes {first}-{last}/{}\r\n", BYTES.len()), BYTES[first..=last].to_vec())
+}
+
+#[tokio::test]
+async fn the_version_is_found_and_the_addresses_that_it_lists_are_not_used() {
+    let peer = peer(|_, _| None).await;
+    for endpoint in
+        [peer.url.clone(), format!("{}/", peer.url), format!("{}/v2", peer.url), format!("{}/v2.9/", peer.url)]
+    {
+        let glance = Glance::connect_with(cloud(&endpoint), IMPATIENT).await.unwrap();
+        assert_eq!(glance.version(), Some("v2.17"));
+        assert_eq!(glance.address(), format!("{}/v2", peer.url));
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_lists_no_versions_is_taken_at_v2() {
+    let peer = peer(|request, _| (request.path() == "/versions").then(|| Answer::json(404, &json!({})))).await;
+    assert_eq!(connected(&peer).await.version(), None);
+}
+
+#[tokio::test]
+async fn what_is_no_image_service_is_refused_with_a_sentence() {
+    let nothing = Peer::start(|_, _| Answer::Full(404, String::new(), b"<h1>Not Found</h1>".to_vec())).await;
+    let error = connect(&nothing).await.err().unwrap();
+    assert_eq!(error.kind, Kind::NotOffered);
+    assert!(error.to_string().contains("there is no Image service"), "{error}");
+    let old = peer(|request, _| {
+        (request.path() == "/versions")
+            .then(|| Answer::json(200, &json!({"versions": [{"id": "v1.1", "status": "CURRENT"}]})))
+    })
+    .await;
+    assert_eq!(connect(&old).await.err().unwrap().kind, Kind::NotOffered);
+}
+
+#[tokio::test]
+async fn a_connection_closed_before_a_status_line_is_tried_again() {
+    let peer = peer(|request, before| (request.path() == "/v2/images" && before < 3).then_some(Answer::Nothing)).await;
+    assert!(connect(&peer).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_service_that_goes_on_failing_is_unavailable_with_its_own_words() {
+    let peer = peer(|request, before| {
+        let page = "<html><head><title>x</title></head><body><h1>502 Bad Gateway</h1>nginx &amp; co</body></html>";
+        let headers = "x-openstack-request-id: req-7\r\n".to_owned();
+        (request.path() == "/v2/images" && before > 0).then(|| Answer::Full(502, headers, page.into()))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    let error = glance.list(&ListQuery::default(), None).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert_eq!(error.to_string(), "could not list images: 502 Bad Gateway nginx & co (req-7)");
+    let tries = peer.requests().iter().filter(|request| request.path() == "/v2/images").count();
+    assert_eq!(tries, 1 + 4);
+}
+
+#[tokio::test]
+async fn a_401_is_replayed_once_with_a_new_token_and_then_waited_out() {
+    let peer = peer(|request, before| {
+        (request.path() == "/v2/images" && (1..4).contains(&before))
+            .then(|| Answer::json(401, &json!({"error": {"message": "no"}})))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert!(glance.list(&ListQuery::default(), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_is_never_taken_is_told_as_such() {
+    let peer =
+        peer(|request, before| (request.path() == "/v2/images" && before > 0).then(|| Answer::json(401, &json!({}))))
+            .await;
+    let glance = connected(&peer).await;
+    let error = glance.list(&ListQuery::default(), None).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unauthorized);
+    assert!(!format!("{error} {error:?}").contains(TOKEN));
+}
+
+#[tokio::test]
+async fn a_redirect_does_not_take_the_token_to_another_origin() {
+    let elsewhere = Peer::start(|_, _| listing(&[ID], None)).await;
+    let location = format!("Location: {}/v2/images\r\n", elsewhere.url);
+    let peer = peer(move |request, before| {
+        (request.path() == "/v2/images" && before > 0).then(|| Answer::Full(302, location.clone(), Vec::new()))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert!(glance.list(&ListQuery::default(), None).await.is_err());
+    assert!(elsewhere.requests().iter().all(|request| request.header("x-auth-token").is_none()));
+}
+
+#[tokio::test]
+async fn a_next_link_is_a_sign_and_not_an_address() {
+    let elsewhere = Peer::start(|_, _| listing(&[], None)).await;
+    let next = format!("{}/v2/images?marker=x", elsewhere.url);
+    let peer = peer(move |request, before| match (request.path(), before) {
+        ("/v2/images", 1) => Some(listing(&[ID], Some(&next))),
+        _ => None,
+    })
+    .await;
+    let glance = connected(&peer).await;
+    let query =
+        ListQuery { filters: vec![("tag".into(), "a".into()), ("tag".into(), "b".into())], ..ListQuery::default() };
+    let page = glance.list(&query, None).await.unwrap();
+    assert_eq!(page.next, Some(id()));
+    assert_eq!(glance.list(&query, page.next).await.unwrap().next, None);
+    assert_eq!(elsewhere.requests().len(), 0);
+    let last = peer.requests().pop().unwrap();
+    assert_eq!(last.target, format!("/v2/images?limit=1000&tag=a&tag=b&marker={ID}"));
+}
+
+#[tokio::test]
+async fn a_marker_that_was_deleted_is_told_apart_from_other_refusals() {
+    let peer = peer(|request, before| {
+        let words = json!({"message": format!("No image found with ID {ID}<br />"), "code": "400 Bad Request"});
+        (request.path() == "/v2/images" && before > 0).then(|| Answer::json(400, &words))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert_eq!(glance.list(&ListQuery::default(), Some(id())).await.unwrap_err().kind, Kind::MarkerGone);
+    assert_eq!(glance.list(&ListQuery::default(), None).await.unwrap_err().kind, Kind::Invalid);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_malformed() {
+    let peer = peer(|request, before| match (request.path(), before) {
+        ("/v2/images", 1) => Some(Answer::Full(200, String::new(), b"<html>login page</html>".to_vec())),
+        (path, _) if path.ends_with(ID) => {
+            Some(Answer::json(200, &json!({"id": "0a0b0c0d-0000-4000-8000-00000000000f"})))
+        }
+        _ => None,
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert_eq!(glance.list(&ListQuery::default(), None).await.unwrap_err().kind, Kind::Malformed);
+    assert_eq!(glance.show(id()).await.unwrap_err().kind, Kind::Malformed, "another image than the one asked for");
+}
+
+#[tokio::test]
+async fn a_document_that_is_cut_is_asked_for_again() {
+    let peer = peer(|request, before| {
+        (request.path() == "/v2/images" && before == 1)
+            .then(|| Answer::Short(200, String::new(), b"{\"ima".to_vec(), 50))
+    })
+    .await;
+    assert!(connected(&peer).await.list(&ListQuery::default(), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_range_that_is_cut_is_resumed_where_it_stopped() {
+    let peer = peer(|request, _| {
+        is_data(request).then(|| {
+            let (first, last) = asked(request);
+            let (headers, body) = part(first, last);
+            // Two bytes of each answer arrive.
+            Answer::Short(206, headers, body[..body.len().min(2)].to_vec(), body.len())
+        })
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert_eq!(read(&glance, 10, 2..9).await.unwrap(), &BYTES[2..9]);
+    let ranges: Vec<_> = peer.requests().iter().filter(|request| is_data(request)).map(asked).collect();
+    assert_eq!(ranges, [(2, 8), (4, 8), (6, 8), (8, 8)]);
+}
+
+#[tokio::test]
+async fn a_whole_image_that_is_cut_starts_over_and_skips_what_came() {
+    let peer = peer(|request, before| {
+        is_data(request).then(|| Answer::Short(200, String::new(), BYTES[..(3 * (before + 1)).min(10)].to_vec(), 10))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert_eq!(read_all(&glance, 10).await.unwrap(), BYTES);
+    assert!(peer.requests().iter().all(|request| request.header("range").is_none()));
+}
+
+#[tokio::test]
+async fn a_download_without_progress_ends_with_an_error() {
+    let peer = peer(|request, _| is_data(request).then(|| Answer::Short(206, part(0, 9).0, Vec::new(), 10))).await;
+    let error = read(&connected(&peer).await, 10, 0..10).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert!(error.to_string().contains(ID), "{error}");
+}
+
+#[tokio::test]
+async fn a_range_that_is_refused_or_swallowed_tells_that_the_store_cannot_seek() {
+    let refused =
+        json!({"message": "Getting images randomly from this store is not supported. Offset: 0, length: 4<br />"});
+    let answers = [
+        Answer::json(400, &refused),
+        Answer::Full(200, String::new(), BYTES.to_vec()),
+        Answer::Full(206, "Content-Range: bytes 0-9/10\r\n".to_owned(), BYTES.to_vec()),
+        Answer::Full(206, String::new(), BYTES.to_vec()),
+        Answer::Full(206, "Content-Range: bytes 0-3/10\r\n".to_owned(), BYTES.to_vec()),
+    ];
+    for answer in answers {
+        let told = answer.clone();
+        let peer = peer(move |request, _| is_data(request).then(|| told.clone())).await;
+        let error = read(&connected(&peer).await, 10, 0..4).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Unseekable, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_has_another_length_now_is_gone() {
+    let beyond = json!({"message": "Start position MUST be in the inclusive range [0, 4]"});
+    let table =
+        [(206, "Content-Range: bytes 0-3/5\r\n", BYTES[..4].to_vec()), (416, "", beyond.to_string().into_bytes())];
+    for (status, headers, body) in table {
+        let peer =
+            peer(move |request, _| is_data(request).then(|| Answer::Full(status, headers.to_owned(), body.clone())))
+                .await;
+        assert_eq!(read(&connected(&peer).await, 10, 0..4).await.unwrap_err().kind, Kind::Gone, "{status}");
+    }
+    let peer = peer(|request, _| is_data(request).then(|| Answer::Full(200, String::new(), b"12345".to_vec()))).await;
+    assert_eq!(read_all(&connected(&peer).await, 10).await.unwrap_err().kind, Kind::Gone);
+}
+
+#[tokio::test]
+async fn an_image_without_bytes_is_told_as_such() {
+    let peer = peer(|request, _| is_data(request).then(|| Answer::Full(204, String::new(), Vec::new()))).await;
+    assert_eq!(read(&connected(&peer).await, 10, 0..4).await.unwrap_err().kind, Kind::NoData);
+    assert_eq!(read_all(&connected(&peer).await, 10).await.unwrap_err().kind, Kind::NoData);
+}
+
+#[tokio::test]
+async fn refusals_keep_their_meaning_and_are_not_repeated() {
+    let table = [
+        (403, Kind::Forbidden),
+        (404, Kind::NotFound),
+        (405, Kind::NotOffered),
+        (409, Kind::Conflict),
+        (410, Kind::Gone),
+    ];
+    for (status, kind) in table {
+        let peer = peer(move |request, _| {
+            request.path().ends_with(ID).then(|| Answer::json(status, &json!({"message": "so"})))
+        })
+        .await;
+        let error = connected(&peer).await.show(id()).await.unwrap_err();
+        assert_eq!((error.kind, error.words.as_deref()), (kind, Some("so")));
+        assert_eq!(peer.requests().iter().filter(|request| request.path().ends_with(ID)).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nothing_at_an_address_is_unreachable() {
+    let gone = peer(|_, _| None).await.url.clone();
+    let error = Glance::connect_with(cloud(&gone), IMPATIENT).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Unreachable);
+    assert!(error.to_string().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn the_quota_is_none_where_the_service_counts_nothing() {
+    let peer = peer(|request, before| match (request.path(), before) {
+        ("/v2/info/usage", 0) => {
+            Some(Answer::json(200, &json!({"usage": {"image_size_total": {"usage": 1, "limit": 5}}})))
+        }
+        ("/v2/info/usage", 1) => Some(Answer::json(200, &json!({"usage": {}}))),
+        _ => None,
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert_eq!(glance.usage().await.unwrap().unwrap().limit, Some(5 << 20));
+    assert_eq!(glance.usage().await.unwrap(), None);
+    assert_eq!(glance.usage().await.unwrap(), None, "404: an older service");
+}

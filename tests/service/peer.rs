@@ -1,0 +1,111 @@
+//! The other side of the wire, played from a script.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Path and query.
+    pub(crate) target: String,
+    head: String,
+}
+
+impl Request {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+/// What is answered; the connection is closed behind it.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Status, further headers, and a body with its length.
+    Full(u16, String, Vec<u8>),
+    /// The same, announcing this many bytes.
+    Short(u16, String, Vec<u8>, usize),
+    /// The connection is closed without a word.
+    Nothing,
+}
+
+impl Answer {
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self::Full(status, "Content-Type: application/json\r\n".to_owned(), body.to_string().into_bytes())
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let (status, headers, body, length) = match self {
+            Self::Full(status, headers, body) => (status, headers, body.clone(), body.len()),
+            Self::Short(status, headers, body, length) => (status, headers, body, length),
+            Self::Nothing => return Vec::new(),
+        };
+        let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+        [head.into_bytes(), body].concat()
+    }
+}
+
+type Script = dyn Fn(&Request, usize) -> Answer + Send + Sync;
+
+/// A server on loopback; it ends when it is dropped.
+pub(crate) struct Peer {
+    pub(crate) url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+    task: AbortHandle,
+}
+
+impl Peer {
+    /// Answers each request by the script, which is told how many requests for the same path came before.
+    pub(crate) async fn start(script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (script, seen): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&requests));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&seen)));
+            }
+        });
+        Self { url, requests, task: task.abort_handle() }
+    }
+
+    /// All requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<Request>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8(head).unwrap();
+    let target = head.split(' ').nth(1).unwrap().to_owned();
+    let request = Request { target, head };
+    let before = {
+        let mut seen = seen.lock().unwrap();
+        let before = seen.iter().filter(|other| other.path() == request.path()).count();
+        seen.push(request.clone());
+        before
+    };
+    let _ = stream.write_all(&script(&request, before).bytes()).await;
+    let _ = stream.shutdown().await;
+}
