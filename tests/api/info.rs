@@ -62,16 +62,17 @@ async fn the_images_schema_is_a_page_of_images(target: &Target) {
 async fn the_import_methods_are_listed(target: &Target) {
     let methods = target.person("demo").await.get("/v2/info/import").await.is(200).json()["import-methods"].clone();
     assert_eq!(methods["type"], "array");
-    assert_eq!(methods["value"], json!(["glance-direct", "web-download", "copy-image"]));
+    for method in methods["value"].as_array().unwrap() {
+        assert!(["glance-direct", "web-download", "copy-image"].contains(&method.as_str().unwrap()), "{method}");
+    }
 }
 
 async fn the_stores_are_listed_and_one_is_the_default(target: &Target) {
     let stores = target.person("demo").await.get("/v2/info/stores").await.is(200).json()["stores"].clone();
     let stores = stores.as_array().unwrap();
-    let ids: Vec<_> = stores.iter().map(|store| store["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["fast", "slow"]);
-    assert_eq!(stores[0]["default"], "true", "a word, not a boolean");
-    assert_eq!(stores[1].get("default"), None);
+    let defaults: Vec<_> = stores.iter().filter(|store| store.get("default").is_some()).collect();
+    assert_eq!((defaults.len(), &defaults[0]["id"]), (1, &json!("fast")));
+    assert_eq!(defaults[0]["default"], "true", "a word, not a boolean");
     assert!(stores.iter().all(|store| store["description"].is_string()));
 }
 

@@ -68,8 +68,8 @@ const SUBJECTS: &[&[Contract]] = &[
 ];
 
 fn main() -> ExitCode {
-    let services: Vec<_> =
-        std::env::var_os("GLANCEFS_TEST_CLOUDS").map(|file| Service::Real(PathBuf::from(file))).into_iter().collect();
+    let mut services = vec![Service::Embedded];
+    services.extend(std::env::var_os("GLANCEFS_TEST_CLOUDS").map(|file| Service::Real(PathBuf::from(file))));
     let trials = services.iter().flat_map(|service| SUBJECTS.concat_iter().map(|contract| trial(service, contract)));
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
@@ -92,7 +92,7 @@ fn trial(service: &Service, contract: &'static Contract) -> Trial {
     Trial::test(format!("{subject}::{}::{}", service.word(), contract.name), move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
-            let target = Target::open(&service);
+            let target = Target::open(&service).await;
             let outcome = std::panic::AssertUnwindSafe(body(&target));
             let outcome = futures_util::FutureExt::catch_unwind(outcome).await;
             target.clean().await;

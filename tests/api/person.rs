@@ -84,4 +84,10 @@ impl Person {
     pub(crate) async fn names(&self, query: &str) -> Vec<String> {
         self.list(query).await.iter().map(|image| image["name"].as_str().unwrap_or("-").to_owned()).collect()
     }
+
+    /// The ids of the stores that the service names, in its order.
+    pub(crate) async fn stores(&self) -> Vec<String> {
+        let stores = self.get("/v2/info/stores").await.is(200).json()["stores"].clone();
+        stores.as_array().unwrap().iter().map(|store| store["id"].as_str().unwrap().to_owned()).collect()
+    }
 }

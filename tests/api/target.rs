@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use glancefs::server::{Accounts, Server, Settings};
 use serde_json::{Value, json};
 
 use crate::person::Person;
@@ -12,6 +13,8 @@ use crate::wire::{Answer, Request};
 /// Which service.
 #[derive(Clone)]
 pub(crate) enum Service {
+    /// The embedded one, started for each contract on an empty folder.
+    Embedded,
     /// The one that a clouds.yaml describes; it has a cloud for each of the people.
     Real(PathBuf),
 }
@@ -19,6 +22,7 @@ pub(crate) enum Service {
 impl Service {
     pub(crate) fn word(&self) -> &'static str {
         match self {
+            Self::Embedded => "embedded",
             Self::Real(_) => "real",
         }
     }
@@ -31,12 +35,20 @@ pub(crate) struct Target {
     people: Value,
     made: Mutex<Vec<(Person, String)>>,
     limits: Mutex<Option<File>>,
+    _embedded: Option<Embedded>,
+}
+
+/// The embedded service and the folder it works on, which goes with it.
+struct Embedded {
+    _server: Server,
+    _folder: tempfile::TempDir,
 }
 
 impl Target {
-    pub(crate) fn open(service: &Service) -> Self {
+    pub(crate) async fn open(service: &Service) -> Self {
         match service {
             Service::Real(file) => Self::real(file),
+            Service::Embedded => Self::embedded().await,
         }
     }
 
@@ -46,7 +58,22 @@ impl Target {
         let people = clouds["clouds"].clone();
         let auth_url = people["demo"]["auth"]["auth_url"].as_str().unwrap().trim_end_matches('/');
         let keystone = auth_url.trim_end_matches("/v3").to_owned();
-        Self { keystone, people, made: Mutex::default(), limits: Mutex::default() }
+        Self { keystone, people, made: Mutex::default(), limits: Mutex::default(), _embedded: None }
+    }
+
+    async fn embedded() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { accounts: Some(Accounts::example()), ..Settings::new(folder.path()) };
+        let server = Server::start(settings).await.unwrap();
+        let keystone = server.keystone_url().unwrap().trim_end_matches("/v3").to_owned();
+        let projects = [("demo2", "demo"), ("reader", "demo")];
+        let person = |name: &str| {
+            let project = projects.iter().find(|(who, _)| *who == name).map_or(name, |(_, project)| project);
+            (name.to_owned(), json!({"auth": {"username": name, "password": "secret", "project_name": project}}))
+        };
+        let people = ["admin", "demo", "demo2", "reader", "alt", "small"].into_iter().map(person).collect();
+        let embedded = Some(Embedded { _server: server, _folder: folder });
+        Self { keystone, people, made: Mutex::default(), limits: Mutex::default(), _embedded: embedded }
     }
 
     /// Somebody, logged in: `demo`, `demo2`, `reader` (one project); `alt`, `small`, `admin` (one each).

@@ -94,18 +94,33 @@ async fn version(State(identity): Shared) -> Response<Body> {
     json(StatusCode::OK, &value!({"version": described(&identity)}))
 }
 
-async fn log_in(State(identity): Shared, body: Bytes) -> Answer {
+async fn log_in(State(identity): Shared, RawQuery(query): RawQuery, body: Bytes) -> Answer {
     let body: Value =
         serde_json::from_slice(&body).map_err(|_| malformed("Expecting to find valid JSON in request body."))?;
     let (word, token) = login(&identity, &body).map_err(|why| match why {
         NoLogin::Malformed(why) => malformed(&why),
         NoLogin::Denied => unauthorized(&identity),
     })?;
-    Ok(shown_token(&identity, StatusCode::CREATED, &word, &token))
+    Ok(shown_token(&identity, StatusCode::CREATED, &word, &token, wants_catalog(query.as_deref())))
 }
 
-fn shown_token(identity: &Identity, status: StatusCode, word: &str, token: &Token) -> Response<Body> {
-    let mut response = json(status, &value!({"token": token_body(identity, token)}));
+/// `?nocatalog` leaves the catalogue out of a token's description, with any value or none.
+fn wants_catalog(query: Option<&str>) -> bool {
+    !query.unwrap_or_default().split('&').any(|pair| pair.split('=').next() == Some("nocatalog"))
+}
+
+fn shown_token(
+    identity: &Identity,
+    status: StatusCode,
+    word: &str,
+    token: &Token,
+    with_catalog: bool,
+) -> Response<Body> {
+    let mut body = token_body(identity, token);
+    if let Some(map) = body.as_object_mut().filter(|_| !with_catalog) {
+        map.remove("catalog");
+    }
+    let mut response = json(status, &value!({"token": body}));
     if let Ok(mut word) = HeaderValue::from_str(word) {
         word.set_sensitive(true);
         response.headers_mut().insert(SUBJECT, word);
@@ -158,9 +173,9 @@ fn subject(identity: &Identity, headers: &HeaderMap, action: &str) -> Result<(St
     if is_admin(&caller) || caller.user == token.user { Ok((word, token)) } else { Err(forbidden(action)) }
 }
 
-async fn validate(State(identity): Shared, method: Method, headers: HeaderMap) -> Answer {
+async fn validate(State(identity): Shared, RawQuery(query): RawQuery, method: Method, headers: HeaderMap) -> Answer {
     let (word, token) = subject(&identity, &headers, "identity:validate_token")?;
-    let mut response = shown_token(&identity, StatusCode::OK, &word, &token);
+    let mut response = shown_token(&identity, StatusCode::OK, &word, &token, wants_catalog(query.as_deref()));
     if method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
