@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::output::{Code, Failure};
 use crate::config::{Cloud, OpenStackOptions, Source, Surroundings, Tls};
+use crate::server::Server;
 use crate::service::ImageService;
 use crate::service::glance::Glance;
 
@@ -19,9 +20,10 @@ pub enum Target {
     Folder(PathBuf),
 }
 
-/// A service that answers.
+/// A service, and the embedded server behind it if there is one.
 pub struct Connection {
     service: Arc<dyn ImageService>,
+    server: Option<Server>,
 }
 
 /// Finds the cloud or the folder that is meant. Reads files, asks no service.
@@ -56,20 +58,44 @@ pub fn runtime() -> Result<Runtime, Failure> {
     built.map_err(Failure::with(Code::System))
 }
 
-/// Logs in and makes sure that the service answers.
+/// Logs in and makes sure that the service answers; for a folder, starts its service first.
 pub async fn open(target: Target) -> Result<Connection, Failure> {
-    let cloud = match target {
-        Target::Service(cloud) => *cloud,
-        Target::Folder(_) => return Err(Failure::new(Code::Usage, "local:DIR cannot be mounted by this version")),
+    let (cloud, server) = match target {
+        Target::Service(cloud) => (*cloud, None),
+        Target::Folder(folder) => embedded(folder).await.map(|(cloud, server)| (cloud, Some(server)))?,
     };
-    let glance = Glance::connect(cloud).await.map_err(Failure::with(Code::Mount))?;
-    Ok(Connection { service: Arc::new(glance) })
+    match Glance::connect(cloud).await {
+        Ok(glance) => Ok(Connection { service: Arc::new(glance), server }),
+        Err(error) => {
+            stop(server).await;
+            Err(Failure::new(Code::Mount, error))
+        }
+    }
+}
+
+async fn embedded(folder: PathBuf) -> Result<(Cloud, Server), Failure> {
+    let started = Server::start(crate::server::Settings::new(folder)).await;
+    // Its causes belong to the sentence.
+    let server = started.map_err(|error| Failure::new(Code::Mount, format!("{:#}", anyhow::Error::new(error))))?;
+    let url = server.url().parse().map_err(Failure::with(Code::System))?;
+    Ok((Cloud::of_url(url, Tls::default()), server))
+}
+
+async fn stop(server: Option<Server>) {
+    if let Some(server) = server {
+        server.stop().await;
+    }
 }
 
 impl Connection {
     /// The service.
     pub fn service(&self) -> Arc<dyn ImageService> {
         Arc::clone(&self.service)
+    }
+
+    /// Ends the embedded service, if there is one.
+    pub async fn close(self) {
+        stop(self.server).await;
     }
 }
 

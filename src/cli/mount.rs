@@ -174,7 +174,9 @@ async fn live(plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure
         connection = connect::open(target) => connection?,
         () = signals.next() => return Err(Failure::new(Code::Interrupted, "interrupted")),
     };
-    mounted(&how, &connection, &mut signals, waiting).await
+    let outcome = mounted(&how, &connection, &mut signals, waiting).await;
+    connection.close().await;
+    outcome
 }
 
 async fn mounted(
@@ -193,7 +195,9 @@ async fn mounted(
         life::leave(&mut mounted, signals).await;
         return Err(Failure::new(Code::System, error));
     }
-    life::until_end(&mut mounted, signals).await;
+    tracing::info!(point = %how.kernel.point.display(), "mounted");
+    let end = life::until_end(&mut mounted, signals).await;
+    tracing::info!(?end, "the mount has ended");
     Ok(())
 }
 

@@ -84,9 +84,23 @@ fn is_writable(path: &Path) -> bool {
 
 /// Whether the program behind the mount at `path` has died, and the path to give to umount then.
 fn dead_mount(path: &Path) -> Option<PathBuf> {
-    let dead = path.metadata().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
-    // The dead folder itself cannot be resolved, the folder that it is in can.
-    dead.then(|| resolve_through_parent(path))
+    // The dead folder itself cannot always be resolved, the folder that it is in can.
+    is_dead(path).then(|| resolve_through_parent(path))
+}
+
+/// Whether `path` is a mount of ours whose program has died. The kernel goes on answering `stat` from what it remembers,
+/// so such a mount is asked to open its root, which costs a living one no request to the service.
+pub fn is_dead(path: &Path) -> bool {
+    let disconnected = |error: io::Error| error.raw_os_error() == Some(libc::ENOTCONN);
+    let is_ours = || {
+        let point = path.canonicalize().ok()?;
+        mountinfo::at(&point).ok().flatten().filter(Mount::is_ours)
+    };
+    match path.metadata() {
+        Err(error) => disconnected(error),
+        // Other filesystems are not opened: an automount point would begin to mount itself.
+        Ok(_) => is_ours().is_some() && path.read_dir().is_err_and(disconnected),
+    }
 }
 
 /// The path with everything but its last component resolved; as it is where that cannot be done.

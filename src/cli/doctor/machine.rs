@@ -115,14 +115,13 @@ fn round(bytes: u64) -> String {
 
 /// Mounts of ours whose program has died.
 fn dead_mounts() -> Vec<Finding> {
-    let is_dead = |path: &Path| path.metadata().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
     let ours = mountinfo::all().unwrap_or_default().into_iter().filter(mountinfo::Mount::is_ours);
     let finding = |mount: mountinfo::Mount| {
-        let point = mount.point.display();
-        let words = format!("the program behind {point} has died");
-        Finding::note("mounts", words, format!("glancefs umount -z {point}, or mount there again"))
+        let place = mount.point.display();
+        let words = format!("the program behind {place} has died");
+        Finding::note("mounts", words, format!("glancefs umount {place}, or mount there again"))
     };
-    ours.filter(|mount| is_dead(&mount.point)).map(finding).collect()
+    ours.filter(|mount| point::is_dead(&mount.point)).map(finding).collect()
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub(super) async fn check(target: Target, tell: &mut dyn FnMut(Finding)) {
 async fn folder_checks(shown: &str, connection: Connection, tell: &mut dyn FnMut(Finding)) {
     tell(Finding::good("folder", format!("the embedded Image service works on {shown}")));
     tell(seeking(connection.service().as_ref()).await);
+    connection.close().await;
 }
 
 async fn cloud_checks(cloud: Cloud, tell: &mut dyn FnMut(Finding)) {

@@ -1,0 +1,256 @@
+//! Mounts from beginning to end: how they begin, every way in which they end, and what is left then.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use glancefs::server::{Server, Settings};
+use tokio::runtime::Runtime;
+
+use crate::process::Watched;
+use crate::support::{Place, Ran, mounts};
+
+const CONTENT: &str = "what an image holds\n";
+
+/// An Image service with one image, `debian`, in the test's own process.
+struct Service {
+    runtime: Runtime,
+    server: Option<Server>,
+    url: String,
+}
+
+impl Service {
+    fn on(folder: PathBuf) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = runtime.block_on(Server::start(Settings::new(folder))).unwrap();
+        let url = server.url();
+        Self { runtime, server: Some(server), url }
+    }
+
+    fn with_image(folder: PathBuf) -> Self {
+        let service = Self::on(folder);
+        service.runtime.block_on(upload(&service.url, "debian"));
+        service
+    }
+
+    fn stop(mut self) {
+        self.runtime.block_on(self.server.take().unwrap().stop());
+    }
+}
+
+async fn upload(url: &str, name: &str) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let document = format!(r#"{{"name": "{name}", "disk_format": "raw", "container_format": "bare"}}"#);
+    let create = client.post(format!("{url}/v2/images")).header("content-type", "application/json").body(document);
+    let created = create.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
+    let created: serde_json::Value = serde_json::from_str(&created).unwrap();
+    let id = created.get("id").unwrap().as_str().unwrap();
+    let send = client.put(format!("{url}/v2/images/{id}/file")).header("content-type", "application/octet-stream");
+    send.body(CONTENT).send().await.unwrap().error_for_status().unwrap();
+}
+
+/// A service, and a mount of it in the background.
+fn mounted() -> (Place, Service, Watched) {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    place.mount_of(&service.url).succeeded();
+    let daemon = Watched::daemon_of(&place);
+    (place, service, daemon)
+}
+
+fn data(place: &Place) -> PathBuf {
+    place.mount().join("by-name/debian/data")
+}
+
+fn is_mounted(place: &Place) -> bool {
+    mounts().contains(place.mount().to_str().unwrap())
+}
+
+fn tool(name: &str, arguments: &[&OsStr]) -> Ran {
+    Ran::of(Command::new(name).args(arguments).output().unwrap())
+}
+
+#[test]
+fn mount_returns_when_the_mount_answers_and_goes_on_in_the_background() {
+    let (place, service, daemon) = mounted();
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    let line = mounts().lines().find(|line| line.contains(place.mount().to_str().unwrap())).unwrap().to_owned();
+    assert!(line.starts_with(&service.url) && line.contains(" fuse.glancefs ro,nosuid,nodev"), "{line}");
+
+    let folder = fs::read_link(format!("/proc/{}/cwd", daemon.pid)).unwrap();
+    assert_eq!(folder, Path::new("/"));
+    for stream in 0..3 {
+        let target = fs::read_link(format!("/proc/{}/fd/{stream}", daemon.pid)).unwrap();
+        assert_eq!(target, Path::new("/dev/null"));
+    }
+    tool("umount", &[place.mount().as_os_str()]).succeeded();
+    daemon.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn umount_fusermount3_and_glancefs_umount_all_end_the_program() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    let mount = place.mount();
+    let ends: [&dyn Fn() -> Ran; 3] = [
+        &|| tool("umount", &[mount.as_os_str()]),
+        &|| tool("fusermount3", &[OsStr::new("-u"), mount.as_os_str()]),
+        &|| place.run([OsStr::new("umount"), mount.as_os_str()]),
+    ];
+    for end in ends {
+        place.mount_of(&service.url).succeeded();
+        let daemon = Watched::daemon_of(&place);
+        assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+        end().succeeded();
+        daemon.ended();
+        place.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn sigterm_sigint_and_sighup_unmount() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        place.mount_of(&service.url).succeeded();
+        let daemon = Watched::daemon_of(&place);
+        daemon.signal(signal);
+        daemon.ended();
+        place.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_signal_while_a_file_is_open_unmounts_and_a_second_one_ends_the_program() {
+    let (place, _service, daemon) = mounted();
+    let mut file = File::open(data(&place)).unwrap();
+    daemon.signal(libc::SIGTERM);
+    while is_mounted(&place) {
+        std::thread::yield_now();
+    }
+    let mut content = String::new();
+    file.read_to_string(&mut content).unwrap();
+    assert_eq!(content, CONTENT);
+    daemon.signal(libc::SIGTERM);
+    daemon.ended();
+    drop(file);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_busy_mount_says_so_and_a_lazy_umount_lets_readers_finish() {
+    let (place, _service, daemon) = mounted();
+    let mut file = File::open(data(&place)).unwrap();
+    let mount = place.mount();
+    place.run([OsStr::new("umount"), mount.as_os_str()]).refused(32, &["is busy"]);
+    place.run([OsStr::new("umount"), OsStr::new("--lazy"), mount.as_os_str()]).succeeded();
+    assert!(!is_mounted(&place));
+    let mut content = String::new();
+    file.read_to_string(&mut content).unwrap();
+    assert_eq!(content, CONTENT);
+    drop(file);
+    daemon.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn the_mount_of_a_killed_program_is_cleared_away_by_the_next_one() {
+    let (place, service, daemon) = mounted();
+    daemon.signal(libc::SIGKILL);
+    daemon.ended();
+    let error = fs::read_dir(place.mount()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+    let found = place.run(["doctor", "--offline"]);
+    assert!(found.out.contains("has died"), "{}", found.out);
+
+    place.mount_of(&service.url).succeeded();
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    let daemon = Watched::daemon_of(&place);
+    place.run([OsStr::new("umount"), place.mount().as_os_str()]).succeeded();
+    daemon.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn umount_clears_the_mount_of_a_killed_program() {
+    let (place, _service, daemon) = mounted();
+    daemon.signal(libc::SIGKILL);
+    daemon.ended();
+    place.run([OsStr::new("umount"), place.mount().as_os_str()]).succeeded();
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_second_mount_at_the_same_place_is_refused_and_the_first_one_stays() {
+    let (place, service, daemon) = mounted();
+    place.mount_of(&service.url).refused(32, &["is busy", "fuse.glancefs"]);
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    daemon.signal(libc::SIGTERM);
+    daemon.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn in_the_foreground_it_stays_until_it_is_unmounted() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    let mut command = place.command();
+    command.args(["mount", "-f", "-o", "debug", &service.url]).arg(place.mount());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    // The first request comes from the program itself, once the mount answers.
+    assert!(log.by_ref().map(Result::unwrap).any(|line| line.contains("mounted")), "it never says that it is mounted");
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    tool("umount", &[place.mount().as_os_str()]).succeeded();
+    log.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_folder_of_images_is_mounted_without_a_service() {
+    let place = Place::new();
+    Service::with_image(place.path("images")).stop();
+    place.mount_of("local:images").succeeded();
+    let daemon = Watched::daemon_of(&place);
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    daemon.signal(libc::SIGTERM);
+    daemon.ended();
+    place.assert_nothing_is_left();
+    // The folder is free again.
+    Service::on(place.path("images")).stop();
+}
+
+#[test]
+fn a_folder_that_a_service_uses_already_is_refused() {
+    let place = Place::new();
+    let _service = Service::on(place.path("images"));
+    place.mount_of("local:images").refused(32, &["another Image service is running on"]);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn the_forms_of_mount_8_and_mount_fuse3_mount() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    let helper = place.path("mount.fuse.glancefs");
+    symlink(env!("CARGO_BIN_EXE_glancefs"), &helper).unwrap();
+    for program in [helper.as_path(), Path::new(env!("CARGO_BIN_EXE_glancefs"))] {
+        let mut command = place.command_as(program);
+        command.arg(&service.url).arg(place.mount()).args(["-o", "rw,dev,suid,allow_other,uid=12,gid=34,umask=027"]);
+        Ran::of(command.output().unwrap()).succeeded();
+        let daemon = Watched::daemon_of(&place);
+        let line = mounts().lines().find(|line| line.contains(place.mount().to_str().unwrap())).unwrap().to_owned();
+        assert!(line.contains("allow_other"), "{line}");
+        let shown = tool("stat", &[OsStr::new("-c%u %g %a"), data(&place).as_os_str()]);
+        assert_eq!(shown.out, "12 34 440\n");
+        daemon.signal(libc::SIGTERM);
+        daemon.ended();
+    }
+    place.assert_nothing_is_left();
+}
