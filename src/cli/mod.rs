@@ -15,6 +15,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use self::output::{Code, Failure};
 use crate::config::mount_options::LongOption;
+use crate::telemetry::{self, Detail, Sink};
 
 /// Mount an OpenStack Image service (Glance) as a folder.
 #[derive(Debug, Parser)]
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Mount(Box<mount::Arguments>),
+    Serve(serve::Serve),
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
 }
@@ -72,6 +74,11 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
+        Command::Serve(arguments) => {
+            output::survive_closed_pipe();
+            telemetry::start(Sink::Stderr, Detail::Problems);
+            arguments.run().map_err(|error| Failure::new(Code::Usage, format!("{error:#}")))
+        }
         Command::Umount(arguments) => umount::run(&arguments),
     }
 }
