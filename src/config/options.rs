@@ -159,7 +159,7 @@ impl OpenStackOptions {
 
     /// Does it describe a login by itself, without a configured cloud?
     pub fn is_complete(&self) -> bool {
-        self.os_auth_url.is_some() || self.os_endpoint.is_some()
+        self.os_auth_url.is_some() || self.os_endpoint.is_some() || self.os_image_endpoint_override.is_some()
     }
 
     /// What belongs into `auth`: keys of clouds.yaml and their values, secrets read from their files.

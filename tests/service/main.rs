@@ -67,12 +67,13 @@ async fn peer(odd: impl Fn(&Request, usize) -> Option<Answer> + Send + Sync + 's
 /// A cloud whose token a command prints, so that it can be renewed.
 fn cloud(endpoint: &str) -> Cloud {
     let around = Surroundings {
-        variables: BTreeMap::from([("OS_IMAGE_ENDPOINT_OVERRIDE".to_owned(), endpoint.to_owned())]),
+        variables: BTreeMap::new(),
         current_dir: PathBuf::from("/nonexistent"),
         read: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
     };
     let mut options = OpenStackOptions::default();
     options.os_token_command = Some(format!("echo {TOKEN}"));
+    options.os_image_endpoint_override = Some(endpoint.to_owned());
     Cloud::resolve(&around, &options, None, None).unwrap()
 }
 
