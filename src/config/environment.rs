@@ -63,11 +63,11 @@ impl Surroundings {
         self.variable("SNAP_REAL_HOME").or_else(|| self.variable("HOME")).map(PathBuf::from)
     }
 
-    /// A path of the settings, with a leading `~/` replaced by the home folder.
-    pub fn expand_home(&self, path: &str) -> PathBuf {
+    /// A path of the settings made absolute, since a daemon leaves the current folder; a leading `~/` is the home folder.
+    pub fn absolute(&self, path: &str) -> PathBuf {
         match (path.strip_prefix("~/"), self.variable("HOME")) {
             (Some(rest), Some(home)) => Path::new(home).join(rest),
-            _ => PathBuf::from(path),
+            _ => self.current_dir.join(path),
         }
     }
 
@@ -113,8 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn a_tilde_is_the_home_folder() {
-        assert_eq!(with(&[("HOME", "/home/u")]).expand_home("~/ca.pem"), Path::new("/home/u/ca.pem"));
-        assert_eq!(with(&[]).expand_home("/ca.pem"), Path::new("/ca.pem"));
+    fn paths_become_absolute_and_a_tilde_is_the_home_folder() {
+        assert_eq!(with(&[("HOME", "/home/u")]).absolute("~/ca.pem"), Path::new("/home/u/ca.pem"));
+        assert_eq!(with(&[]).absolute("/ca.pem"), Path::new("/ca.pem"));
+        assert_eq!(with(&[]).absolute("ca.pem"), Path::new("/here/ca.pem"));
     }
 }

@@ -116,7 +116,7 @@ fn interface(settings: &Settings, text: &str) -> Result<Interface, ConfigError> 
 
 /// `insecure` beats everything; `verify` beats `cacert`, which is kept all the same: it is not wrong, only unused.
 fn tls(settings: &Settings, around: &Surroundings) -> Tls {
-    let file = |key: &str| settings.value(key).map(|path| around.expand_home(path));
+    let file = |key: &str| settings.value(key).map(|path| around.absolute(path));
     let insecure = settings.raw("insecure").is_some_and(Value::is_on);
     let unverified = settings.raw("verify").is_some_and(Value::is_off);
     Tls { verify: !insecure && !unverified, ca: file("cacert"), cert: file("cert"), key: file("key") }

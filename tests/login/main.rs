@@ -6,3 +6,4 @@ mod behaviour;
 mod keystone;
 mod real;
 mod table;
+mod tls;
