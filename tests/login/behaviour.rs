@@ -170,6 +170,15 @@ async fn a_keystone_that_stays_broken_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_credential_that_was_deleted_is_a_refused_login_and_no_wrong_address() {
+    let keystone = Keystone::start(3600).await;
+    keystone.reply(Reply::refusal(404, "Could not find Application Credential: x."));
+    let error = Login::new(cloud(&keystone)).unwrap().token().await.unwrap_err();
+    assert_eq!(error.kind, Kind::Login);
+    assert!(error.to_string().contains("Could not find Application Credential"), "{error}");
+}
+
+#[tokio::test]
 async fn an_address_without_a_keystone_is_told() {
     let keystone = Keystone::start(3600).await;
     let mut cloud = cloud(&keystone);

@@ -16,6 +16,7 @@ use super::token::Holder;
 use crate::service::error::{Kind, ServiceError};
 use crate::service::failure;
 use crate::service::retry::{Patience, Tries, retry_after};
+use crate::service::words;
 
 /// A login is a few database queries and one slow hash; a whole answer that takes longer does not come any more.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -195,13 +196,18 @@ impl Keystone {
     /// The error for a status that is none of success, in Keystone's own words.
     fn refused(&self, answer: &Answer, action: &str, advice: &str) -> ServiceError {
         let status = answer.status;
+        let said = message(&answer.body);
         let kind = match status {
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => Kind::Configuration,
             _ if is_passing(status) => Kind::Unavailable,
             _ if status.is_redirection() => Kind::Configuration,
+            // Keystone answers so about an application credential that was deleted and a token that is none. Without
+            // its words it is another server, or another path of it.
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE if said.is_none() => {
+                Kind::Configuration
+            }
             _ => Kind::Login,
         };
-        let said = message(&answer.body).unwrap_or_else(|| format!("{} answers {status}", self.place()));
+        let said = said.unwrap_or_else(|| format!("{} answers {status}", self.place()));
         let words = match kind {
             Kind::Configuration => {
                 format!("there is no Keystone v3 at {} (it answers {status}); look at auth_url", self.auth_url)
@@ -242,7 +248,7 @@ fn wish(headers: &HeaderMap) -> Option<Duration> {
 /// Keystone's own sentence, `{"error": {"message": ...}}`.
 fn message(body: &[u8]) -> Option<String> {
     let parsed: Value = serde_json::from_slice(body).ok()?;
-    parsed.get("error")?.get("message")?.as_str().map(str::to_owned)
+    parsed.get("error").and_then(|_| words::explanation(body))
 }
 
 /// The address of version 3, out of a versions document read at `at`. Only the path is taken from it: behind a proxy the
