@@ -1,7 +1,7 @@
 # What the scripts share; sourced, not run.
 # shellcheck shell=bash
 
-say() { printf '\033[1m== %s\033[0m\n' "$*"; }
+say() { if [ -t 1 ]; then printf '\n\033[1m== %s\033[0m\n' "$*"; else printf '\n== %s\n' "$*"; fi; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 # need COMMAND=PACKAGE…: the Debian or Ubuntu packages of the commands that are missing. Root gets them; somebody at a
