@@ -2,7 +2,7 @@
 
 use super::errors::{ApiError, Refusal};
 use super::quota;
-use super::record::{Record, STORE, Shown, Status, Visibility};
+use super::record::{Record, STORES, Shown, Status, Visibility};
 use super::routes::json;
 use super::service::{Caller, Service, on_disk};
 use super::store::{Unwritten, now};
@@ -79,7 +79,9 @@ fn created(service: &Service, headers: &HeaderMap, record: &Record) -> Response<
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    response.headers_mut().insert("openstack-image-store-ids", HeaderValue::from_static(STORE));
+    if let Ok(stores) = HeaderValue::from_str(&STORES.join(",")) {
+        response.headers_mut().insert("openstack-image-store-ids", stores);
+    }
     response
 }
 

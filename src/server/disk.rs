@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
 
 /// The folder, locked for this process.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Disk {
     root: PathBuf,
     /// Unlocked when it is dropped.
     _lock: File,
+    /// Dropped after the lock, which tells who waits for the folder.
+    _holds: oneshot::Sender<()>,
 }
 
 /// What a folder held when it was opened.
@@ -32,13 +35,13 @@ pub(crate) struct Contents {
 
 impl Disk {
     /// Locks the folder, making it where there is none. A folder in use answers [`io::ErrorKind::WouldBlock`].
-    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path, holds: oneshot::Sender<()>) -> io::Result<Self> {
         for folder in ["images", "deleted"] {
             fs::create_dir_all(root.join(folder))?;
         }
         let lock = File::options().create(true).truncate(false).write(true).open(root.join("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock, _holds: holds }),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -3,7 +3,7 @@
 use super::behaviour::{Behaviour, Ranges};
 use super::errors::{ApiError, Refusal};
 use super::range::{Part, asked_part};
-use super::record::{Record, STORE, Status};
+use super::record::{Record, STORES, Status};
 use super::routes::no_content;
 use super::service::{Caller, Service, disk_failed, on_disk};
 use super::traffic::Counters;
@@ -81,7 +81,7 @@ fn describe(response: &mut Response<Body>, record: &Record, part: Part, size: u6
 fn known_stores(query: &str) -> Result<(), Refusal> {
     for wanted in query.split('&').filter_map(|pair| pair.strip_prefix("prefer=")) {
         let wanted = percent_decode_str(wanted).decode_utf8_lossy();
-        if let Some(unknown) = wanted.split(',').find(|name| !name.is_empty() && *name != STORE) {
+        if let Some(unknown) = wanted.split(',').find(|name| !name.is_empty() && !STORES.contains(name)) {
             return Err(ApiError::bad_request(format!("Store '{unknown}' is not configured.")).into());
         }
     }

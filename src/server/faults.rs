@@ -67,7 +67,11 @@ pub(crate) fn spoil(response: Response<Body>, fault: Fault) -> Response<Body> {
     let body = if fault == Fault::Stalled {
         Body::from_stream(head.chain(stream::pending()))
     } else {
-        let end = stream::iter([Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
+        // What came before is only sent when the body makes the connection wait.
+        let end = stream::once(async {
+            tokio::task::yield_now().await;
+            Err(io::Error::from(io::ErrorKind::ConnectionReset))
+        });
         Body::from_stream(head.chain(end))
     };
     Response::from_parts(parts, body)

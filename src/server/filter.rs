@@ -90,6 +90,8 @@ impl Filters {
             "visibility" => self.seen = seen(value)?,
             "os_hidden" => self.hidden = flag(key, value, &value.to_lowercase())?,
             "member_status" => self.member_status = member_status(value)?,
+            // Glance fails over the empty one.
+            "changes-since" if value.is_empty() => return Err(ApiError::internal().into()),
             "changes-since" => {
                 let why = "The \"changes-since\" filter is no longer available on v2.";
                 return Err(ApiError::bad_request(why).into());

@@ -1,12 +1,12 @@
 //! `GET /v2/info/…`: what the service offers, and what the project uses of it.
 
 use super::errors::{ApiError, Refusal};
-use super::record::STORE;
+use super::record::{DEFAULT_STORE, STORES};
 use super::routes::json;
 use super::service::{Caller, Service};
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use serde_json::json as value;
+use serde_json::{Map, Value, json as value};
 
 /// The import methods: none is offered yet.
 pub(crate) fn import_methods() -> Response<Body> {
@@ -18,10 +18,16 @@ pub(crate) fn import_methods() -> Response<Body> {
 
 /// The stores.
 pub(crate) fn stores() -> Response<Body> {
-    json(
-        StatusCode::OK,
-        &value!({"stores": [{"id": STORE, "description": "a folder of this machine", "default": "true"}]}),
-    )
+    json(StatusCode::OK, &value!({"stores": STORES.map(described)}))
+}
+
+fn described(name: &str) -> Map<String, Value> {
+    let mut store =
+        Map::from_iter([("id".to_owned(), name.into()), ("description".to_owned(), "a folder of this machine".into())]);
+    if name == DEFAULT_STORE {
+        store.insert("default".into(), "true".into());
+    }
+    store
 }
 
 /// The stores with what only an administrator may know.
@@ -29,11 +35,14 @@ pub(crate) fn stores_detail(caller: &Caller) -> Result<Response<Body>, Refusal> 
     if !caller.admin {
         return Err(ApiError::policy("stores_info_detail").into());
     }
-    let store = value!({
-        "id": STORE, "description": "a folder of this machine", "default": "true", "type": "file", "weight": 0,
-        "properties": {},
+    let detailed = STORES.map(|name| {
+        let mut store = described(name);
+        store.insert("type".into(), "file".into());
+        store.insert("weight".into(), 0.into());
+        store.insert("properties".into(), value!({}));
+        store
     });
-    Ok(json(StatusCode::OK, &value!({"stores": [store]})))
+    Ok(json(StatusCode::OK, &value!({"stores": detailed})))
 }
 
 /// The project's usage and limits; sizes in MiB. Without logins there are no limits to show.

@@ -12,7 +12,6 @@ use axum::http::{Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -131,11 +130,7 @@ fn page(
     limit: usize,
 ) -> Result<Vec<Arc<Record>>, Refusal> {
     let marker = match query.last("marker") {
-        Some(id) => Some(
-            service
-                .visible(caller, id)
-                .map_err(|_| Refusal::from(ApiError::bad_request(format!("No image found with ID {id}"))))?,
-        ),
+        Some(id) => Some(find_marker(service, caller, id)?),
         None => None,
     };
     let index = service.store.index();
@@ -144,8 +139,7 @@ fn page(
         let after = marker.as_deref().map(place);
         return Ok(index.by_age(after.as_ref()).filter(wanted).take(limit).cloned().collect());
     }
-    let behind =
-        |record: &&Arc<Record>| marker.as_ref().is_none_or(|marker| order.compare(record, marker) == Ordering::Greater);
+    let behind = |record: &&Arc<Record>| marker.as_ref().is_none_or(|marker| order.is_behind(record, marker));
     let mut found: Vec<Arc<Record>> = index.by_age(None).filter(behind).filter(wanted).cloned().collect();
     drop(index);
     if found.len() > limit {
@@ -155,6 +149,15 @@ fn page(
     }
     found.sort_by(|a, b| order.compare(a, b));
     Ok(found)
+}
+
+/// The image that a page begins behind; it need not pass the filters, but must be visible.
+fn find_marker(service: &Service, caller: &Caller, id: &str) -> Result<Arc<Record>, Refusal> {
+    match service.store.get(id) {
+        None => Err(ApiError::bad_request(format!("No image found with ID {id}")).into()),
+        Some(record) if caller.may_see(&record) => Ok(record),
+        Some(_) => Err(ApiError::forbidden(format!("Forbidding request, image {id} not visible")).into()),
+    }
 }
 
 #[cfg(test)]

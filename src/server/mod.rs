@@ -29,6 +29,8 @@ mod show;
 mod sniff;
 mod sort;
 mod store;
+#[cfg(test)]
+mod tests;
 mod time_filter;
 mod traffic;
 mod upload;
@@ -48,7 +50,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// What a service runs on.
@@ -111,12 +113,15 @@ pub struct Server {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     unreadable: Vec<(PathBuf, String)>,
+    /// Closes when the folder is free.
+    released: oneshot::Receiver<()>,
 }
 
 impl Server {
     /// Opens the folder and listens. Fails with [`ServerError::InUse`] where another service has the folder.
     pub async fn start(settings: Settings) -> Result<Self, ServerError> {
-        let (store, unreadable) = open(settings.folder).await?;
+        let (holds, released) = oneshot::channel();
+        let (store, unreadable) = open(settings.folder, holds).await?;
         for (path, why) in &unreadable {
             tracing::warn!(path = %path.display(), why, "an image record could not be read and was moved aside");
         }
@@ -142,7 +147,7 @@ impl Server {
             url,
         });
         tasks.push(tokio::spawn(listener::serve(listener, Arc::clone(&service), stopped)));
-        Ok(Self { service, stop, tasks, unreadable })
+        Ok(Self { service, stop, tasks, unreadable, released })
     }
 
     /// The URL of the Image service, without `/v2`.
@@ -186,26 +191,23 @@ impl Server {
         }
     }
 
-    /// Stops listening, cuts what is under way, and frees the folder once the last upload has been undone.
-    pub async fn stop(mut self) {
+    /// Stops listening, cuts what is under way, and returns when the last upload is undone and the folder is free.
+    pub async fn stop(self) {
         self.stop.send_replace(true);
-        for task in std::mem::take(&mut self.tasks) {
+        for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::warn!(%error, "a listener ended badly");
             }
         }
+        drop(self.service);
+        // Nothing is ever sent: the channel closes when the last user of the folder has let go of it.
+        let _ = self.released.await;
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-    }
-}
-
-async fn open(folder: PathBuf) -> Result<(Store, Vec<(PathBuf, String)>), ServerError> {
+async fn open(folder: PathBuf, holds: oneshot::Sender<()>) -> Result<(Store, Vec<(PathBuf, String)>), ServerError> {
     let path = folder.clone();
-    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, holds)).await;
     match opened.unwrap_or_else(|error| Err(io::Error::other(error))) {
         Ok(opened) => Ok(opened),
         Err(source) if source.kind() == io::ErrorKind::WouldBlock => Err(ServerError::InUse(folder)),

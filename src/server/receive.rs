@@ -49,13 +49,20 @@ pub(crate) enum Outcome {
 pub(crate) struct Upload {
     store: Arc<Store>,
     record: Arc<Record>,
+    kept_in: &'static str,
     promised: Option<u64>,
     cap: u64,
 }
 
 impl Upload {
-    pub(crate) fn new(store: Arc<Store>, record: Arc<Record>, promised: Option<u64>, cap: u64) -> Self {
-        Self { store, record, promised, cap }
+    pub(crate) fn new(
+        store: Arc<Store>,
+        record: Arc<Record>,
+        kept_in: &'static str,
+        promised: Option<u64>,
+        cap: u64,
+    ) -> Self {
+        Self { store, record, kept_in, promised, cap }
     }
 
     /// Starts the writer. It takes chunks, then `None` as the end; a channel that closes before that means the sender
@@ -102,7 +109,7 @@ impl Upload {
     }
 
     fn keep(&self, sink: Sink) -> Result<Outcome, Outcome> {
-        let (data, found) = sink.finish(&self.record);
+        let (data, found) = sink.finish(&self.record, self.kept_in);
         let declared = self.record.disk_format.clone().unwrap_or_default();
         let checked = is_checked(self.record.container_format.as_deref(), Some(&declared));
         let fits = !checked || found == declared;
@@ -160,7 +167,7 @@ impl Sink {
         Ok(())
     }
 
-    fn finish(self, record: &Record) -> (Data, &'static str) {
+    fn finish(self, record: &Record, kept_in: &str) -> (Data, &'static str) {
         let sniffed = sniff(&self.head);
         let virtual_size = match (record.container_format.as_deref(), record.disk_format.as_deref()) {
             (Some("bare"), Some(format)) if format == sniffed.format && format != "raw" => sniffed.virtual_size,
@@ -170,6 +177,7 @@ impl Sink {
         let data = Data {
             size: self.size,
             virtual_size,
+            store: kept_in.to_owned(),
             md5: hex(&self.md5.finalize()),
             sha512: hex(&self.sha512.finalize()),
         };

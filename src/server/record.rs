@@ -5,8 +5,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The name of the one store of this service.
-pub(crate) const STORE: &str = "fast";
+/// The names of the stores. Both are the same folder: what can be told apart from outside is the name.
+pub(crate) const STORES: [&str; 2] = ["fast", "slow"];
+/// The store of uploads that name none.
+pub(crate) const DEFAULT_STORE: &str = "fast";
 
 /// Where an image stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +71,8 @@ pub(crate) struct Share {
 pub(crate) struct Data {
     pub(crate) size: u64,
     pub(crate) virtual_size: Option<u64>,
+    /// The name of the store.
+    pub(crate) store: String,
     /// MD5 in hexadecimal.
     pub(crate) md5: String,
     /// SHA-512 in hexadecimal.
@@ -168,8 +172,8 @@ impl Serialize for Shown<'_> {
         map.serialize_entry("self", &path)?;
         map.serialize_entry("file", &format!("{path}/file"))?;
         map.serialize_entry("schema", "/v2/schemas/image")?;
-        if record.data.is_some() {
-            map.serialize_entry("stores", STORE)?;
+        if let Some(data) = &record.data {
+            map.serialize_entry("stores", &data.store)?;
         }
         map.end()
     }

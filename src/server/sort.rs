@@ -113,6 +113,22 @@ impl Order {
         self.0 == [(Key::CreatedAt, Direction::Falling), (Key::Id, Direction::Falling)]
     }
 
+    /// Whether an image comes after a marker. A marker without a size counts as larger than every image, as in Glance:
+    /// a listing by size that ends a page on such an image begins anew (falling), or ends (rising).
+    pub(crate) fn is_behind(&self, record: &Record, marker: &Record) -> bool {
+        let each = self.0.iter().map(|(key, direction)| {
+            let mark = match key.of(marker) {
+                SortValue::Number(None) => SortValue::Number(Some(u64::MAX)),
+                present => present,
+            };
+            match direction {
+                Direction::Rising => key.of(record).cmp(&mark),
+                Direction::Falling => mark.cmp(&key.of(record)),
+            }
+        });
+        each.fold(Ordering::Equal, Ordering::then) == Ordering::Greater
+    }
+
     pub(crate) fn compare(&self, a: &Record, b: &Record) -> Ordering {
         let each = self.0.iter().map(|(key, direction)| match direction {
             Direction::Rising => key.of(a).cmp(&key.of(b)),

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::oneshot;
 
 /// So many writers of different images seldom wait for each other, and the locks stay few.
 const STRIPES: usize = 64;
@@ -110,9 +111,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens a folder, and answers beside it what had to be moved aside.
-    pub(crate) fn open(folder: &Path) -> io::Result<(Self, Vec<(PathBuf, String)>)> {
-        let disk = Disk::open(folder)?;
+    /// Opens a folder, which drops `holds` when it is closed, and answers beside it what had to be moved aside.
+    pub(crate) fn open(folder: &Path, holds: oneshot::Sender<()>) -> io::Result<(Self, Vec<(PathBuf, String)>)> {
+        let disk = Disk::open(folder, holds)?;
         let contents = disk.load()?;
         let mut index = Index { deleted: contents.deleted.into_iter().collect(), ..Index::default() };
         for record in contents.records {

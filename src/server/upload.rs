@@ -3,7 +3,7 @@
 use super::errors::{ApiError, Refusal};
 use super::quota;
 use super::receive::{Outcome, Upload};
-use super::record::{Record, STORE, Status};
+use super::record::{DEFAULT_STORE, Record, STORES, Status};
 use super::routes::no_content;
 use super::service::{Caller, Service, disk_failed};
 use axum::body::Body;
@@ -23,7 +23,7 @@ pub(crate) async fn upload(
     let (parts, body) = request.into_parts();
     check_media_type(&parts.headers)?;
     let declared = declared_size(&parts.headers)?;
-    check_store(&parts.headers)?;
+    let store = wanted_store(&parts.headers)?;
     let record = service.visible(&caller, &id)?;
     caller.must_manage(&record, "upload_image")?;
     quota::may_upload(&service, &caller, declared.or_else(|| content_length(&parts.headers)))?;
@@ -32,7 +32,7 @@ pub(crate) async fn upload(
         Some(status) => not_from(status),
         None => Refusal::from(ApiError::no_image(&id)),
     })?;
-    let upload = Upload::new(Arc::clone(&service.store), record, declared, service.behaviour().size_cap);
+    let upload = Upload::new(Arc::clone(&service.store), record, store, declared, service.behaviour().size_cap);
     answer(&id, receive(upload, body).await?)
 }
 
@@ -109,13 +109,12 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn check_store(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get("x-image-meta-store").and_then(|value| value.to_str().ok()) {
-        Some(name) if name != STORE => {
-            Err(ApiError::bad_request(format!("Store for identifier {name} not found")).into())
-        }
-        _ => Ok(()),
-    }
+fn wanted_store(headers: &HeaderMap) -> Result<&'static str, Refusal> {
+    let Some(wanted) = headers.get("x-image-meta-store").and_then(|value| value.to_str().ok()) else {
+        return Ok(DEFAULT_STORE);
+    };
+    let found = STORES.into_iter().find(|name| *name == wanted);
+    found.ok_or_else(|| ApiError::bad_request(format!("Store for identifier {wanted} not found")).into())
 }
 
 fn check_record(record: &Record) -> Result<(), Refusal> {
