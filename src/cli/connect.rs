@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
+use url::Url;
 
 use super::output::{Code, Failure};
 use crate::config::{Cloud, OpenStackOptions, Source, Surroundings, Tls};
@@ -91,6 +92,11 @@ impl Connection {
     /// The service.
     pub fn service(&self) -> Arc<dyn ImageService> {
         Arc::clone(&self.service)
+    }
+
+    /// The address of the embedded service, if there is one.
+    pub fn address(&self) -> Option<Url> {
+        self.server.as_ref().and_then(|server| server.url().parse().ok())
     }
 
     /// Ends the embedded service, if there is one.

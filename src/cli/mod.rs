@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand.
 
 pub mod connect;
+pub mod demo;
 pub mod dispatch;
 pub mod doctor;
 pub mod mount;
@@ -28,6 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Mount(Box<mount::Arguments>),
+    Demo(demo::Arguments),
     Serve(serve::Serve),
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
@@ -74,6 +76,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => {
             output::survive_closed_pipe();
             telemetry::start(Sink::Stderr, Detail::Problems);

@@ -254,3 +254,32 @@ fn the_forms_of_mount_8_and_mount_fuse3_mount() {
     }
     place.assert_nothing_is_left();
 }
+
+#[test]
+fn the_demo_shows_an_image_until_it_is_interrupted_and_removes_what_it_made() {
+    let place = Place::new();
+    let temporary = place.path("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = place.command();
+    command.arg("demo").arg(place.mount()).env("TMPDIR", &temporary);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("Ctrl-C")), "it never says how to end it");
+    let content = fs::read(place.mount().join("by-name/hello/data")).unwrap();
+    assert!(content.starts_with(b"These bytes come out of an Image service"));
+    let demo = Watched::new(i32::try_from(child.id()).unwrap());
+    demo.signal(libc::SIGINT);
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    place.assert_nothing_is_left();
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_of_a_file_that_is_missing_leaves_nothing() {
+    let place = Place::new();
+    let mount = place.mount();
+    let arguments = [OsStr::new("demo"), mount.as_os_str(), OsStr::new("--image"), OsStr::new("missing.iso")];
+    place.run(arguments).refused(1, &["missing.iso"]);
+    place.assert_nothing_is_left();
+}
