@@ -183,6 +183,12 @@ impl Reads {
         Ok(Reader::new(Arc::clone(self), content))
     }
 
+    /// Refuses a reply that would leave too little memory for the blocks that it is made of.
+    fn refuse_beyond_half(&self, length: u64) -> Result<(), Exhausted> {
+        let total = self.cache.budget().total();
+        if length > total / 2 { Err(Exhausted { wanted: length, left: total / 2, total }) } else { Ok(()) }
+    }
+
     /// Drops what is cached of an image: it was deleted, or has another hash now.
     pub fn forget(&self, image: ImageId) {
         lock(&self.streams).retain(|content, _| content.image() != image);

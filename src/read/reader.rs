@@ -1,6 +1,6 @@
 //! One open file: from reads to blocks and back.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -74,23 +74,23 @@ impl Reader {
     pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, ReadError> {
         let open = &self.0;
         let end = offset.saturating_add(len.into()).min(open.identity.size());
-        if let Some(Err(damaged)) = open.verifier.verdict() {
-            return Err(damaged);
-        }
+        open.verified()?;
         if offset >= end {
             return Ok(Bytes::new());
         }
+        open.reads.refuse_beyond_half(end - offset)?;
         open.wait_for_hash(|verifier| !verifier.is_full()).await?;
         let due = lock(&open.cursors).note(offset..end, open.reads.window(), open.identity.blocks());
-        let first = open.start(due);
-        let reply = match (offset / BLOCK, (end - 1) / BLOCK) {
-            (one, last) if one == last => open.from_one(one, offset..end, first).await?,
-            (begin, last) => open.from_many(begin..=last, offset..end, first).await?,
-        };
+        let own = due.start..due.start;
+        let mut reply = open.gather(offset..end, due).await?;
         if open.verifier.is_due() {
+            // Not held while waiting: the hash may need memory to fetch a block again.
+            drop(reply);
             open.wait_for_hash(|verifier| verifier.verdict().is_some()).await?;
+            open.verified()?;
+            reply = open.gather(offset..end, own).await?;
         }
-        open.verifier.verdict().unwrap_or(Ok(())).map(|()| reply)
+        open.verified().map(|()| reply)
     }
 
     /// How much of the image was compared with the service's hash through this reader.
@@ -175,12 +175,16 @@ impl Open {
         ReadError::TimedOut { image: self.content.image, waited: self.reads.settings.patience }
     }
 
-    async fn from_one(
-        self: &Arc<Self>,
-        index: u64,
-        read: Range<u64>,
-        flight: Option<Flight>,
-    ) -> Result<Bytes, ReadError> {
+    /// The bytes `read`, not empty and within the image; the blocks `due` are to be on their way for it.
+    async fn gather(self: &Arc<Self>, read: Range<u64>, due: Range<u64>) -> Result<Bytes, ReadError> {
+        match (read.start / BLOCK, (read.end - 1) / BLOCK) {
+            (one, last) if one == last => self.from_one(one, read, due).await,
+            (begin, last) => self.from_many(begin..=last, read, due).await,
+        }
+    }
+
+    async fn from_one(self: &Arc<Self>, index: u64, read: Range<u64>, due: Range<u64>) -> Result<Bytes, ReadError> {
+        let flight = self.start(due);
         let block = self.block(index, flight).await?;
         self.delivered(read.clone(), &block);
         let key = self.identity.block(index);
@@ -189,14 +193,17 @@ impl Open {
 
     async fn from_many(
         self: &Arc<Self>,
-        blocks: std::ops::RangeInclusive<u64>,
+        blocks: RangeInclusive<u64>,
         read: Range<u64>,
-        mut flight: Option<Flight>,
+        due: Range<u64>,
     ) -> Result<Bytes, ReadError> {
         let length = read.end - read.start;
         let permits = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX).min(self.reads.replies_kib);
         let _permit = self.reads.replies.acquire_many(permits).await.map_err(|_| self.timed_out())?;
         let mut reply = self.reads.cache.buffer(length, Instant::now() + self.reads.settings.patience).await?;
+        // Not before the memory for the reply is there: a flight that has landed holds its block, and who waits for
+        // memory must hold none that others need.
+        let mut flight = self.start(due);
         for index in blocks {
             let block = self.block(index, flight.take()).await?;
             let key = self.identity.block(index);
@@ -238,9 +245,14 @@ impl Open {
                 Err(error) => return self.verifier.give_up(index, error),
             }
         }
-        if let Some(Err(_)) = self.verifier.verdict() {
+        if self.verified().is_err() {
             self.reads.distrust(&self.identity);
         }
+    }
+
+    /// Fails once the bytes have proved to be damaged.
+    fn verified(&self) -> Result<(), ReadError> {
+        self.verifier.verdict().unwrap_or(Ok(()))
     }
 }
 

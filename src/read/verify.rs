@@ -121,6 +121,9 @@ struct State {
     hash: Option<Box<dyn Hash>>,
     hashed: u64,
     working: bool,
+    /// The worker waits for a block that has to be fetched again. Meanwhile the queue holds no memory, because that may
+    /// be what the fetch waits for.
+    fetching: bool,
     /// Why the worker gave up, for the one who waits for it.
     trouble: Option<ReadError>,
     verdict: Option<Result<(), ReadError>>,
@@ -145,6 +148,7 @@ impl Verifier {
             hash,
             hashed: 0,
             working: false,
+            fetching: false,
             trouble: None,
             verdict: None,
         };
@@ -166,7 +170,7 @@ impl Verifier {
         let whole = state.delivered.prefix >= self.size;
         let due = if whole { self.size.div_ceil(BLOCK) } else { state.delivered.prefix / BLOCK };
         for index in state.queued..due {
-            let held = state.queue.len() < self.backlog && index == block.key().index;
+            let held = state.queue.len() < self.backlog && index == block.key().index && !state.fetching;
             state.queue.push_back((index, held.then(|| block.clone())));
         }
         state.queued = state.queued.max(due);
@@ -187,8 +191,9 @@ impl Verifier {
     /// The worker's next job.
     pub(super) fn next(&self) -> Job {
         let mut state = lock(&self.state);
-        match state.queue.pop_front() {
-            // Who waits for memory must hold none: the bytes of the rest are fetched again, mostly from the cache.
+        let next = state.queue.pop_front();
+        state.fetching = matches!(next, Some((_, None)));
+        match next {
             Some((index, None)) => {
                 let held: Vec<_> = state.queue.iter_mut().filter_map(|(_, block)| block.take()).collect();
                 drop(state);

@@ -84,3 +84,41 @@ async fn a_block_is_given_out_before_its_neighbours_have_arrived() {
     assert_eq!(block.unwrap(), bench.fake.bytes(&content)[..512 * 1024]);
     assert_eq!(bench.fake.log().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_among_failures_get_the_right_bytes_or_an_error() {
+    for seekless in [false, true] {
+        let bench = bench_with(16 * MIB, Settings { spool: None, ..Settings::default() });
+        bench.fake.seekless.store(seekless, Ordering::SeqCst);
+        let content = bench.fake.add(1, 6 << 20);
+        let readers = (0..4_u64).map(|seed| {
+            let (reader, fake) = (bench.open(&content), Arc::clone(&bench.fake));
+            tokio::spawn(async move {
+                let (expected, mut random) = (fake.bytes(reader.content()), fastrand::Rng::with_seed(seed));
+                for _ in 0..60 {
+                    fake.failures.store(random.u32(..2), Ordering::SeqCst);
+                    let offset = random.usize(..expected.len() - 100_000);
+                    let outcome = reader.read(offset as u64, 100_000).await;
+                    assert!(outcome.is_err() || outcome.unwrap() == expected[offset..offset + 100_000], "seed {seed}");
+                }
+            })
+        });
+        for reader in readers.collect::<Vec<_>>() {
+            reader.await.unwrap();
+        }
+        bench.fake.failures.store(0, Ordering::SeqCst);
+        read_at_random(&bench.open(&content), &bench.fake.bytes(&content), 20, 9).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_hangs_does_not_keep_another_from_being_read() {
+    let bench = bench();
+    let (hanging, other) = (bench.fake.add(1, 300_000), bench.fake.add(2, 300_000));
+    let (stuck, free) = (bench.open(&hanging), bench.open(&other));
+    free.read(0, 10).await.unwrap();
+    bench.fake.hold();
+    let (failed, read) = tokio::join!(stuck.read(0, 10), free.read(10, 10));
+    assert!(failed.is_err());
+    assert_eq!(read.unwrap(), bench.fake.bytes(&other)[10..20]);
+}

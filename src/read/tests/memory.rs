@@ -37,6 +37,40 @@ async fn ten_readers_make_progress_on_the_least_budget() {
     ten_readers(MINIMUM, Settings::default(), false).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_readers_at_random_places_are_right_on_the_least_budget() {
+    let folder = Some(std::env::temp_dir());
+    for (seekless, spool) in [(false, None), (true, folder), (true, None)] {
+        let bench = bench_with(MINIMUM, Settings { spool, ..Settings::default() });
+        bench.fake.seekless.store(seekless, Ordering::SeqCst);
+        let contents = [1, 2].map(|seed| bench.fake.add(seed, 6 << 20));
+        let readers = (0..12).map(|seed| {
+            let content = &contents[seed % 2];
+            let (reader, expected) = (bench.open(content), bench.fake.bytes(content));
+            tokio::spawn(async move { read_at_random(&reader, &expected, 25, seed as u64).await })
+        });
+        for reader in readers.collect::<Vec<_>>() {
+            reader.await.unwrap();
+        }
+        // Read-ahead may still be under way; it ends by itself.
+        while bench.reads.stats().flights > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn blocks_that_were_evicted_before_their_hash_are_fetched_again_for_it() {
+    let bench = bench_with(MINIMUM, Settings::default());
+    let content = bench.fake.add(1, 12 << 20);
+    let reader = bench.open(&content);
+    // The first block comes last, when the others have long made room for each other.
+    for at in (0..12).rev() {
+        reader.read(at * MIB, 1 << 20).await.unwrap();
+    }
+    assert_eq!(reader.verified(), Verified::Yes);
+}
+
 #[tokio::test]
 async fn all_memory_is_given_back_when_nothing_is_cached() {
     let bench = bench();
@@ -65,6 +99,10 @@ async fn opening_is_refused_where_others_hold_the_memory() {
 async fn a_reply_larger_than_the_budget_is_refused_at_once() {
     let bench = bench_with(MINIMUM, Settings::default());
     let content = bench.fake.add(1, 8 << 20);
-    let outcome = bench.open(&content).read(0, 8 << 20).await;
-    assert!(matches!(outcome, Err(ReadError::Memory(_))));
+    let reader = bench.open(&content);
+    for len in [8 << 20, 4 << 20, (2 << 20) + 1] {
+        assert!(matches!(reader.read(0, len).await, Err(ReadError::Memory(_))));
+    }
+    assert!(bench.fake.log().is_empty());
+    assert_eq!(reader.read(0, 2 << 20).await.unwrap().len(), 2 << 20);
 }
