@@ -37,7 +37,7 @@ pub fn target(source: Source, options: &OpenStackOptions) -> Result<Target, Fail
     match source {
         Source::Cloud { name, region } => cloud(Some(&name), region.as_deref()),
         Source::Environment => cloud(None, None),
-        Source::Url(url) => Ok(Target::Service(Box::new(Cloud::of_url(url, certificates(options))))),
+        Source::Url(url) => Ok(Target::Service(Box::new(Cloud::of_url(url, options.tls(&Surroundings::of_process()))))),
         // Absolute, because a daemon leaves the folder it was started in.
         Source::Local(folder) => std::path::absolute(&folder).map(Target::Folder).map_err(Failure::with(Code::System)),
     }
@@ -46,11 +46,6 @@ pub fn target(source: Source, options: &OpenStackOptions) -> Result<Target, Fail
 /// The source as the command line has it; without one, the environment tells.
 pub fn source(text: Option<&str>) -> Result<Source, Failure> {
     text.map_or(Ok(Source::Environment), str::parse).map_err(Failure::with(Code::Usage))
-}
-
-fn certificates(options: &OpenStackOptions) -> Tls {
-    let (ca, cert, key) = (options.os_cacert.clone(), options.os_cert.clone(), options.os_key.clone());
-    Tls { verify: !options.insecure, ca, cert, key }
 }
 
 /// The threads that wait for the network: as many as there are processors.

@@ -107,13 +107,13 @@ pub enum ConfigError {
         advice: String,
     },
     /// A value is not one of those that are possible.
-    #[error("cloud {cloud}: {key} is {value:?}; {advice}")]
+    #[error("cloud {cloud}: {key} cannot be {value:?}; {advice}")]
     Invalid {
         /// The cloud.
         cloud: String,
         /// The key of clouds.yaml.
         key: String,
-        /// What it is. Never given for a key that holds a secret.
+        /// What it is, or what it is like where it may hold a secret.
         value: String,
         /// What it can be.
         advice: String,

@@ -114,10 +114,94 @@ fn interface(settings: &Settings, text: &str) -> Result<Interface, ConfigError> 
     }
 }
 
-/// `insecure` beats everything; `verify` beats `cacert`, which is kept all the same: it is not wrong, only unused.
+/// `insecure` beats everything; `verify` beats `cacert`, which is kept all the same: it is not wrong, only unused. Files
+/// that the cloud does not name are those of the environment, as for `openstack`.
 fn tls(settings: &Settings, around: &Surroundings) -> Tls {
+    let unset = environment_tls(around);
     let file = |key: &str| settings.value(key).map(|path| around.absolute(path));
     let insecure = settings.raw("insecure").is_some_and(Value::is_on);
     let unverified = settings.raw("verify").is_some_and(Value::is_off);
-    Tls { verify: !insecure && !unverified, ca: file("cacert"), cert: file("cert"), key: file("key") }
+    let own = file("cert");
+    // A key belongs to its certificate: one from here and one from there fit only by chance.
+    let key = if own.is_some() { file("key") } else { unset.key };
+    Tls { verify: !insecure && !unverified, ca: file("cacert").or(unset.ca), cert: own.or(unset.cert), key }
+}
+
+fn environment_tls(around: &Surroundings) -> Tls {
+    let file = |name: &str| around.variable(name).map(|path| around.absolute(path));
+    Tls { verify: true, ca: file("OS_CACERT"), cert: file("OS_CERT"), key: file("OS_KEY") }
+}
+
+impl OpenStackOptions {
+    /// The certificates that command line and environment name, for a service that no cloud describes.
+    pub fn tls(&self, around: &Surroundings) -> Tls {
+        let unset = environment_tls(around);
+        let file = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| around.current_dir.join(path));
+        let own = file(&self.os_cert);
+        let key = if own.is_some() { file(&self.os_key) } else { file(&self.os_key).or(unset.key) };
+        Tls { verify: !self.insecure, ca: file(&self.os_cacert).or(unset.ca), cert: own.or(unset.cert), key }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(yaml: &str, variables: &[(&str, &str)]) -> Result<Cloud, ConfigError> {
+        let text = yaml.to_owned();
+        let around = Surroundings {
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            current_dir: "/here".into(),
+            read: Box::new(move |path| match path.to_str() {
+                Some("/here/clouds.yaml") => Ok(text.clone()),
+                _ => Err(std::io::ErrorKind::NotFound.into()),
+            }),
+        };
+        Cloud::resolve(&around, &OpenStackOptions::default(), Some("one"), None)
+    }
+
+    #[test]
+    fn no_error_quotes_a_secret() {
+        for auth in [
+            "auth_url: 'http://me:s3cret@k/v3'",
+            "auth_url: 'me:s3cret@k/v3'",
+            "auth_url: 'http://s3cret@{nothing}/v3'",
+            "auth_url: 'http://k/v3', password: s3cret",
+            "auth_url: [s3cret], username: u, password: s3cret",
+            "auth_url: 'http://k/v3', username: u, token: s3cret",
+            "password: s3cret, username: u, auth_url: 'http://k/v2.0'",
+        ] {
+            let error = resolve(&format!("clouds: {{one: {{auth: {{{auth}}}}}}}"), &[]).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{auth}: {error}");
+        }
+        for yaml in ["clouds: {one: s3cret}", "clouds: s3cret", "s3cret", "clouds: {one: {auth: s3cret}}", "a: 's3cret"]
+        {
+            let error = resolve(yaml, &[]).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{yaml}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_the_file_does_not_have_comes_from_the_environment() {
+        let yaml = "clouds: {one: {auth: {auth_url: 'http://k/v3', username: u}}}";
+        assert!(matches!(resolve(yaml, &[]), Err(ConfigError::Missing { key: "password", .. })));
+        assert!(resolve(yaml, &[("OS_PASSWORD", "p"), ("OS_USERNAME", "other")]).is_ok());
+    }
+
+    #[test]
+    fn certificates_that_the_cloud_does_not_name_come_from_the_environment() {
+        let auth = "auth: {auth_url: 'https://k/v3', username: u, password: p}";
+        let variables = [("OS_CACERT", "ca.pem"), ("OS_CERT", "/me.pem"), ("OS_KEY", "/me.key")];
+        let tls = resolve(&format!("clouds: {{one: {{{auth}}}}}"), &variables).unwrap().tls;
+        assert_eq!((tls.ca, tls.key), (Some("/here/ca.pem".into()), Some("/me.key".into())));
+        let own = resolve(&format!("clouds: {{one: {{cert: /both.pem, {auth}}}}}"), &variables).unwrap().tls;
+        assert_eq!((own.cert, own.key), (Some("/both.pem".into()), None), "the key is in the file of the certificate");
+    }
+
+    #[test]
+    fn a_command_for_the_token_needs_neither_user_nor_password() {
+        let cloud = "auth_type: v3oidcpassword, token_command: [issue, --json], auth: {auth_url: 'http://k/v3'}";
+        let cloud = resolve(&format!("clouds: {{one: {{{cloud}}}}}"), &[]).unwrap();
+        assert!(matches!(cloud.auth, AuthMethod::Command(_)));
+    }
 }

@@ -173,13 +173,11 @@ impl Settings {
     pub(super) fn url(&self, key: &str, text: &str) -> Result<Url, ConfigError> {
         let text = self.filled(key, text)?;
         let advice = "it has to be an address with http:// or https:// and a host";
-        // What cannot be parsed may hold a password anywhere; only what was parsed is quoted.
-        let url = Url::parse(&text).map_err(|_| self.invalid(key, "not a URL", advice))?;
+        // What is not of the expected form may hold a password anywhere; it is described and not quoted.
+        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = url.ok_or_else(|| self.invalid(key, "something else", advice))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(self.invalid(key, "a URL with a user in it", "put user and password under auth"));
-        }
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(self.invalid(key, url.as_str(), advice));
+            return Err(self.invalid(key, "an address with a user in it", "put user and password under auth"));
         }
         Ok(url)
     }
