@@ -1,0 +1,98 @@
+//! Real mounts of the real binary, read with the tools that people use: one body for each promise, run against the
+//! embedded service and, where `GLANCEFS_TEST_CLOUDS` names a clouds.yaml, against the real service that it describes.
+//!
+//! What speaks of bytes runs also against embedded services whose stores do odd things to ranges. Trials are registered
+//! when the program starts: without a real service its half is absent from the listing instead of passing unseen.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a promise that does not hold ends with a panic, which the harness reports with what was printed"
+)]
+
+mod bytes;
+mod content;
+mod mounted;
+mod names;
+#[expect(dead_code, reason = "shared with the contracts, which ask for more")]
+#[path = "../api/person.rs"]
+mod person;
+#[path = "../cli/process.rs"]
+mod process;
+mod states;
+#[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
+#[path = "../cli/support.rs"]
+mod support;
+mod target;
+mod tools;
+mod tree;
+#[expect(dead_code, reason = "shared with the contracts, which ask for more")]
+#[path = "../api/wire.rs"]
+mod wire;
+mod wire_cost;
+mod writing;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use target::{Service, Target};
+
+/// A promise: its module and name, where it is checked, and the body that checks it.
+#[derive(Clone, Copy)]
+struct Promise {
+    module: &'static str,
+    name: &'static str,
+    on: Services,
+    body: fn(&Target),
+}
+
+/// The services that a promise is checked on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Services {
+    /// The embedded one, since the body looks into it or makes it misbehave.
+    Embedded,
+    /// The embedded one and a real one.
+    Both,
+    /// Both, and embedded ones whose stores refuse, ignore or misunderstand ranges.
+    EveryStore,
+}
+
+/// Lists the promises of a file; one that is not listed is dead code, which the compiler refuses.
+macro_rules! promises {
+    ($on:ident: $($name:ident),+ $(,)?) => {
+        pub(crate) const PROMISES: &[crate::Promise] = &[$(crate::Promise {
+            module: module_path!(),
+            name: stringify!($name),
+            on: crate::Services::$on,
+            body: $name,
+        }),+];
+    };
+}
+pub(crate) use promises;
+
+const SUBJECTS: &[&[Promise]] =
+    &[tree::PROMISES, bytes::PROMISES, wire_cost::PROMISES, names::PROMISES, states::PROMISES, writing::PROMISES];
+
+fn main() -> ExitCode {
+    let real = std::env::var_os("GLANCEFS_TEST_CLOUDS").map(|file| Service::Real(PathBuf::from(file)));
+    let services: Vec<_> = Service::EMBEDDED.into_iter().chain(real).collect();
+    let promises = || SUBJECTS.iter().copied().flatten();
+    let trials = services.iter().flat_map(|service| {
+        promises().filter(|promise| service.is_among(promise.on)).map(|promise| trial(service, promise))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+/// The test `tree::real::an_image_is_a_folder_in_both_views` and its like.
+fn trial(service: &Service, promise: &'static Promise) -> Trial {
+    let subject = promise.module.rsplit("::").next().unwrap_or_default();
+    let service = service.clone();
+    Trial::test(format!("{subject}::{}::{}", service.word(), promise.name), move || {
+        (promise.body)(&Target::open(&service));
+        Ok(())
+    })
+}

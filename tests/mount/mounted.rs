@@ -1,0 +1,88 @@
+//! A mount that ends with the test, however the test ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use crate::process::Watched;
+use crate::support::{Place, Ran, mounts};
+
+/// Longer than any test takes. A read that would wait for ever fails when the program is killed then.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// A mount in the background, in surroundings of its own.
+pub(crate) struct Mount {
+    place: Place,
+    daemon: Arc<Watched>,
+    // Dropped with the mount, which ends the wait of the thread that has the other end.
+    _alive: Sender<()>,
+}
+
+impl Mount {
+    /// Runs `glancefs mount SOURCE` with what `clouds` describes.
+    pub(crate) fn of(clouds: &Path, source: &str, options: &[&str]) -> Self {
+        let place = Place::new();
+        attempt(&place, clouds, source, options).succeeded();
+        let daemon = Arc::new(Watched::daemon_of(&place));
+        let (alive, ended) = mpsc::channel();
+        let watched = Arc::clone(&daemon);
+        std::thread::spawn(move || {
+            if ended.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout) {
+                watched.signal(libc::SIGKILL);
+            }
+        });
+        Self { place, daemon, _alive: alive }
+    }
+
+    /// The mount point.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.place.mount()
+    }
+
+    /// A path below the mount point.
+    pub(crate) fn path(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.root().join(below)
+    }
+
+    /// The bytes of an image.
+    pub(crate) fn data(&self, id: &str) -> PathBuf {
+        self.path("by-id").join(id).join("data")
+    }
+
+    /// What the program has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.place.path("log")).unwrap_or_default()
+    }
+
+    /// Unmounts, and fails if anything is left.
+    pub(crate) fn end(self) {
+        self.place.run(["umount".as_ref(), self.root().as_os_str()]).succeeded();
+        self.daemon.ended();
+        self.place.assert_nothing_is_left();
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if !mounts().contains(self.root().to_str().unwrap_or_default()) {
+            return;
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!("the log of the mount ends with:\n{}", log.get(log.len().saturating_sub(4000)..).unwrap_or(&log));
+            self.daemon.signal(libc::SIGKILL);
+        } else {
+            self.daemon.signal(libc::SIGTERM);
+            self.daemon.ended();
+        }
+    }
+}
+
+/// Runs `glancefs mount SOURCE MOUNTPOINT` and tells how it ended.
+pub(crate) fn attempt(place: &Place, clouds: &Path, source: &str, options: &[&str]) -> Ran {
+    let mut command = place.command();
+    command.env("OS_CLIENT_CONFIG_FILE", clouds).args(["mount", source]).arg(place.mount());
+    command.arg("--log-file").arg(place.path("log")).args(options);
+    Ran::of(command.output().unwrap())
+}

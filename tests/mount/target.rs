@@ -1,0 +1,219 @@
+//! The service that a promise is checked on, the people who use it, and the images that the test makes there.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use glancefs::server::{Accounts, Ranges, Server, Settings};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Runtime;
+
+use crate::Services;
+use crate::mounted::Mount;
+use crate::person::Person;
+use crate::wire::Request;
+
+/// Which service.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// One in this process, whose store does this with ranges.
+    Embedded(Ranges),
+    /// The one that a clouds.yaml describes; it has a cloud for each of the people.
+    Real(PathBuf),
+}
+
+impl Service {
+    pub(crate) const EMBEDDED: [Self; 4] = [
+        Self::Embedded(Ranges::Honoured),
+        Self::Embedded(Ranges::Refused),
+        Self::Embedded(Ranges::Ignored),
+        Self::Embedded(Ranges::Whole206),
+    ];
+
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Embedded(Ranges::Honoured) => "embedded",
+            Self::Embedded(Ranges::Refused) => "embedded_refusing_ranges",
+            Self::Embedded(Ranges::Ignored) => "embedded_ignoring_ranges",
+            Self::Embedded(Ranges::Whole206) => "embedded_giving_all_for_a_range",
+            Self::Real(_) => "real",
+        }
+    }
+
+    pub(crate) fn is_among(&self, services: Services) -> bool {
+        match self {
+            Self::Embedded(Ranges::Honoured) => true,
+            Self::Embedded(_) => services == Services::EveryStore,
+            Self::Real(_) => services != Services::Embedded,
+        }
+    }
+}
+
+/// A service that runs.
+pub(crate) struct Target {
+    runtime: Runtime,
+    folder: TempDir,
+    server: Mutex<Option<Server>>,
+    /// The clouds.yaml that describes it.
+    pub(crate) clouds: PathBuf,
+    people: Value,
+    made: Mutex<Vec<(Person, String)>>,
+    /// What makes the names of this run its own in a service that others use too.
+    mark: String,
+}
+
+impl Target {
+    pub(crate) fn open(service: &Service) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (server, clouds) = match service {
+            Service::Embedded(ranges) => embedded(&runtime, folder.path(), *ranges),
+            Service::Real(file) => (None, file.clone()),
+        };
+        let text = std::fs::read_to_string(&clouds).unwrap_or_else(|why| panic!("{}: {why}", clouds.display()));
+        let described: Value = serde_saphyr::from_str(&text).unwrap();
+        Self {
+            runtime,
+            folder,
+            server: Mutex::new(server),
+            clouds,
+            people: described["clouds"].clone(),
+            made: Mutex::default(),
+            mark: format!("{:08x}", fastrand::u32(..)),
+        }
+    }
+
+    /// A file of the test's own.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file with this content.
+    pub(crate) fn file_with(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.file(name), content).unwrap();
+        self.file(name)
+    }
+
+    /// `word` as a name that no other run uses.
+    pub(crate) fn name(&self, word: &str) -> String {
+        format!("{word}-{}", self.mark)
+    }
+
+    /// Waits for what has to do with the network.
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Does something with the embedded service.
+    pub(crate) fn server<T>(&self, action: impl FnOnce(&Server) -> T) -> T {
+        action(self.server.lock().unwrap().as_ref().unwrap())
+    }
+
+    /// The `auth_url` of the clouds.
+    pub(crate) fn auth_url(&self) -> String {
+        self.people["demo"]["auth"]["auth_url"].as_str().unwrap().to_owned()
+    }
+
+    /// Somebody, logged in: `demo`, `reader` (one project); `alt` (another one).
+    pub(crate) fn person(&self, name: &str) -> Person {
+        let auth = &self.people[name]["auth"];
+        let domain = json!({"id": "default"});
+        let body = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": auth["username"], "domain": domain, "password": auth["password"]}}},
+            "scope": {"project": {"name": auth["project_name"], "domain": domain}}}});
+        let origin = self.auth_url().trim_end_matches('/').trim_end_matches("/v3").to_owned();
+        let request = Request::new(&origin, "POST", "/v3/auth/tokens").json(&body);
+        let answer = self.wait(request.send()).is(201);
+        Person::new(answer.header("x-subject-token").unwrap(), &answer.json()["token"])
+    }
+
+    /// A new image of `person`, without bytes, which is deleted when the test ends.
+    pub(crate) fn image(&self, person: &Person, attributes: &Value) -> String {
+        let mut document = json!({"disk_format": "raw", "container_format": "bare"});
+        document.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+        let image = self.wait(person.post("/v2/images", &document)).is(201).json();
+        let id = image["id"].as_str().unwrap().to_owned();
+        self.made.lock().unwrap().push((person.clone(), id.clone()));
+        id
+    }
+
+    /// The id of a new image of `person` that holds `data`.
+    pub(crate) fn filled(&self, person: &Person, attributes: &Value, data: &[u8]) -> String {
+        let id = self.image(person, attributes);
+        self.wait(person.upload(&id, data)).is(204);
+        id
+    }
+
+    /// The id of a new image of `person` that holds what a file holds, however large it is.
+    pub(crate) fn filled_from(&self, person: &Person, attributes: &Value, file: &Path) -> String {
+        let id = self.image(person, attributes);
+        let length = file.metadata().unwrap().len();
+        let request = person.put_file(&id).header("Content-Length", &length.to_string());
+        self.wait(async {
+            let mut stream = request.begin().await;
+            let mut file = File::open(file).unwrap();
+            let mut piece = vec![0; 1 << 20];
+            while let count @ 1.. = file.read(&mut piece).unwrap() {
+                stream.write_all(&piece[..count]).await.unwrap();
+            }
+            request.end(stream).await.unwrap()
+        })
+        .is(204);
+        id
+    }
+
+    /// Deletes an image now.
+    pub(crate) fn delete(&self, person: &Person, id: &str) {
+        self.wait(person.delete(id)).is(204);
+        self.made.lock().unwrap().retain(|(_, made)| made != id);
+    }
+
+    /// A mount of the cloud `who`.
+    pub(crate) fn mount(&self, who: &str) -> Mount {
+        self.mount_with(who, &[])
+    }
+
+    /// A mount of the cloud `who` with more options.
+    pub(crate) fn mount_with(&self, who: &str, options: &[&str]) -> Mount {
+        Mount::of(&self.clouds, who, options)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.server.lock().is_ok_and(|server| server.is_some()) {
+            // The folder goes with the service; tidying up could only hide the failure behind another one.
+            return;
+        }
+        for (person, id) in std::mem::take(&mut *self.made.lock().unwrap()).into_iter().rev() {
+            self.runtime.block_on(person.request("DELETE", &format!("/v2/images/{id}")).try_send());
+        }
+    }
+}
+
+/// A service in `folder` with logins, and the clouds.yaml that describes it.
+fn embedded(runtime: &Runtime, folder: &Path, ranges: Ranges) -> (Option<Server>, PathBuf) {
+    let mut settings = Settings::new(folder.join("images"));
+    settings.accounts = Some(Accounts::example());
+    settings.behaviour.ranges = ranges;
+    let server = runtime.block_on(Server::start(settings)).unwrap();
+    let keystone = server.keystone_url().unwrap();
+    let clouds: serde_json::Map<_, _> = [("demo", "demo"), ("reader", "demo"), ("alt", "alt")]
+        .map(|(person, project)| (person.to_owned(), cloud(&keystone, person, project)))
+        .into_iter()
+        .collect();
+    let file = folder.join("clouds.yaml");
+    // JSON is YAML.
+    std::fs::write(&file, json!({"clouds": clouds}).to_string()).unwrap();
+    (Some(server), file)
+}
+
+fn cloud(keystone: &str, person: &str, project: &str) -> Value {
+    json!({"auth": {"auth_url": keystone, "username": person, "password": "secret", "project_name": project,
+        "user_domain_id": "default", "project_domain_id": "default"}})
+}
