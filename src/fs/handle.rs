@@ -67,16 +67,14 @@ pub(super) struct Contents(Mutex<HashMap<ImageId, Seen>>);
 struct Seen {
     content: Content,
     verified: Option<Verified>,
-    /// Bytes that were given out proved to be wrong.
-    damaged: bool,
 }
 
-/// What a look at an image showed about bytes that were given out before.
+/// What a look at an image showed about the bytes that it had before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// They are the image's still, or it is the first look.
+    /// It has them still, or this is the first look.
     Same,
-    /// They are not: the image has others now, or they were damaged.
+    /// It has others now.
     Other,
 }
 
@@ -84,18 +82,11 @@ impl Contents {
     /// Notes what an image holds now.
     pub(super) fn look(&self, content: &Content) -> Look {
         let mut seen = self.seen();
-        let before = seen.get_mut(&content.image);
-        match before {
-            Some(before) if before.content.is_same_as(content) => {
-                if std::mem::take(&mut before.damaged) {
-                    Look::Other
-                } else {
-                    Look::Same
-                }
-            }
+        match seen.get(&content.image) {
+            Some(before) if before.content.is_same_as(content) => Look::Same,
             before => {
                 let look = if before.is_some() { Look::Other } else { Look::Same };
-                seen.insert(content.image, Seen { content: content.clone(), verified: None, damaged: false });
+                seen.insert(content.image, Seen { content: content.clone(), verified: None });
                 look
             }
         }
@@ -117,10 +108,7 @@ impl Contents {
 
     /// Notes that the bytes are not what the service's hash says.
     pub(super) fn damaged(&self, content: &Content) {
-        self.judge(content, |seen| {
-            seen.verified = Some(Verified::No);
-            seen.damaged = true;
-        });
+        self.judge(content, |seen| seen.verified = Some(Verified::No));
     }
 
     fn judge(&self, content: &Content, judge: impl FnOnce(&mut Seen)) {

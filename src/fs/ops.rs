@@ -17,7 +17,7 @@ use super::{FileSystem, Result};
 use crate::catalogue::Seen;
 use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
-use crate::read::{Content, ReadError};
+use crate::read::{Content, ReadError, Verified};
 
 /// An opened file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,13 +141,15 @@ impl FileSystem {
             let handle = self.handles.insert(Handle::Small(Bytes::new()));
             return Ok(Opened { handle, direct_io: true, keep_cache: false });
         };
-        let look = self.contents.look(&content);
-        if look == Look::Other {
+        if self.contents.look(&content) == Look::Other {
             self.reads.forget(id);
         }
+        // Pages in the kernel's cache are not read through us. They may stay once the whole image was compared with its
+        // hash; until then each handle is to see every byte that it gives out, so that a whole reading can be verified.
+        let keep_cache = self.contents.verdict(id) == Some(Verified::Yes);
         let reader = self.reads.open(content.clone())?;
         let handle = self.handles.insert(Handle::Data(DataHandle { ino, content, reader }));
-        Ok(Opened { handle, direct_io: false, keep_cache: look == Look::Same })
+        Ok(Opened { handle, direct_io: false, keep_cache })
     }
 
     /// Bytes of an open file from `offset` on, `size` of them; fewer only at the end.

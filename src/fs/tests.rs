@@ -298,9 +298,11 @@ async fn what_was_verified_once_stays_so_when_others_read_a_part() {
         told.map(|told| String::from_utf8(told).unwrap()).ok()
     };
     assert_eq!(verified().await, None, "nobody read it");
+    assert!(!fs.open(ino).await.unwrap().keep_cache, "a whole reading is to come through us");
     assert_eq!(fs.cat("by-name/a/data").await.unwrap(), "hello");
     assert_eq!(verified().await.as_deref(), Some("yes"));
     let opened = fs.open(ino).await.unwrap();
+    assert!(opened.keep_cache, "what is verified need not be read again");
     fs.read(opened.handle, 0, 2).await.unwrap();
     fs.release(opened.handle);
     assert_eq!(verified().await.as_deref(), Some("yes"));
@@ -318,5 +320,4 @@ async fn bytes_that_are_not_what_the_hash_says_are_an_error_and_go_on_being_one(
     }
     assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await.unwrap(), b"no");
     assert!(!fs.open(ino).await.unwrap().keep_cache, "the kernel drops the pages that it has of them");
-    assert!(fs.open(ino).await.unwrap().keep_cache);
 }
