@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`point`] | the folder to mount at, checked before anything else |
 //! | [`session`] | mounting, and what is agreed with the kernel |
+//! | `kernel` | mount(2) without a helper, for root |
 //! | `adapter` | callbacks: open a span, call the filesystem, reply |
 //! | `convert` | the filesystem's values in the kernel's words |
 //! | [`life`] | from the mount to its end: signals, unmounting from outside |
@@ -13,6 +14,7 @@
 mod adapter;
 mod convert;
 pub mod daemon;
+mod kernel;
 pub mod life;
 pub mod mountinfo;
 pub mod point;

@@ -1,6 +1,7 @@
 //! Mounting, and what is agreed with the kernel about it.
 
 use std::mem::ManuallyDrop;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -9,8 +10,8 @@ use fuser::{Config, InitFlags, KernelConfig, MountOption, Session, SessionACL};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::adapter::Adapter;
+use super::kernel;
 use super::mountinfo;
-use super::point;
 use super::unmount::{self, How, UnmountError};
 use crate::config::mount_settings::{Access, Ownership};
 use crate::fs::FileSystem;
@@ -82,14 +83,31 @@ pub fn start(filesystem: Arc<FileSystem>, options: &Options) -> Result<Mounted, 
     let (end, ended) = oneshot::channel();
     let adapter = Adapter::new(filesystem, options.ownership, end);
     let refused = |error: io::Error| explain(&options.point, &error);
-    let session = Session::new(adapter, &options.point, &configuration(options)).map_err(refused)?;
+    let session = match kernel::mount(options).map_err(refused)? {
+        Some(device) => greeted(adapter, device, options).inspect_err(|_| withdraw(&options.point)).map_err(refused)?,
+        None => Session::new(adapter, &options.point, &configuration(options)).map_err(refused)?,
+    };
     // Never dropped, because fuser would unmount whatever is at this place by then; the adapter tells when it is over.
-    let _serving = ManuallyDrop::new(session.spawn().map_err(refused)?);
+    let _serving = ManuallyDrop::new(session.spawn().inspect_err(|_| withdraw(&options.point)).map_err(refused)?);
     let device = mountinfo::at(&options.point).ok().flatten().map(|mount| mount.device);
     if let Some(device) = &device {
         widen_read_ahead(device);
     }
     Ok(Mounted { point: options.point.clone(), device, ended: Some(ended) })
+}
+
+/// The session on a mount that is there already.
+fn greeted(adapter: Adapter, device: OwnedFd, options: &Options) -> io::Result<Session<Adapter>> {
+    let configuration = configuration(options);
+    Session::from_fd(adapter, device, configuration.acl, configuration)
+}
+
+/// Takes a mount that will not be served out of the tree again.
+fn withdraw(point: &Path) {
+    let made = mountinfo::at(point).ok().flatten().is_some_and(|mount| mount.is_ours());
+    if made && let Err(error) = unmount::unmount(point, How::Lazy) {
+        tracing::error!(%error, "a mount that failed stays in the tree");
+    }
 }
 
 impl Mounted {
@@ -132,9 +150,10 @@ fn configuration(options: &Options) -> Config {
     configuration
 }
 
+/// For the helper.
 fn mount_options(options: &Options) -> Vec<MountOption> {
     let mut chosen = vec![
-        MountOption::FSName(source_name(&options.source, point::is_root())),
+        MountOption::FSName(source_name(&options.source)),
         // fuser's own Subtype reaches fusermount3 only; written out, the kernel hears it too.
         MountOption::CUSTOM("subtype=glancefs".to_owned()),
         MountOption::RO,
@@ -148,9 +167,9 @@ fn mount_options(options: &Options) -> Vec<MountOption> {
     chosen
 }
 
-/// fusermount3 splits its options at commas; the kernel is told the name apart from them.
-fn source_name(source: &str, told_apart: bool) -> String {
-    if told_apart { source.to_owned() } else { source.replace('\\', "\\\\").replace(',', "\\,") }
+/// fusermount3 splits its options at commas.
+fn source_name(source: &str) -> String {
+    source.replace('\\', "\\\\").replace(',', "\\,")
 }
 
 /// What is negotiated at the start. A kernel that cannot do something goes without.
@@ -199,8 +218,7 @@ mod tests {
 
     #[test]
     fn a_comma_in_the_source_does_not_end_its_name() {
-        assert_eq!(source_name("a,b\\c", false), "a\\,b\\\\c");
-        assert_eq!(source_name("a,b", true), "a,b");
+        assert_eq!(source_name("a,b\\c"), "a\\,b\\\\c");
     }
 
     #[test]
