@@ -13,6 +13,7 @@ crate::contracts![
     a_hidden_image_is_shown_by_id,
     a_colleague_and_a_reader_see_the_projects_images,
     an_administrator_sees_every_image,
+    members_are_listed_of_shared_images_only,
 ];
 
 async fn an_image_is_shown_as_it_was_made(target: &Target) {
@@ -75,4 +76,16 @@ async fn an_administrator_sees_every_image(target: &Target) {
     let (demo, admin) = (target.person("demo").await, target.person("admin").await);
     let image = target.image(&demo, json!({"visibility": "private"})).await;
     assert_eq!(admin.show(image["id"].as_str().unwrap()).await, image);
+}
+
+async fn members_are_listed_of_shared_images_only(target: &Target) {
+    let (demo, alt) = (target.person("demo").await, target.person("alt").await);
+    let shared = target.image(&demo, json!({"visibility": "shared"})).await;
+    let path = format!("/v2/images/{}/members", shared["id"].as_str().unwrap());
+    assert_eq!(demo.get(&path).await.is(200).json(), json!({"members": [], "schema": "/v2/schemas/members"}));
+    alt.get(&path).await.is(404);
+    for visibility in ["private", "community"] {
+        let image = target.image(&demo, json!({"visibility": visibility})).await;
+        demo.get(&format!("/v2/images/{}/members", image["id"].as_str().unwrap())).await.is(403);
+    }
 }
