@@ -1,21 +1,29 @@
-//! Against a real Keystone, where `GLANCEFS_TEST_CLOUDS` names a clouds.yaml with the clouds `demo` and `system`.
-//! Without it there is nothing to ask.
+//! Logging in to Keystone.
 
-use glancefs::config::{AuthMethod, Cloud, Credential, OpenStackOptions, Scope, Surroundings, TokenCommand, User};
+use glancefs::config::{AuthMethod, Cloud, Credential, Scope, TokenCommand, User};
 use glancefs::service::Kind;
 use glancefs::service::auth::Login;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-/// The cloud of that name, or `None` where no real Keystone is at hand.
-fn cloud(name: &str) -> Option<Cloud> {
-    let file = std::env::var("GLANCEFS_TEST_CLOUDS").ok()?;
-    let around = Surroundings {
-        variables: [("OS_CLIENT_CONFIG_FILE".to_owned(), file)].into(),
-        current_dir: "/nonexistent".into(),
-        read: Box::new(|path| std::fs::read_to_string(path)),
-    };
-    Some(Cloud::resolve(&around, &OpenStackOptions::default(), Some(name), None).unwrap())
+use crate::target::Target;
+
+crate::contracts!(Both:
+    a_password_brings_a_token_for_the_project_and_the_image_service,
+    an_address_without_v3_leads_to_it,
+    a_token_for_the_system_has_no_project,
+    a_wrong_password_is_refused_in_keystones_words,
+    a_project_that_the_user_has_no_role_in_is_refused,
+    without_a_project_there_is_no_catalog_and_it_is_said,
+    a_region_that_does_not_exist_is_told_with_those_that_do,
+    a_token_is_exchanged_until_it_is_revoked,
+    a_token_that_a_program_prints_brings_the_catalog,
+    a_token_that_was_revoked_is_replaced,
+);
+
+/// The embedded Keystone has no calls to make application credentials: its accounts file lists them.
+pub(crate) mod real_only {
+    crate::contracts!(Real: super::an_application_credential_logs_in_until_it_is_deleted);
 }
 
 /// A person at Keystone's API, without anything of the crate's login.
@@ -68,9 +76,8 @@ impl Person {
     }
 }
 
-#[tokio::test]
-async fn a_password_brings_a_token_for_the_project_and_the_image_service() {
-    let Some(cloud) = cloud("demo") else { return };
+async fn a_password_brings_a_token_for_the_project_and_the_image_service(target: &Target) {
+    let cloud = target.cloud("demo");
     let login = Login::new(cloud).unwrap();
     let token = login.token().await.unwrap();
     assert_eq!(token.holder().project_name.as_deref(), Some("demo"));
@@ -79,25 +86,22 @@ async fn a_password_brings_a_token_for_the_project_and_the_image_service() {
     assert!(login.image_endpoint().await.unwrap().as_str().starts_with("http"));
 }
 
-#[tokio::test]
-async fn an_address_without_v3_leads_to_it() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn an_address_without_v3_leads_to_it(target: &Target) {
+    let mut cloud = target.cloud("demo");
     let mut url = cloud.auth_url.clone().unwrap();
     url.set_path(url.path().to_owned().trim_end_matches("/v3"));
     cloud.auth_url = Some(url);
     Login::new(cloud).unwrap().token().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_token_for_the_system_has_no_project() {
-    let Some(cloud) = cloud("system") else { return };
+async fn a_token_for_the_system_has_no_project(target: &Target) {
+    let cloud = target.cloud("system");
     let token = Login::new(cloud).unwrap().token().await.unwrap();
     assert_eq!(token.project_id(), None);
 }
 
-#[tokio::test]
-async fn a_wrong_password_is_refused_in_keystones_words() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn a_wrong_password_is_refused_in_keystones_words(target: &Target) {
+    let mut cloud = target.cloud("demo");
     let AuthMethod::Password { password, .. } = &mut cloud.auth else { panic!("no password") };
     *password = "wrong-s3cret".into();
     let error = Login::new(cloud).unwrap().token().await.unwrap_err();
@@ -106,33 +110,29 @@ async fn a_wrong_password_is_refused_in_keystones_words() {
     assert!(error.request_id.is_some() && !error.to_string().contains("wrong-s3cret"), "{error}");
 }
 
-#[tokio::test]
-async fn a_project_that_the_user_has_no_role_in_is_refused() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn a_project_that_the_user_has_no_role_in_is_refused(target: &Target) {
+    let mut cloud = target.cloud("demo");
     cloud.scope = Scope::ProjectId("0".repeat(32));
     assert_eq!(Login::new(cloud).unwrap().token().await.unwrap_err().kind, Kind::Login);
 }
 
-#[tokio::test]
-async fn without_a_project_there_is_no_catalog_and_it_is_said() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn without_a_project_there_is_no_catalog_and_it_is_said(target: &Target) {
+    let mut cloud = target.cloud("demo");
     cloud.scope = Scope::Unscoped;
     let error = Login::new(cloud).unwrap().image_endpoint().await.unwrap_err();
     assert_eq!(error.kind, Kind::Configuration);
     assert!(error.to_string().contains("name a project"), "{error}");
 }
 
-#[tokio::test]
-async fn a_region_that_does_not_exist_is_told_with_those_that_do() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn a_region_that_does_not_exist_is_told_with_those_that_do(target: &Target) {
+    let mut cloud = target.cloud("demo");
     cloud.region = Some("Nowhere".to_owned());
     let error = Login::new(cloud).unwrap().image_endpoint().await.unwrap_err();
     assert!(error.to_string().contains("Nowhere") && error.to_string().contains("public in"), "{error}");
 }
 
-#[tokio::test]
-async fn an_application_credential_logs_in_until_it_is_deleted() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn an_application_credential_logs_in_until_it_is_deleted(target: &Target) {
+    let mut cloud = target.cloud("demo");
     let person = Person::of(&cloud).await;
     let (id, secret) = person.create_credential().await;
     cloud.auth =
@@ -150,9 +150,8 @@ async fn an_application_credential_logs_in_until_it_is_deleted() {
     assert!(error.to_string().contains("application credential") && !error.to_string().contains(&secret), "{error}");
 }
 
-#[tokio::test]
-async fn a_token_is_exchanged_until_it_is_revoked() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn a_token_is_exchanged_until_it_is_revoked(target: &Target) {
+    let mut cloud = target.cloud("demo");
     let person = Person::of(&cloud).await;
     cloud.auth = AuthMethod::Token(person.token.clone().into());
     let login = Login::new(cloud).unwrap();
@@ -164,17 +163,15 @@ async fn a_token_is_exchanged_until_it_is_revoked() {
     assert!(!error.to_string().contains(&person.token), "{error}");
 }
 
-#[tokio::test]
-async fn a_token_that_a_program_prints_brings_the_catalog() {
-    let Some(mut cloud) = cloud("demo") else { return };
+async fn a_token_that_a_program_prints_brings_the_catalog(target: &Target) {
+    let mut cloud = target.cloud("demo");
     let person = Person::of(&cloud).await;
     cloud.auth = AuthMethod::Command(TokenCommand::Program(vec!["echo".to_owned(), person.token]));
     assert!(Login::new(cloud).unwrap().image_endpoint().await.unwrap().as_str().starts_with("http"));
 }
 
-#[tokio::test]
-async fn a_token_that_was_revoked_is_replaced() {
-    let Some(cloud) = cloud("demo") else { return };
+async fn a_token_that_was_revoked_is_replaced(target: &Target) {
+    let cloud = target.cloud("demo");
     let login = Login::new(cloud).unwrap();
     let refused = login.token().await.unwrap();
     login.renew(&refused).await.unwrap();
