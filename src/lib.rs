@@ -12,10 +12,12 @@
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
 //! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
+//! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
 //! | [`telemetry`] | the log |
 //!
 //! [`server`], the embedded Image service, stands beside them and shares no code with [`service`].
 
+pub mod allocator;
 pub mod budget;
 pub mod cache;
 pub mod catalogue;

@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use super::output::{Code, Failure};
+use crate::allocator;
 use crate::config::{Cloud, OpenStackOptions, Source, Surroundings, Tls};
 use crate::server::Server;
 use crate::service::ImageService;
@@ -50,6 +51,8 @@ pub fn source(text: Option<&str>) -> Result<Source, Failure> {
 
 /// The threads that wait for the network: as many as there are processors.
 pub fn runtime() -> Result<Runtime, Failure> {
+    // Before there are threads with heaps of their own.
+    allocator::give_back_large_buffers();
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("glancefs").build();
     built.map_err(Failure::with(Code::System))
 }
