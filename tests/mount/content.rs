@@ -23,17 +23,37 @@ pub(crate) fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 /// Reads parts of random places and lengths, also beyond the end, and compares each with `expected`.
 #[track_caller]
 pub(crate) fn compare_at_random(file: &Path, expected: &[u8], reads: usize, seed: u64) {
+    let part = |at: u64, length: usize| {
+        let from = expected.len().min(usize::try_from(at).unwrap());
+        expected[from..expected.len().min(from + length)].to_vec()
+    };
+    compare_parts(file, expected.len() as u64, part, reads, seed);
+}
+
+/// The same with a file for comparison, for images that memory does not hold.
+#[track_caller]
+pub(crate) fn compare_with_file_at_random(file: &Path, original: &Path, reads: usize, seed: u64) {
+    let original = File::open(original).unwrap();
+    let part = |at: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        let count = original.read_at(&mut bytes, at).unwrap();
+        bytes.truncate(count);
+        bytes
+    };
+    compare_parts(file, original.metadata().unwrap().len(), part, reads, seed);
+}
+
+#[track_caller]
+fn compare_parts(file: &Path, size: u64, part: impl Fn(u64, usize) -> Vec<u8>, reads: usize, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let open = File::open(file).unwrap();
     for _ in 0..reads {
-        let at = random.usize(..=expected.len() + 5000);
+        let at = random.u64(..=size + 5000);
         // Mostly small, some larger than what the kernel asks for at once.
-        let length = 1 << random.u32(0..=18);
-        let length = random.usize(1..=length);
+        let longest = 1 << random.u32(0..=18);
+        let length = random.usize(1..=longest);
         let mut found = vec![0; length];
-        let count = open.read_at(&mut found, at as u64).unwrap();
-        let from = at.min(expected.len());
-        let to = (from + length).min(expected.len());
-        assert_same(&found[..count], &expected[from..to], &format!("{length} bytes at {at}, seed {seed}"));
+        let count = open.read_at(&mut found, at).unwrap();
+        assert_same(&found[..count], &part(at, length), &format!("{length} bytes at {at}, seed {seed}"));
     }
 }

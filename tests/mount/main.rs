@@ -15,6 +15,10 @@
 
 mod bytes;
 mod content;
+mod faults;
+mod images;
+mod login;
+mod memory;
 mod mounted;
 mod names;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
@@ -74,15 +78,26 @@ macro_rules! promises {
 }
 pub(crate) use promises;
 
-const SUBJECTS: &[&[Promise]] =
-    &[tree::PROMISES, bytes::PROMISES, wire_cost::PROMISES, names::PROMISES, states::PROMISES, writing::PROMISES];
+const SUBJECTS: &[&[Promise]] = &[
+    tree::PROMISES,
+    bytes::PROMISES,
+    images::PROMISES,
+    wire_cost::PROMISES,
+    memory::PROMISES,
+    names::PROMISES,
+    states::PROMISES,
+    faults::PROMISES,
+    writing::PROMISES,
+    login::PROMISES,
+];
 
 fn main() -> ExitCode {
     let real = std::env::var_os("GLANCEFS_TEST_CLOUDS").map(|file| Service::Real(PathBuf::from(file)));
     let services: Vec<_> = Service::EMBEDDED.into_iter().chain(real).collect();
     let promises = || SUBJECTS.iter().copied().flatten();
     let trials = services.iter().flat_map(|service| {
-        promises().filter(|promise| service.is_among(promise.on)).map(|promise| trial(service, promise))
+        let due = |promise: &&Promise| service.is_among(promise.on) && images::is_worth_it(promise, service);
+        promises().filter(due).map(|promise| trial(service, promise))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }

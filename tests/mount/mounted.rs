@@ -24,6 +24,11 @@ impl Mount {
     pub(crate) fn of(clouds: &Path, source: &str, options: &[&str]) -> Self {
         let place = Place::new();
         attempt(&place, clouds, source, options).succeeded();
+        Self::in_place(place)
+    }
+
+    /// The mount that was made there.
+    pub(crate) fn in_place(place: Place) -> Self {
         let daemon = Arc::new(Watched::daemon_of(&place));
         let (alive, ended) = mpsc::channel();
         let watched = Arc::clone(&daemon);
@@ -48,6 +53,13 @@ impl Mount {
     /// The bytes of an image.
     pub(crate) fn data(&self, id: &str) -> PathBuf {
         self.path("by-id").join(id).join("data")
+    }
+
+    /// A line of `/proc/PID/status` in bytes, such as `VmHWM`, the most memory that the program ever held.
+    pub(crate) fn memory(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.pid)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// What the program has logged.
@@ -80,7 +92,7 @@ impl Drop for Mount {
 }
 
 /// Runs `glancefs mount SOURCE MOUNTPOINT` and tells how it ended.
-pub(crate) fn attempt(place: &Place, clouds: &Path, source: &str, options: &[&str]) -> Ran {
+fn attempt(place: &Place, clouds: &Path, source: &str, options: &[&str]) -> Ran {
     let mut command = place.command();
     command.env("OS_CLIENT_CONFIG_FILE", clouds).args(["mount", source]).arg(place.mount());
     command.arg("--log-file").arg(place.path("log")).args(options);

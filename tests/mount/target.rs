@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use glancefs::server::{Accounts, Ranges, Server, Settings};
+use glancefs::server::{Accounts, Behaviour, Ranges, Server, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -113,6 +113,37 @@ impl Target {
         action(self.server.lock().unwrap().as_ref().unwrap())
     }
 
+    /// Changes how the embedded service behaves.
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        self.server(|server| {
+            let mut behaviour = server.behaviour();
+            change(&mut behaviour);
+            server.set_behaviour(behaviour);
+        });
+    }
+
+    /// Stops the embedded service, and answers what it takes to start it again.
+    pub(crate) fn stop(&self) -> Settings {
+        let server = self.server.lock().unwrap().take().unwrap();
+        let address = |url: &str| url.trim_start_matches("http://").trim_end_matches("/v3").parse().unwrap();
+        let settings = Settings {
+            folder: self.file("images"),
+            listen: address(&server.url()),
+            keystone_listen: address(&server.keystone_url().unwrap()),
+            accounts: Some(Accounts::example()),
+            behaviour: server.behaviour(),
+        };
+        self.wait(server.stop());
+        self.made.lock().unwrap().clear();
+        settings
+    }
+
+    /// Starts the embedded service again, where it was.
+    pub(crate) fn start(&self, settings: Settings) {
+        let server = self.wait(Server::start(settings)).unwrap();
+        self.server.lock().unwrap().replace(server);
+    }
+
     /// The `auth_url` of the clouds.
     pub(crate) fn auth_url(&self) -> String {
         self.people["demo"]["auth"]["auth_url"].as_str().unwrap().to_owned()
@@ -171,6 +202,13 @@ impl Target {
     pub(crate) fn delete(&self, person: &Person, id: &str) {
         self.wait(person.delete(id)).is(204);
         self.made.lock().unwrap().retain(|(_, made)| made != id);
+    }
+
+    /// A clouds.yaml in which `who` is described a little differently.
+    pub(crate) fn clouds_with(&self, who: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+        let mut people = self.people.clone();
+        change(&mut people[who]);
+        self.file_with("changed.yaml", json!({"clouds": people}).to_string())
     }
 
     /// A mount of the cloud `who`.
