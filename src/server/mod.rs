@@ -134,7 +134,8 @@ impl Server {
                 let lifetime = settings.behaviour.token_lifetime;
                 let identity = Identity::new(accounts, format!("{keystone}/v3"), url.clone(), lifetime);
                 let identity = Arc::new(identity);
-                tasks.push(tokio::spawn(serve_keystone(listener, Arc::clone(&identity), stopped.clone())));
+                let router = keystone::routes::router(Arc::clone(&identity));
+                tasks.push(tokio::spawn(listener::serve_keystone(listener, router, stopped.clone())));
                 Some(identity)
             }
             None => None,
@@ -146,7 +147,7 @@ impl Server {
             counters: Arc::default(),
             url,
         });
-        tasks.push(tokio::spawn(listener::serve(listener, Arc::clone(&service), stopped)));
+        tasks.push(tokio::spawn(listener::serve_images(listener, Arc::clone(&service), stopped)));
         Ok(Self { service, stop, tasks, unreadable, released })
     }
 
@@ -222,15 +223,4 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, String), ServerErro
         Ok((listener, url))
     };
     bound.await.map_err(|source| ServerError::Listen { address, source })
-}
-
-async fn serve_keystone(listener: TcpListener, identity: Arc<Identity>, mut stopped: watch::Receiver<bool>) {
-    let until = async move {
-        // An error means that the server itself is gone.
-        let _ = stopped.changed().await;
-    };
-    let serving = axum::serve(listener, keystone::routes::router(identity)).with_graceful_shutdown(until);
-    if let Err(error) = serving.await {
-        tracing::warn!(%error, "Keystone stopped");
-    }
 }

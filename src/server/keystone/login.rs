@@ -174,3 +174,6 @@ fn find_project<'a>(accounts: &'a Accounts, asked: &Value) -> Option<&'a Project
     let name = text(asked, "name")?;
     accounts.projects.iter().find(|project| project.name == name && is_domain(asked.get("domain"), &project.domain))
 }
+
+#[cfg(test)]
+mod tests;
