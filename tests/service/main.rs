@@ -234,6 +234,17 @@ async fn a_marker_that_was_deleted_is_told_apart_from_other_refusals() {
 }
 
 #[tokio::test]
+async fn a_marker_that_may_not_be_seen_any_more_is_gone_too() {
+    let peer = peer(|request, before| {
+        (request.path() == "/v2/images" && before > 0).then(|| Answer::json(403, &json!({"message": "Forbidden"})))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    assert_eq!(glance.list(&ListQuery::default(), Some(id())).await.unwrap_err().kind, Kind::MarkerGone);
+    assert_eq!(glance.list(&ListQuery::default(), None).await.unwrap_err().kind, Kind::Forbidden);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_none_is_malformed() {
     let peer = peer(|request, before| match (request.path(), before) {
         ("/v2/images", 1) => Some(Answer::Full(200, String::new(), b"<html>login page</html>".to_vec())),

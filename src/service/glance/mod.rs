@@ -213,10 +213,16 @@ fn sort_words(sort: &[(String, Direction)]) -> String {
     sort.iter().map(word).collect::<Vec<_>>().join(",")
 }
 
-/// A 400 that names the marker says that the marker's image is gone.
+/// A 400 that names the marker says that the marker's image is gone, and a 403 that it is not ours to see any more:
+/// without a marker, listing is forbidden to nobody.
 fn marker_gone(mut error: ServiceError, marker: Option<ImageId>) -> ServiceError {
     let names = |marker: ImageId| error.words.as_deref().is_some_and(|words| words.contains(marker.as_str()));
-    if error.kind == Kind::Invalid && marker.is_some_and(names) {
+    let gone = match error.kind {
+        Kind::Invalid => marker.is_some_and(names),
+        Kind::Forbidden => marker.is_some(),
+        _ => false,
+    };
+    if gone {
         error.kind = Kind::MarkerGone;
     }
     error
