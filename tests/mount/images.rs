@@ -65,9 +65,13 @@ fn small_images(target: &Target) -> Vec<PathBuf> {
 fn real_images_are_what_the_originals_are(target: &Target) {
     let demo = target.person("demo");
     let images = small_images(target).into_iter().map(|file| {
-        let format = disk_format(&file);
+        let (format, container) = formats(&file);
         let name = target.name(file.file_name().unwrap().to_str().unwrap());
-        let id = target.filled_from(&demo, &json!({"name": name, "disk_format": format}), &file);
+        let id = target.filled_from(
+            &demo,
+            &json!({"name": name, "disk_format": format, "container_format": container}),
+            &file,
+        );
         (file, id, name)
     });
     let images: Vec<_> = images.collect();
@@ -84,12 +88,13 @@ fn real_images_are_what_the_originals_are(target: &Target) {
     mount.end();
 }
 
-/// What the name says; the service refuses bytes that contradict it.
-fn disk_format(file: &Path) -> &'static str {
+/// The disk and the container format. The service refuses bytes that contradict them, and takes the boot signature of a
+/// kernel for a damaged partition table; into an ovf container it does not look.
+fn formats(file: &Path) -> (&'static str, &'static str) {
     match file.extension().and_then(|extension| extension.to_str()) {
-        Some("qcow2") => "qcow2",
-        Some("iso") => "iso",
-        _ => "raw",
+        Some("qcow2") => ("qcow2", "bare"),
+        Some("iso") => ("iso", "bare"),
+        _ => ("raw", "ovf"),
     }
 }
 
