@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use rustls::CertificateError;
+
 use super::error::{Kind, ServiceError};
 
 /// The failure of a request to `place` (an origin, as `https://host:port`), in words that say what to do.
@@ -53,8 +55,9 @@ fn tls_words(error: &rustls::Error, place: &str) -> String {
     match error {
         rustls::Error::InvalidCertificate(reason) => {
             format!(
-                "the certificate of {place} is not to be trusted ({reason}); name its authority's certificate with \
-                 --os-cacert or OS_CACERT"
+                "the certificate of {place} is not to be trusted ({}); name its authority's certificate with \
+                 --os-cacert or OS_CACERT",
+                certificate_words(reason)
             )
         }
         rustls::Error::AlertReceived(alert) => {
@@ -64,5 +67,35 @@ fn tls_words(error: &rustls::Error, place: &str) -> String {
         }
         rustls::Error::InvalidMessage(_) => format!("{place} does not speak TLS; is its address one with http://?"),
         other => format!("no encrypted connection to {place}: {other}"),
+    }
+}
+
+/// What is wrong with a certificate. The library has no words for what its verifier calls "other".
+fn certificate_words(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "it is the certificate of an authority, and a server needs one of its own".to_owned()
+        }
+        CertificateError::Other(_) => "it is not one of a server".to_owned(),
+        known => known.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_explained_in_words_and_not_in_the_verifiers_terms() {
+        let own = CertificateError::Other(OtherError(Arc::new(io::Error::other("CaUsedAsEndEntity"))));
+        let table = [(own, "certificate of an authority"), (CertificateError::Expired, "expired")];
+        for (reason, words) in table {
+            let sentence = tls_words(&rustls::Error::InvalidCertificate(reason), "https://x").to_lowercase();
+            assert!(sentence.contains(words) && !sentence.contains("other("), "{sentence}");
+        }
     }
 }
