@@ -5,6 +5,9 @@
 //! there if nothing has to be waited for (a block in memory, attributes that are known); otherwise it moves to the
 //! runtime, and the thread takes the next one.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io;
@@ -15,9 +18,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig, LockOwner, OpenFlags,
-    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
+    KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -262,6 +266,49 @@ impl Filesystem for Adapter {
         });
     }
 
+    /// There is nothing to control here, which programs ask for as they would a terminal's size or a file's flags.
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    // What the kernel does by itself once it has heard ENOSYS, and then asks no more: files are always ready, have no
+    // holes but the end, and are copied by reading.
+
+    fn lseek(&self, _: &Request, _: INodeNo, _: FileHandle, _: i64, _: i32, reply: ReplyLseek) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn poll(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: PollNotifier,
+        _: PollEvents,
+        _: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn access(&self, _: &Request, _: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn bmap(&self, _: &Request, _: INodeNo, _: u32, _: u64, reply: ReplyBmap) {
+        reply.error(Errno::ENOSYS);
+    }
+
     // From here on everything changes something. The kernel itself refuses most of it on a read-only mount; what it lets
     // through gets the same answer.
 
@@ -343,43 +390,5 @@ impl Filesystem for Adapter {
 
     fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
         reply.error(Errno::EOPNOTSUPP);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_attributes_are_told_with_a_nul_behind_each() {
-        assert_eq!(name_list(&["user.a".into(), "user.b".into()]), b"user.a\0user.b\0");
-        assert_eq!(name_list(&[]), b"");
-    }
-
-    #[tokio::test]
-    async fn what_need_not_wait_is_done_on_the_thread_that_took_it() {
-        let here = std::thread::current().id();
-        let (told, hear) = std::sync::mpsc::channel();
-        begin_here(&Handle::current(), async move { told.send(std::thread::current().id()).unwrap() });
-        assert_eq!(hear.try_recv(), Ok(here));
-    }
-
-    #[tokio::test]
-    async fn what_has_to_wait_goes_on_in_the_runtime() {
-        let (release, wait) = oneshot::channel::<u8>();
-        let (told, hear) = oneshot::channel();
-        begin_here(&Handle::current(), async move { told.send(wait.await.unwrap()).unwrap() });
-        release.send(7).unwrap();
-        assert_eq!(hear.await, Ok(7));
-    }
-
-    #[tokio::test]
-    async fn a_panic_ends_the_request_and_not_the_thread() {
-        let (told, hear) = oneshot::channel::<()>();
-        begin_here(&Handle::current(), async move {
-            let _dropped_with_the_request = told;
-            panic!("on purpose");
-        });
-        assert!(hear.await.is_err());
     }
 }

@@ -23,6 +23,7 @@ crate::promises![Both:
     du_counts_an_image_once,
     df_shows_the_quota,
     names_that_do_not_exist_are_not_found,
+    questions_that_only_devices_answer_leave_no_line_in_the_log,
 ];
 
 const CONTENT: &[u8] = b"what an image holds\n";
@@ -187,4 +188,18 @@ fn names_that_do_not_exist_are_not_found(target: &Target) {
     let long = fs::metadata(mount.path("by-name").join("x".repeat(256))).unwrap_err();
     assert_eq!(long.raw_os_error(), Some(libc::ENAMETOOLONG));
     assert_eq!(fs::metadata(mount.path(format!("by-id/{id}/data/x"))).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
+}
+
+fn questions_that_only_devices_answer_leave_no_line_in_the_log(target: &Target) {
+    let (_, id, mount) = mounted(target);
+    let ask = "import fcntl, os, select, sys\n\
+               file = os.open(sys.argv[1], os.O_RDONLY)\n\
+               print(os.lseek(file, 3, os.SEEK_DATA), os.lseek(file, 3, os.SEEK_HOLE))\n\
+               poll = select.poll(); poll.register(file); print(len(poll.poll(0)))\n\
+               try: fcntl.ioctl(file, 0x5401, bytes(64))\n\
+               except OSError as error: print(error.errno)\n";
+    let answers = printed("python3", ["-c".as_ref(), ask.as_ref(), mount.data(&id).as_os_str()]);
+    assert_eq!(answers, format!("3 {}\n1\n{}\n", CONTENT.len(), libc::ENOTTY));
+    assert_eq!(mount.log(), "");
+    mount.end();
 }

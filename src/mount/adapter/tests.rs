@@ -1,0 +1,34 @@
+use super::*;
+
+#[test]
+fn names_of_attributes_are_told_with_a_nul_behind_each() {
+    assert_eq!(name_list(&["user.a".into(), "user.b".into()]), b"user.a\0user.b\0");
+    assert_eq!(name_list(&[]), b"");
+}
+
+#[tokio::test]
+async fn what_need_not_wait_is_done_on_the_thread_that_took_it() {
+    let here = std::thread::current().id();
+    let (told, hear) = std::sync::mpsc::channel();
+    begin_here(&Handle::current(), async move { told.send(std::thread::current().id()).unwrap() });
+    assert_eq!(hear.try_recv(), Ok(here));
+}
+
+#[tokio::test]
+async fn what_has_to_wait_goes_on_in_the_runtime() {
+    let (release, wait) = oneshot::channel::<u8>();
+    let (told, hear) = oneshot::channel();
+    begin_here(&Handle::current(), async move { told.send(wait.await.unwrap()).unwrap() });
+    release.send(7).unwrap();
+    assert_eq!(hear.await, Ok(7));
+}
+
+#[tokio::test]
+async fn a_panic_ends_the_request_and_not_the_thread() {
+    let (told, hear) = oneshot::channel::<()>();
+    begin_here(&Handle::current(), async move {
+        let _dropped_with_the_request = told;
+        panic!("on purpose");
+    });
+    assert!(hear.await.is_err());
+}
