@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::spare::Spares;
 use crate::budget::Reservation;
 use crate::image::{Checksums, ImageId};
 
@@ -87,12 +88,24 @@ pub struct Buffer {
 }
 
 /// What all buffers of one cache tell it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
     /// Fires whenever a buffer was given back.
     pub(super) freed: Notify,
     /// Bytes in all buffers.
     pub(super) held: AtomicU64,
+    spares: Spares,
+}
+
+/// The share of the budget that memory without an owner may have on top of it.
+const SPARE_SHARE: u64 = 16;
+
+impl Room {
+    /// The room of a cache with a budget of `total` bytes.
+    pub(super) fn new(total: u64) -> Self {
+        let spare = usize::try_from(total / SPARE_SHARE).unwrap_or(usize::MAX);
+        Self { freed: Notify::default(), held: AtomicU64::default(), spares: Spares::new(spare) }
+    }
 }
 
 impl Buffer {
@@ -100,7 +113,7 @@ impl Buffer {
         room.held.fetch_add(reservation.bytes(), Ordering::AcqRel);
         // A reservation larger than the address space cannot be had, so that this conversion never cuts.
         let length = usize::try_from(reservation.bytes()).unwrap_or(usize::MAX);
-        Self { bytes: Vec::with_capacity(length), length, reservation: Some(reservation), room }
+        Self { bytes: room.spares.take(length), length, reservation: Some(reservation), room }
     }
 
     /// Bytes that are still to come.
@@ -142,7 +155,7 @@ impl fmt::Debug for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // First the memory, then the reservation, then the wake-up: who wakes finds both.
-        self.bytes = Vec::new();
+        self.room.spares.give(std::mem::take(&mut self.bytes));
         if let Some(reservation) = self.reservation.take() {
             self.room.held.fetch_sub(reservation.bytes(), Ordering::AcqRel);
         }

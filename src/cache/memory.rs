@@ -28,7 +28,8 @@ pub struct Cache {
 impl Cache {
     /// An empty cache that lives on `budget`.
     pub fn new(budget: Budget) -> Self {
-        Self { budget, room: Arc::default(), blocks: Mutex::new(LruCache::unbounded()) }
+        let room = Arc::new(Room::new(budget.total()));
+        Self { budget, room, blocks: Mutex::new(LruCache::unbounded()) }
     }
 
     /// The block `key`, where it is here; it then is the most recently used one.

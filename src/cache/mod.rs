@@ -6,6 +6,7 @@
 
 mod block;
 mod memory;
+mod spare;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
