@@ -36,7 +36,7 @@ const READ_AHEAD_KIB: &str = "4096";
 pub struct Options {
     /// What is mounted, as `findmnt` shows it. Without secrets.
     pub source: String,
-    /// Where; as [`point::prepare`] answers it.
+    /// Where; as [`super::point::prepare`] answers it.
     pub point: PathBuf,
     /// Who may use it.
     pub access: Access,
