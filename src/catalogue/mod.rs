@@ -119,21 +119,29 @@ impl Catalogue {
 
     /// One image, listed or not. While the service is away, as it was last seen.
     pub async fn image(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
-        let listed = self.state().listing.clone();
-        if let Some(listing) = listed
-            && let Some(known) = listing.value.image(id)
-        {
-            if let Some(fresh) = listing.within(self.0.ttl) {
-                return Ok(Seen { value: Arc::clone(known), fresh_for: fresh.fresh_for });
-            }
-            if listing.value.len() <= ONE_PAGE {
-                let again = self.listing().await?;
-                if let Some(image) = again.value.image(id) {
-                    return Ok(Seen { value: Arc::clone(image), fresh_for: again.fresh_for });
-                }
+        let (listed, away) = {
+            let state = self.state();
+            (state.listing.clone(), state.away)
+        };
+        let Some(listing) = listed else { return self.shown(id).await };
+        let Some(known) = listing.value.image(id).cloned() else { return self.shown(id).await };
+        if let Some(fresh) = listing.within(self.0.ttl) {
+            return Ok(Seen { value: known, fresh_for: fresh.fresh_for });
+        }
+        // While the service is away, a listing is what finds out that it is back.
+        if away || listing.value.len() <= ONE_PAGE {
+            let again = self.listing().await?;
+            if let Some(image) = again.value.image(id) {
+                return Ok(Seen { value: Arc::clone(image), fresh_for: again.fresh_for });
             }
         }
-        self.shown(id).await
+        match self.shown(id).await {
+            Err(error) if is_away(&error.kind) => {
+                self.state().away = true;
+                Ok(Seen { value: known, fresh_for: Duration::ZERO })
+            }
+            outcome => outcome,
+        }
     }
 
     async fn shown(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
@@ -176,16 +184,29 @@ impl Catalogue {
         }
     }
 
-    /// How much of the quota is used; `None` where the service does not tell.
+    /// How much of the quota is used; `None` where the service does not tell. While it is away, what it last told.
     pub async fn usage(&self) -> Result<Option<Usage>> {
-        let before = self.state().usage.clone();
-        if let Some(fresh) = before.and_then(|known| known.within(self.0.ttl)) {
+        let (before, away) = {
+            let state = self.state();
+            (state.usage.clone(), state.away)
+        };
+        if let Some(fresh) = before.as_ref().and_then(|known| known.within(self.0.ttl)) {
             return Ok(fresh.value);
         }
+        if let (true, Some(known)) = (away, &before) {
+            // Which finds out that the service is back.
+            let _ = self.listing().await;
+            return Ok(known.value);
+        }
         let since = Instant::now();
-        let value = self.0.service.usage().await?;
-        self.state().usage = Some(Timed { value, since });
-        Ok(value)
+        match (self.0.service.usage().await, before) {
+            (Ok(value), _) => {
+                self.state().usage = Some(Timed { value, since });
+                Ok(value)
+            }
+            (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.value),
+            (Err(error), _) => Err(error),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -67,3 +67,37 @@ async fn a_failure_is_no_memory() {
     assert_eq!(catalogue.image(id(1)).await.unwrap().value.id, id(1));
     assert_eq!(catalogue.listing().await.unwrap().value.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn images_of_a_long_listing_go_on_answering_while_the_service_is_away() {
+    let count = u32::try_from(ONE_PAGE).unwrap() + 1;
+    let service = Fake::with((1..=count).map(|n| image(n, "x")));
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    service.change(|world| world.failing = Some(Kind::Unreachable));
+    tokio::time::advance(TTL).await;
+    for n in 1..=count {
+        assert_eq!(catalogue.image(id(n)).await.unwrap().value.id, id(n));
+    }
+    assert_eq!(service.calls("show"), 1, "one image finds out, and the others do not wait for it again");
+
+    service.change(|world| {
+        world.failing = None;
+        world.images[0].name = Some("renamed".to_owned());
+    });
+    catalogue.listing().await.unwrap();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(catalogue.image(id(1)).await.unwrap().value.name.as_deref(), Some("renamed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quota_stays_known_while_the_service_is_away() {
+    let service = Fake::with([]);
+    let usage = crate::image::Usage { limit: Some(10), used: 4, image_limit: None, images: 1 };
+    service.change(|world| world.usage = Some(usage));
+    let catalogue = catalogue(&service);
+    assert_eq!(catalogue.usage().await.unwrap(), Some(usage));
+    service.change(|world| world.failing = Some(Kind::Unreachable));
+    tokio::time::advance(TTL).await;
+    assert_eq!(catalogue.usage().await.unwrap(), Some(usage));
+}
