@@ -61,12 +61,17 @@ impl FileSystem {
     /// The file `name` in the folder `parent`; counts as told to the kernel.
     pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
+        let outcome = self.find(&folder, name).await;
+        self.noted_if_unusual(parent, &folder, outcome)
+    }
+
+    async fn find(&self, folder: &Node, name: &OsStr) -> Result<Entry> {
         if name.len() > LONGEST {
             return Err(FsError::NameTooLong);
         }
         let missing = || FsError::NotFound { folder: folder.path(), name: name.to_string_lossy().into_owned() };
         let text = name.to_str().ok_or_else(missing)?;
-        let node = match &folder {
+        let node = match folder {
             Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
             Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
             Node::Images(view) => {
@@ -90,7 +95,8 @@ impl FileSystem {
     /// What `stat` shows.
     pub async fn getattr(&self, ino: Ino) -> Result<Entry> {
         let node = self.node(ino)?;
-        let (attr, ttl) = self.attr(&node).await?;
+        let outcome = self.attr(&node).await;
+        let (attr, ttl) = self.noted_if_unusual(ino, &node, outcome)?;
         Ok(Entry { attr: Attr { ino, ..attr }, ttl })
     }
 
@@ -262,6 +268,11 @@ impl FileSystem {
             self.failures.note(ino, error.to_string());
         }
         outcome
+    }
+
+    /// The same where it is worth knowing: names that do not exist are looked up all the time.
+    fn noted_if_unusual<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
+        if outcome.as_ref().is_err_and(|error| !error.is_ordinary()) { self.noted(ino, node, outcome) } else { outcome }
     }
 }
 

@@ -220,6 +220,19 @@ async fn while_the_service_is_away_names_and_attributes_go_on_answering() {
 }
 
 #[tokio::test]
+async fn a_look_up_that_fails_for_another_reason_than_the_name_is_told_at_its_folder() {
+    let service = Fake::with([image(1, "a")]);
+    let fs = mounted(&service);
+    let folder = fs.walk("by-id").await.unwrap().attr.ino;
+    let sentence = async || fs.getxattr(folder, OsStr::new("user.glancefs.error")).await;
+    assert_eq!(errno(fs.walk(&format!("by-id/{}", id(2))).await), libc::ENOENT);
+    assert_eq!(errno(sentence().await), libc::ENODATA, "a name that does not exist is nothing to tell");
+    service.change(|world| world.failing = Some(Kind::Unreachable));
+    assert_eq!(errno(fs.walk(&format!("by-id/{}", id(3))).await), libc::EHOSTUNREACH);
+    assert!(String::from_utf8(sentence().await.unwrap().to_vec()).unwrap().contains("show"));
+}
+
+#[tokio::test]
 async fn members_are_asked_for_where_an_image_is_shared_and_only_there() {
     let mut private = image(2, "private");
     private.visibility = Visibility::Private;
