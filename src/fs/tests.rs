@@ -229,7 +229,7 @@ async fn a_look_up_that_fails_for_another_reason_than_the_name_is_told_at_its_fo
     assert_eq!(errno(sentence().await), libc::ENODATA, "a name that does not exist is nothing to tell");
     service.change(|world| world.failing = Some(Kind::Unreachable));
     assert_eq!(errno(fs.walk(&format!("by-id/{}", id(3))).await), libc::EHOSTUNREACH);
-    assert!(String::from_utf8(sentence().await.unwrap().to_vec()).unwrap().contains("show"));
+    assert!(String::from_utf8(sentence().await.unwrap()).unwrap().contains("show"));
 }
 
 #[tokio::test]
