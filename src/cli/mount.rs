@@ -11,7 +11,7 @@ use super::output::{self, Code, Failure};
 use crate::config::mount_settings::{self, Access, Ownership};
 use crate::config::{OpenStackOptions, quantity};
 use crate::fs::FileSystem;
-use crate::mount::daemon::{self, Outcome, Readiness, Side};
+use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::life::{self, EndSignals};
 use crate::mount::{point, session};
 use crate::telemetry::{self, Detail, Sink};
@@ -103,6 +103,7 @@ struct How {
 
 /// Mounts, and returns when that is done, in the foreground when it is over.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let inherited = Inherited::find();
     let plan = Plan::new(arguments)?;
     if arguments.fake {
         return Ok(());
@@ -115,7 +116,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = log(arguments.log_file.as_deref(), &plan.how.kernel.point)?;
     match daemon::fork().map_err(Failure::with(Code::System))? {
         Side::Parent(waiting) => report(waiting.outcome()),
-        Side::Child(readiness) => in_background(plan, log, readiness),
+        Side::Child(readiness) => {
+            inherited.close();
+            in_background(plan, log, readiness)
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// The first byte on the pipe when the mount answers. A failure's first byte is its exit code, which is never 0.
 const READY: u8 = 0;
@@ -42,6 +42,34 @@ pub enum Side {
     Parent(Waiting),
     /// The new one.
     Child(Readiness),
+}
+
+/// What the caller left open beside the standard streams: the lock of a script, the pipe of a build. Held by a mount, they
+/// would stay locked and unfinished for as long as it lives.
+#[derive(Debug)]
+pub struct Inherited(Vec<RawFd>);
+
+impl Inherited {
+    /// Finds them. To be asked before this process opens anything itself.
+    pub fn find() -> Self {
+        let number = |entry: io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+        let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd").into_iter().flatten().filter_map(number).collect();
+        // The folder that was read was open itself, and is not any more.
+        Self(open.into_iter().filter(|&descriptor| descriptor > libc::STDERR_FILENO && is_open(descriptor)).collect())
+    }
+
+    /// Closes them.
+    pub fn close(self) {
+        for descriptor in self.0 {
+            // SAFETY: it was open before anything here could open one, so nothing here owns it.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
+fn is_open(descriptor: RawFd) -> bool {
+    // SAFETY: the call only asks for flags, and fails for a number that is not open.
+    unsafe { libc::fcntl(descriptor, libc::F_GETFD) != -1 }
 }
 
 /// A pipe for one outcome.

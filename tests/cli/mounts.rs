@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -281,5 +282,23 @@ fn a_demo_of_a_file_that_is_missing_leaves_nothing() {
     let mount = place.mount();
     let arguments = [OsStr::new("demo"), mount.as_os_str(), OsStr::new("--image"), OsStr::new("missing.iso")];
     place.run(arguments).refused(1, &["missing.iso"]);
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn a_lock_of_the_script_that_mounts_is_not_held_by_the_mount() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    let lock = File::create(place.path("lock.of.a.script")).unwrap();
+    lock.lock().unwrap();
+    // SAFETY: the descriptor is open; without the flag it goes on to the programs that are started, as a shell's does.
+    assert_eq!(unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    place.mount_of(&service.url).succeeded();
+    let daemon = Watched::daemon_of(&place);
+    drop(lock);
+    File::open(place.path("lock.of.a.script")).unwrap().try_lock().unwrap();
+    place.run(["umount".as_ref(), place.mount().as_os_str()]).succeeded();
+    daemon.ended();
+    service.stop();
     place.assert_nothing_is_left();
 }
