@@ -18,6 +18,7 @@ use crate::catalogue::Seen;
 use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
 use crate::read::{Content, ReadError, Verified};
+use crate::service::Kind;
 
 /// An opened file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,8 @@ impl FileSystem {
     pub async fn getattr(&self, ino: Ino) -> Result<Entry> {
         let node = self.node(ino)?;
         let outcome = self.attr(&node).await;
-        let (attr, ttl) = self.noted_if_unusual(ino, &node, outcome)?;
+        let outcome = self.noted_if_unusual(ino, &node, outcome);
+        let (attr, ttl) = outcome.map_err(|error| gone(&node, error))?;
         Ok(Entry { attr: Attr { ino, ..attr }, ttl })
     }
 
@@ -273,6 +275,15 @@ impl FileSystem {
     /// The same where it is worth knowing: names that do not exist are looked up all the time.
     fn noted_if_unusual<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
         if outcome.as_ref().is_err_and(|error| !error.is_ordinary()) { self.noted(ino, node, outcome) } else { outcome }
+    }
+}
+
+/// What the kernel knew and the service does not know any more is stale. Who asked by a path is led to look the name up
+/// again, and hears that it does not exist; who asked with an open file hears that it is gone.
+fn gone(node: &Node, error: FsError) -> FsError {
+    match (node.image(), &error) {
+        (Some(image), FsError::Service(failure)) if failure.kind == Kind::NotFound => FsError::Replaced(image),
+        _ => error,
     }
 }
 

@@ -196,6 +196,9 @@ async fn an_image_deleted_or_replaced_under_an_open_file_is_stale() {
     assert_eq!(errno(fs.read(before.handle, 0, 5).await), libc::ESTALE);
     service.change(|world| world.images.clear());
     assert_eq!(errno(fs.read(after.handle, 0, 5).await), libc::ESTALE);
+    tokio::time::advance(TTL).await;
+    assert_eq!(errno(fs.getattr(ino).await), libc::ESTALE);
+    assert_eq!(errno(fs.walk("by-name/a/data").await), libc::ENOENT);
 }
 
 #[tokio::test(start_paused = true)]

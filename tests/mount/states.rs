@@ -111,6 +111,8 @@ fn reading_an_image_that_was_deleted_while_open_is_stale(target: &Target) {
     assert_same(&found, &original[..4096], "before it was deleted");
     target.delete(&demo, &id);
     refused(file.read_exact_at(&mut found, 36 << 20), libc::ESTALE);
+    refused(file.metadata(), libc::ESTALE);
+    refused(mount.data(&id).metadata(), libc::ENOENT);
     refused(File::open(mount.data(&id)), libc::ENOENT);
     drop(file);
     mount.end();
