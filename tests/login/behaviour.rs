@@ -104,6 +104,15 @@ async fn how_long_a_token_lives_does_not_depend_on_keystones_clock() {
 }
 
 #[tokio::test]
+async fn a_token_tells_how_far_the_clocks_are_apart() {
+    // Keystone believes that 2025 has just begun; our clock stands in November 2023.
+    let keystone = Keystone::start(3600).await;
+    let (login, _) = with_clock(cloud(&keystone));
+    let ahead = login.token().await.unwrap().clock_ahead().unwrap();
+    assert_eq!(ahead.as_secs(), 1_700_000_000 - 1_735_689_600);
+}
+
+#[tokio::test]
 async fn a_token_that_has_to_last_longer_is_renewed_and_else_kept() {
     let keystone = Keystone::start(3600).await;
     let (login, advance) = with_clock(cloud(&keystone));

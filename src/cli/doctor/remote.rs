@@ -58,7 +58,7 @@ fn settings(cloud: &Cloud) -> String {
 }
 
 /// A token, and the address of the Image service. The clock comes before the login, which a wrong one can spoil; where
-/// Keystone does not tell its time, the Image service is asked.
+/// Keystone's answers have no date, its token or else the Image service tells.
 async fn log_in(cloud: &Cloud, tell: &mut dyn FnMut(Finding)) -> Result<(), Finding> {
     let ahead = match &cloud.auth_url {
         Some(keystone) => clock::ahead(&cloud.tls, keystone).await,
@@ -74,7 +74,11 @@ async fn log_in(cloud: &Cloud, tell: &mut dyn FnMut(Finding)) -> Result<(), Find
     let endpoint = login.image_endpoint().await.map_err(|error| failed("endpoint", &error))?;
     tell(Finding::good("endpoint", endpoint.as_str()));
     if untold {
-        tell(clock_finding(clock::ahead(&cloud.tls, &endpoint).await));
+        let ahead = match token.clock_ahead() {
+            Some(ahead) => Ok(Some(ahead)),
+            None => clock::ahead(&cloud.tls, &endpoint).await,
+        };
+        tell(clock_finding(ahead));
     }
     Ok(())
 }

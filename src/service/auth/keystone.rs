@@ -38,6 +38,8 @@ pub(super) struct Issued {
     pub(super) value: SecretString,
     /// How long the token lives, by Keystone's own clock: ours may be wrong.
     pub(super) life: Option<Duration>,
+    /// When it was issued, by the same clock.
+    pub(super) since: Option<Timestamp>,
     pub(super) holder: Holder,
     pub(super) catalog: Catalog,
 }
@@ -107,6 +109,7 @@ impl Keystone {
         Ok(Issued {
             value,
             life: life.map(|life| Duration::try_from(life).unwrap_or(Duration::ZERO)),
+            since: issued_at,
             holder: holder(user, project, roles),
             catalog,
         })

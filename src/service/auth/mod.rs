@@ -226,7 +226,8 @@ impl Inner {
         let now = (self.clock)();
         let issued = self.keystone(&action)?.log_in(body, &action, advice).await?;
         let expires_at = issued.life.map(|life| later(now, life));
-        let token = self.token(issued.value, expires_at, issued.life, issued.holder);
+        let ahead = issued.since.map(|then| now.duration_since(then));
+        let token = self.token(issued.value, expires_at, issued.life, ahead, issued.holder);
         tracing::debug!(?token, "logged in");
         Ok(Session { token, catalog: issued.catalog })
     }
@@ -236,7 +237,7 @@ impl Inner {
         let printed = command::run(command, &action).await?;
         let now = (self.clock)();
         let life = printed.expires_at.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
-        let token = self.token(printed.value, printed.expires_at, life, printed.holder);
+        let token = self.token(printed.value, printed.expires_at, life, None, printed.holder);
         let catalog = match token.header_value() {
             Some(header) if self.cloud.image_endpoint.is_none() => {
                 self.keystone(&action)?.catalog(&header, &action).await?
@@ -251,10 +252,11 @@ impl Inner {
         value: secrecy::SecretString,
         expires_at: Option<Timestamp>,
         life: Option<Duration>,
+        ahead: Option<SignedDuration>,
         holder: Holder,
     ) -> Token {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Token::new(Parts { serial, value: Some(value), expires_at, life, holder })
+        Token::new(Parts { serial, value: Some(value), expires_at, life, ahead, holder })
     }
 
     fn keystone(&self, action: &str) -> Result<&Keystone, ServiceError> {

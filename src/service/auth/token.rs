@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,6 +25,8 @@ pub(super) struct Parts {
     pub(super) expires_at: Option<Timestamp>,
     /// How long it lived when we got it.
     pub(super) life: Option<Duration>,
+    /// How far our clock was ahead of Keystone's when we got it.
+    pub(super) ahead: Option<SignedDuration>,
     pub(super) holder: Holder,
 }
 
@@ -61,17 +63,37 @@ impl Token {
 
     /// No token, for a service that wants none.
     pub(super) fn none() -> Self {
-        Self::new(Parts { serial: 0, value: None, expires_at: None, life: None, holder: Holder::default() })
+        Self::new(Parts {
+            serial: 0,
+            value: None,
+            expires_at: None,
+            life: None,
+            ahead: None,
+            holder: Holder::default(),
+        })
     }
 
     /// A token that is used as it was given.
     pub(super) fn given(value: SecretString) -> Self {
-        Self::new(Parts { serial: 1, value: Some(value), expires_at: None, life: None, holder: Holder::default() })
+        Self::new(Parts {
+            serial: 1,
+            value: Some(value),
+            expires_at: None,
+            life: None,
+            ahead: None,
+            holder: Holder::default(),
+        })
     }
 
     /// When it ends, by our own clock; `None` where that is not known.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.0.expires_at
+    }
+
+    /// How far our clock is ahead of Keystone's, give or take the time of a login; negative where it is behind. `None`
+    /// where Keystone did not say when it issued the token.
+    pub fn clock_ahead(&self) -> Option<SignedDuration> {
+        self.0.ahead
     }
 
     /// What is left of its life at `now`; `None` where its end is not known.
@@ -136,7 +158,7 @@ mod tests {
         let life = Duration::from_secs(life);
         let expires_at = Some(Timestamp::UNIX_EPOCH + jiff::SignedDuration::try_from(life).unwrap());
         let value = Some(SecretString::from("s3cret"));
-        Token::new(Parts { serial: 1, value, expires_at, life: Some(life), holder: Holder::default() })
+        Token::new(Parts { serial: 1, value, expires_at, life: Some(life), ahead: None, holder: Holder::default() })
     }
 
     fn age(life: u64, after: u64) -> Age {
