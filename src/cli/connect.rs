@@ -73,6 +73,12 @@ pub async fn open(target: Target) -> Result<Connection, Failure> {
 }
 
 async fn embedded(folder: PathBuf) -> Result<(Cloud, Server), Failure> {
+    // A new folder may be meant; a path that leads nowhere is a typing error.
+    if let Some(parent) = folder.parent().filter(|parent| !parent.is_dir()) {
+        let sentence =
+            format!("the image folder {} cannot be made: there is no {}", folder.display(), parent.display());
+        return Err(Failure::new(Code::Mount, sentence));
+    }
     let started = Server::start(crate::server::Settings::new(folder)).await;
     // Its causes belong to the sentence.
     let server = started.map_err(|error| Failure::new(Code::Mount, format!("{:#}", anyhow::Error::new(error))))?;

@@ -132,3 +132,13 @@ fn doctor_checks_the_machine_and_fails_with_the_cloud() {
     unknown.refused(1, &["1 check failed"]);
     assert!(unknown.out.contains("FAIL  cloud"), "{}", unknown.out);
 }
+
+#[test]
+fn an_image_folder_whose_path_leads_nowhere_is_not_made() {
+    let place = Place::new();
+    let source = format!("local:{}", place.path("typo/images").display());
+    let ran = place.mount_of(&source);
+    assert_eq!(ran.code, Some(32), "{ran:?}");
+    assert!(ran.err.contains("there is no ") && !place.path("typo").exists(), "{ran:?}");
+    place.assert_nothing_is_left();
+}
