@@ -85,6 +85,10 @@ fn logs() -> Finding {
     };
     let existing = file.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     let shown = file.parent().unwrap_or(existing).display();
+    if !writable(existing) {
+        let words = format!("{shown} cannot be written to, and a mount in the background keeps no log");
+        return Finding::note(subject, words, "name another file with --log-file");
+    }
     match room(existing) {
         Ok(free) if free >= LITTLE_ROOM => Finding::good(subject, format!("{shown}, {} free", round(free))),
         Ok(free) => {
@@ -106,6 +110,13 @@ fn room(folder: &Path) -> io::Result<u64> {
     // SAFETY: the call succeeded, so it has filled the answer in.
     let told = unsafe { told.assume_init() };
     Ok(told.f_bavail.saturating_mul(told.f_frsize))
+}
+
+/// Whether this user may make files in `folder`.
+fn writable(folder: &Path) -> bool {
+    let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return false };
+    // SAFETY: `path` ends in NUL and outlives the call.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
 /// In whole mebibytes, which is all that anybody wants to know of free room.
@@ -152,6 +163,12 @@ mod tests {
         assert_eq!(letting_others_in(Some("mount_max = 1\n user_allow_other \n"), false).verdict, Verdict::Good);
         assert_eq!(letting_others_in(None, false).verdict, Verdict::Note);
         assert_eq!(letting_others_in(None, true).verdict, Verdict::Good);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_cannot_be_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(writable(folder.path()) && !writable(Path::new("/nowhere")));
     }
 
     #[test]
