@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::Finding;
 use crate::cli::connect::{self, Connection, Target};
 use crate::config::Cloud;
-use crate::image::{Image, Status};
+use crate::image::Status;
 use crate::service::auth::{Login, Token};
 use crate::service::glance::Glance;
 use crate::service::{ImageService, Kind, ListQuery, ServiceError, Source, clock};
@@ -30,7 +30,7 @@ pub(super) async fn check(target: Target, tell: &mut dyn FnMut(Finding)) {
 
 async fn folder_checks(shown: &str, connection: Connection, tell: &mut dyn FnMut(Finding)) {
     tell(Finding::good("folder", format!("the embedded Image service works on {shown}")));
-    tell(seeking(connection.service().as_ref()).await);
+    seeking(connection.service().as_ref()).await.into_iter().for_each(&mut *tell);
     connection.close().await;
 }
 
@@ -44,7 +44,7 @@ async fn cloud_checks(cloud: Cloud, tell: &mut dyn FnMut(Finding)) {
         Ok(glance) => {
             let version = glance.version().unwrap_or("a version that it does not tell");
             tell(Finding::good("service", format!("{} speaks {version} and lists images", glance.address())));
-            tell(seeking(&glance).await);
+            seeking(&glance).await.into_iter().for_each(tell);
         }
         Err(error) => tell(failed("service", &error)),
     }
@@ -114,38 +114,53 @@ fn clock_finding(ahead: Result<Option<SignedDuration>, ServiceError>) -> Finding
     }
 }
 
-/// Reads the first byte of an image, to learn whether its store gives parts.
-async fn seeking(service: &dyn ImageService) -> Finding {
+/// Whether the stores answer ranges, tried with one image of each store that the newest images are in.
+async fn seeking(service: &dyn ImageService) -> Vec<Finding> {
     let subject = "ranges";
-    let image = match some_image(service).await {
-        Ok(Some(image)) => image,
-        Ok(None) => {
-            let words = "there is no active image to try them on";
-            return Finding::note(subject, words, "run the check again when there is one");
-        }
-        Err(error) => return failed(subject, &error),
+    let samples = match samples(service).await {
+        Ok(samples) => samples,
+        Err(error) => return vec![failed(subject, &error)],
     };
-    let source = Source { image: image.id, size: image.size.unwrap_or_default(), store: None };
-    match service.read_range(&source, 0..1).await {
-        Ok(_) => Finding::good(subject, format!("parts of image {} can be read", image.id)),
-        Err(error) if error.kind == Kind::Unseekable => {
-            let words = format!("the store of image {} gives whole images only", image.id);
-            Finding::note(
-                subject,
-                words,
-                "reading works, but what lies far into an image comes late: copy it out first",
-            )
-        }
+    if samples.is_empty() {
+        let words = "there is no active image to try them on";
+        return vec![Finding::note(subject, words, "run the check again when there is one")];
+    }
+    let mut findings = Vec::new();
+    for source in samples {
+        findings.push(ranges_of(service, subject, &source).await);
+    }
+    findings
+}
+
+async fn ranges_of(service: &dyn ImageService, subject: &'static str, source: &Source) -> Finding {
+    let store = source.store.as_ref().map_or_else(String::new, |store| format!(" in store {store}"));
+    match service.read_range(source, 0..1).await {
+        Ok(_) => Finding::good(subject, format!("parts of image {}{store} can be read", source.image)),
+        Err(error) if error.kind == Kind::Unseekable => Finding::note(
+            subject,
+            format!("image {}{store} is given as a whole only", source.image),
+            "reading works, but what lies far into an image comes late: copy it out first",
+        ),
         Err(error) => failed(subject, &error),
     }
 }
 
-/// An active image of at least two bytes: of a single one, a part cannot be told from the whole.
-async fn some_image(service: &dyn ImageService) -> crate::service::Result<Option<Image>> {
+/// An active image of at least two bytes (of a single one, a part cannot be told from the whole) for each store that is
+/// told, or one where none is.
+async fn samples(service: &dyn ImageService) -> crate::service::Result<Vec<Source>> {
     let filters = vec![("status".to_owned(), "active".to_owned())];
     let page = service.list(&ListQuery { filters, sort: Vec::new() }, None).await?;
-    let usable = |image: &Image| image.status == Status::Active && image.size.is_some_and(|size| size > 1);
-    Ok(page.images.into_iter().find(usable))
+    let mut samples: Vec<Source> = Vec::new();
+    for image in page.images.iter().filter(|image| image.status == Status::Active) {
+        let Some(size) = image.size.filter(|size| *size > 1) else { continue };
+        let stores = image.stores.iter().cloned().map(Some);
+        for store in stores.chain(image.stores.is_empty().then_some(None)) {
+            if samples.iter().all(|sample| sample.store != store) {
+                samples.push(Source { image: image.id, size, store });
+            }
+        }
+    }
+    Ok(samples)
 }
 
 fn failed(subject: &'static str, error: &ServiceError) -> Finding {
@@ -186,10 +201,24 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_gives_whole_images_only_is_worth_a_note() {
         let service = Fake::with([image(1, "a")]);
-        assert_eq!(seeking(&service).await.verdict, Verdict::Good);
-        assert_eq!(seeking(&Fake::with([])).await.verdict, Verdict::Note);
+        assert_eq!(verdicts(&service).await, [Verdict::Good]);
+        assert_eq!(verdicts(&Fake::with([])).await, [Verdict::Note]);
         service.change(|world| world.failing = Some(Kind::Unreachable));
-        assert_eq!(seeking(&service).await.verdict, Verdict::Bad);
+        assert_eq!(verdicts(&service).await, [Verdict::Bad]);
+    }
+
+    #[tokio::test]
+    async fn each_store_is_tried_once() {
+        let mut images = [image(1, "a"), image(2, "b"), image(3, "c")];
+        images[0].stores = vec!["fast".to_owned()];
+        images[1].stores = vec!["fast".to_owned(), "slow".to_owned()];
+        let service = Fake::with(images);
+        assert_eq!(verdicts(&service).await.len(), 3, "fast, slow, and the one that tells no store");
+        assert_eq!(service.calls("read"), 3);
+    }
+
+    async fn verdicts(service: &Fake) -> Vec<Verdict> {
+        seeking(service).await.into_iter().map(|finding| finding.verdict).collect()
     }
 
     #[test]
