@@ -8,6 +8,7 @@ use glancefs::server::{Faults, Ranges};
 use serde_json::json;
 
 use crate::content::{assert_same, compare_at_random, noise};
+use crate::login::{attempt, is_refused, token_only};
 use crate::target::Target;
 use crate::tools::{attribute, shell, tool};
 
@@ -16,6 +17,7 @@ crate::promises![Embedded:
     bytes_are_right_although_a_stream_breaks,
     failures_without_end_are_an_error_with_a_sentence,
     a_token_that_was_revoked_is_replaced,
+    a_token_that_expired_is_refused,
     a_service_that_stops_leaves_what_is_known,
     a_service_that_comes_back_is_read_again,
     damaged_bytes_are_never_taken_for_good,
@@ -158,4 +160,13 @@ fn damaged_bytes_are_never_taken_for_good(target: &Target) {
     target.behave(|behaviour| behaviour.corrupt = false);
     let mount = target.mount("demo");
     assert_same(&fs::read(mount.data(&id)).unwrap(), &original, "from a service that is in order");
+}
+
+fn a_token_that_expired_is_refused(target: &Target) {
+    target.behave(|behaviour| behaviour.token_lifetime = Duration::ZERO);
+    let demo = target.person("demo");
+    let none = target.file_with("none.yaml", "clouds: {}");
+    let (place, ran) = attempt(&none, None, &token_only(&target.auth_url(), &demo.token));
+    assert!(!ran.err.contains(&demo.token), "{}", ran.err);
+    is_refused((place, ran), &["token"]);
 }

@@ -24,7 +24,7 @@ crate::promises![Both:
 ];
 
 /// `glancefs mount SOURCE MOUNTPOINT` with a clouds.yaml and more variables.
-fn attempt(clouds: &Path, source: Option<&str>, variables: &[(&str, &str)]) -> (Place, Ran) {
+pub(crate) fn attempt(clouds: &Path, source: Option<&str>, variables: &[(&str, &str)]) -> (Place, Ran) {
     let place = Place::new();
     let mut command = place.command();
     command.env("OS_CLIENT_CONFIG_FILE", clouds).envs(variables.iter().copied());
@@ -35,7 +35,7 @@ fn attempt(clouds: &Path, source: Option<&str>, variables: &[(&str, &str)]) -> (
 
 /// Refused in one sentence with these words; nothing is left.
 #[track_caller]
-fn is_refused((place, ran): (Place, Ran), words: &[&str]) {
+pub(crate) fn is_refused((place, ran): (Place, Ran), words: &[&str]) {
     println!("{}", ran.err);
     assert!(ran.code.is_some_and(|code| code != 0), "{ran:?}");
     ran.refused(ran.code.unwrap(), words);
@@ -63,7 +63,7 @@ fn a_region_without_an_image_service_is_named(target: &Target) {
 }
 
 /// The variables of somebody who has nothing but a token.
-fn token_only<'a>(auth_url: &'a str, token: &'a str) -> [(&'a str, &'a str); 3] {
+pub(crate) fn token_only<'a>(auth_url: &'a str, token: &'a str) -> [(&'a str, &'a str); 3] {
     [("OS_AUTH_TYPE", "token"), ("OS_AUTH_URL", auth_url), ("OS_TOKEN", token)]
 }
 
