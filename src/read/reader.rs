@@ -16,7 +16,7 @@ use super::stream::Stream;
 use super::verify::{Job, Verified, Verifier};
 use super::{Content, Reads, add, fetch};
 use crate::cache::{BLOCK, Block, BlockKey, Identity, lock};
-use crate::service::Kind;
+use crate::service::{Kind, ServiceError};
 
 /// How often a read looks again for a block whose fetch ended without it: it was given up for want of memory, or the
 /// store proved to answer no ranges (once for each store of the image).
@@ -240,9 +240,14 @@ impl Open {
                 None => self.block(index, None).await,
             };
             let open = Arc::clone(&self);
-            match block {
-                Ok(block) => drop(tokio::task::spawn_blocking(move || open.verifier.feed(&block)).await),
+            let fed = match block {
+                Ok(block) => tokio::task::spawn_blocking(move || open.verifier.feed(&block)).await,
                 Err(error) => return self.verifier.give_up(index, error),
+            };
+            if fed.is_err() {
+                let action = format!("compare image {} with its hash", self.content.image);
+                let error = ServiceError::new(Kind::Unavailable, action).with_words("the program failed");
+                return self.verifier.give_up(index, error.into());
             }
         }
         if self.verified().is_err() {

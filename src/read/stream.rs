@@ -17,7 +17,7 @@ use super::intake::Intake;
 use super::spool::Spool;
 use super::{Reads, add};
 use crate::cache::{Block, BlockKey, Identity, lock};
-use crate::service::Source;
+use crate::service::{Kind, ServiceError, Source};
 
 /// The readers' side of a stream. Once the last reader has dropped it, the stream ends.
 #[derive(Debug)]
@@ -116,6 +116,7 @@ impl Core {
 
     /// The task: pass after pass.
     async fn run(self: Arc<Self>, reads: Arc<Reads>) {
+        let _alarm = Alarm(&self);
         self.make_spool(&reads).await;
         loop {
             match self.pass(&reads).await {
@@ -271,6 +272,21 @@ impl Core {
         drop(state);
         for claim in waiting.into_values() {
             claim.fail(error.clone());
+        }
+    }
+}
+
+/// Tells all who wait when the task is torn down by a panic: a stream that seems to run and does not would let every
+/// reader of the image wait until its deadline.
+struct Alarm<'a>(&'a Core);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let action = format!("read image {}", self.0.identity.image());
+            let error =
+                ServiceError::new(Kind::Unavailable, action).with_words("the program failed; its log says where");
+            self.0.fail(&error.into());
         }
     }
 }

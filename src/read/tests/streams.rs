@@ -102,6 +102,17 @@ async fn a_stream_that_dies_is_told_and_the_next_read_begins_another() {
     assert!(read_all(&reader, 131_072).await.unwrap() == bench.fake.bytes(&other));
 }
 
+#[tokio::test]
+async fn a_stream_that_is_torn_down_tells_all_who_wait() {
+    let bench = seekless(false);
+    let known = bench.fake.add(1, 1 << 20);
+    // The service in memory panics over an image that it does not have.
+    let reader = bench.open(&Content { image: ImageId::random(), ..known });
+    for _ in 0..2 {
+        assert!(matches!(reader.read(0, 10).await, Err(ReadError::Service(_))));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_nobody_wants_more_of_ends_and_begins_again_on_demand() {
     let bench = seekless(true);
