@@ -8,6 +8,7 @@ mod cursor;
 mod error;
 mod fetch;
 mod flight;
+mod hash;
 mod intake;
 mod reader;
 mod route;

@@ -5,11 +5,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use md5::Md5;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use tokio::sync::Notify;
 
 use super::error::ReadError;
+use super::hash::{Expected, Hash};
 use crate::cache::{BLOCK, Block, Identity, lock};
 use crate::image::{Checksums, ImageId};
 
@@ -35,45 +34,6 @@ impl fmt::Display for Verified {
             Self::Part(bytes) => write!(out, "{bytes}"),
         }
     }
-}
-
-/// A hash as it grows. A trait of its own, so that the algorithm is chosen once.
-trait Hash: Send {
-    fn feed(&mut self, bytes: &[u8]);
-    fn finish(self: Box<Self>) -> String;
-}
-
-impl<D: Digest + Send> Hash for D {
-    fn feed(&mut self, bytes: &[u8]) {
-        self.update(bytes);
-    }
-
-    fn finish(self: Box<Self>) -> String {
-        self.finalize().iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
-    }
-}
-
-/// What the bytes are compared with.
-struct Expected {
-    algorithm: String,
-    value: String,
-}
-
-/// The hash to compute for these checksums: the service's second one where it is known here, else MD5.
-fn choose(checksums: &Checksums) -> Option<(Expected, Box<dyn Hash>)> {
-    let second = checksums.algorithm.as_deref().zip(checksums.value.as_deref());
-    let first = checksums.md5.as_deref().map(|value| ("md5", value));
-    second.into_iter().chain(first).find_map(|(algorithm, value)| {
-        let hash: Box<dyn Hash> = match algorithm {
-            "md5" => Box::new(Md5::new()),
-            "sha224" => Box::new(Sha224::new()),
-            "sha256" => Box::new(Sha256::new()),
-            "sha384" => Box::new(Sha384::new()),
-            "sha512" => Box::new(Sha512::new()),
-            _ => return None,
-        };
-        Some((Expected { algorithm: algorithm.to_owned(), value: value.to_ascii_lowercase() }, hash))
-    })
 }
 
 /// Which bytes were delivered: everything up to a point, and some ranges beyond it.
@@ -118,7 +78,7 @@ struct State {
     queue: VecDeque<(u64, Option<Block>)>,
     /// The block behind the last one that was queued.
     queued: u64,
-    hash: Option<Box<dyn Hash>>,
+    hash: Option<Hash>,
     hashed: u64,
     working: bool,
     /// The worker waits for a block that has to be fetched again. Meanwhile the queue holds no memory, because that may
@@ -140,7 +100,7 @@ pub(super) enum Job {
 impl Verifier {
     /// For the bytes of `content`, of which `backlog` blocks may be held in memory.
     pub(super) fn new(content: &Identity, checksums: &Checksums, backlog: usize) -> Self {
-        let (expected, hash) = choose(checksums).unzip();
+        let (expected, hash) = Expected::of(checksums).unzip();
         let state = State {
             delivered: Delivered::default(),
             queue: VecDeque::new(),
@@ -294,21 +254,6 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn chosen(md5: Option<&str>, algorithm: Option<&str>, value: Option<&str>) -> Option<String> {
-        let own = |text: Option<&str>| text.map(Box::from);
-        choose(&Checksums { md5: own(md5), algorithm: own(algorithm), value: own(value) })
-            .map(|(expected, _)| expected.algorithm)
-    }
-
-    #[test]
-    fn the_second_hash_is_preferred_where_it_can_be_computed() {
-        assert_eq!(chosen(Some("a"), Some("sha512"), Some("b")).as_deref(), Some("sha512"));
-        assert_eq!(chosen(Some("a"), Some("sha3_512"), Some("b")).as_deref(), Some("md5"));
-        assert_eq!(chosen(Some("a"), Some("sha512"), None).as_deref(), Some("md5"));
-        assert_eq!(chosen(None, Some("blake2b"), Some("b")), None);
-        assert_eq!(chosen(None, None, None), None);
-    }
 
     #[test]
     fn delivered_ranges_join_in_whichever_order_they_come() {
