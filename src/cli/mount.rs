@@ -8,7 +8,7 @@ use clap::ArgAction;
 
 use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
-use crate::config::mount_settings::{self, Access, Ownership};
+use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
 use crate::config::{OpenStackOptions, quantity};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
@@ -77,6 +77,15 @@ pub struct Arguments {
     /// Memory for image data [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = mount_settings::memory)]
     memory: Option<u64>,
+    /// Requests for image data under way at once, from 1 to 64 [default: 16]
+    #[arg(long, value_name = "NUMBER", value_parser = mount_settings::parallel)]
+    max_parallel: Option<usize>,
+    /// Keep image data in this folder, also from mount to mount [default: only in memory]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// How much of it [default: 16GiB; with this option alone, in ~/.cache/glancefs]
+    #[arg(long, value_name = "SIZE", value_parser = mount_settings::cache_size)]
+    cache_size: Option<u64>,
     /// The log of a mount in the background [default: a file in ~/.local/state/glancefs]
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
@@ -98,6 +107,8 @@ struct How {
     kernel: session::Options,
     ttl: Duration,
     memory: u64,
+    max_parallel: usize,
+    disk: Option<DiskCache>,
     detail: Detail,
 }
 
@@ -153,13 +164,17 @@ fn log(named: Option<&Path>, point: &Path) -> Result<Sink, Failure> {
             Failure::new(Code::Usage, format!("the log {} cannot be opened: {error}", path.display()))
         });
     }
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let usual = telemetry::default_file(point, &variable, point::is_root());
     let opened = usual.and_then(|path| {
         std::fs::create_dir_all(path.parent()?).ok()?;
         telemetry::open(&path).ok()
     });
     Ok(opened.map_or(Sink::Nowhere, Sink::File))
+}
+
+/// A path out of the environment.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Logs in, mounts, says so, and stays until the end.
@@ -220,21 +235,28 @@ impl Plan {
         let named = connect::source(source)?;
         let point = point::prepare(Path::new(point)).map_err(Failure::with(Code::Mount))?;
         let target = connect::target(named, &arguments.cloud)?;
-        Ok(Self { target, how: arguments.how(source, point) })
+        Ok(Self { target, how: arguments.how(source, point)? })
     }
 }
 
 impl How {
     fn filesystem(&self) -> fs::Settings {
         let owner = fs::Owner { uid: self.kernel.ownership.uid, gid: self.kernel.ownership.gid };
-        fs::Settings { ttl: self.ttl, owner, memory: self.memory, read: read::Settings::default() }
+        fs::Settings { ttl: self.ttl, owner, memory: self.memory, read: self.reading() }
+    }
+
+    fn reading(&self) -> read::Settings {
+        let disk = self.disk.clone().map(|DiskCache { folder, size }| read::Disk { folder, size });
+        read::Settings { max_parallel: self.max_parallel, disk, ..read::Settings::default() }
     }
 }
 
 impl Arguments {
-    fn how(&self, source: Option<&str>, point: PathBuf) -> How {
+    fn how(&self, source: Option<&str>, point: PathBuf) -> Result<How, Failure> {
         let shown = self.fsname.as_deref().or(source).or(self.cloud.os_cloud.as_deref());
-        How {
+        let disk = mount_settings::disk_cache(self.cache_dir.as_deref(), self.cache_size, &variable, point::is_root())
+            .map_err(Failure::with(Code::Usage))?;
+        Ok(How {
             kernel: session::Options {
                 source: shown.unwrap_or("glancefs").to_owned(),
                 point,
@@ -244,8 +266,10 @@ impl Arguments {
             },
             ttl: self.ttl.unwrap_or(mount_settings::TTL),
             memory: self.memory.unwrap_or(mount_settings::MEMORY),
+            max_parallel: self.max_parallel.unwrap_or(mount_settings::MAX_PARALLEL),
+            disk,
             detail: if self.debug { Detail::Everything } else { Detail::Problems },
-        }
+        })
     }
 
     fn access(&self) -> Access {
@@ -277,5 +301,31 @@ fn places(places: &[OsString]) -> Result<(Option<&str>, &OsString), Failure> {
             None => Err(Failure::new(Code::Usage, "the source is not UTF-8")),
         },
         _ => Err(Failure::new(Code::Usage, "a mount needs a source and a mount point")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+
+    fn reading(options: &[&str]) -> read::Settings {
+        let line = [&["mount"], options, &["cloud", "/mnt"]].concat();
+        let matches = Arguments::augment_args(clap::Command::new("mount")).get_matches_from(line);
+        let arguments = Arguments::from_arg_matches(&matches).unwrap();
+        arguments.how(None, PathBuf::from("/mnt")).unwrap().reading()
+    }
+
+    #[test]
+    fn what_is_asked_of_reading_reaches_it() {
+        let asked = reading(&["--max-parallel=3", "--cache-dir=/c", "--cache-size=1GiB"]);
+        assert_eq!(asked.max_parallel, 3);
+        assert_eq!(asked.disk, Some(read::Disk { folder: "/c".into(), size: 1 << 30 }));
+    }
+
+    #[test]
+    fn what_is_not_asked_of_reading_has_its_default() {
+        assert_eq!(reading(&[]), read::Settings::default());
     }
 }

@@ -67,6 +67,19 @@ pub struct Settings {
     pub spool: Option<PathBuf>,
     /// How long a stream is kept open while nobody wants more of it.
     pub stream_idle: Duration,
+    /// Ranged requests under way at once, over all readers, at most; at least 1.
+    pub max_parallel: usize,
+    /// Where blocks are kept from mount to mount; `None`: only in memory, for as long as the mount lives.
+    pub disk: Option<Disk>,
+}
+
+/// A place for blocks on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder, as an absolute path; it may be missing, and others may use it at the same time.
+    pub folder: PathBuf,
+    /// Bytes that the blocks there may take.
+    pub size: u64,
 }
 
 impl Default for Settings {
@@ -79,6 +92,9 @@ impl Default for Settings {
             spool: Some(spool::default_folder()),
             // Servers cut off who stands still for about 90 s.
             stream_idle: Duration::from_mins(1),
+            // Enough for a path of 20 ms and 100 MB/s a connection; more would be felt by others who use the service.
+            max_parallel: 16,
+            disk: None,
         }
     }
 }

@@ -15,6 +15,9 @@ fn wrong_usage_ends_with_1_and_says_what_is_right() {
     place.run(["mount", "a", "b", "c"]).refused(1, &["Usage"]);
     place.run(["mount", "--ttl", "soon", "a", "b"]).refused(1, &["'soon' is not a duration"]);
     place.run(["mount", "--memory", "1MiB", "a", "b"]).refused(1, &["reading needs 32MiB at least"]);
+    place.run(["mount", "--max-parallel", "0", "a", "b"]).refused(1, &["'0' is not a number of requests from 1 to 64"]);
+    place.run(["mount", "a", "b", "-o", "max_parallel=65"]).refused(1, &["'65' is not a number"]);
+    place.run(["mount", "a", "b", "-o", "cache_dir=/c,cache_size=1MiB"]).refused(1, &["64MiB is the least"]);
     place.run(["mount", "a", "b", "-o", "frobnicate=1"]).refused(1, &["unknown mount option 'frobnicate'"]);
     place.run(["mount", "a", "b", "-o", "remount,ro"]).refused(1, &["cannot be remounted"]);
 }
