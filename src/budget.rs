@@ -1,7 +1,8 @@
 //! Memory as guards: what is held above 64 KiB is held through a [`Reservation`], and given back when that is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A number of bytes that all holders of one mount share.
 #[derive(Clone, Debug)]
@@ -101,5 +102,33 @@ mod tests {
         let _held = budget.reserve(1).unwrap();
         assert!(budget.reserve(u64::MAX).is_err());
         assert_eq!(budget.held(), 1);
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings {
+    use shuttle::thread;
+
+    use super::*;
+    use crate::sync::interleave;
+
+    #[test]
+    fn holders_of_a_budget_never_hold_more_than_it_and_give_all_back() {
+        interleave(|| {
+            let budget = Budget::new(100);
+            let holders = [40, 50, 30].map(|bytes| {
+                let budget = budget.clone();
+                thread::spawn(move || {
+                    let reservation = budget.reserve(bytes);
+                    assert!(budget.held() <= budget.total());
+                    reservation.is_ok()
+                })
+            });
+            let had = holders.map(|holder| holder.join().unwrap());
+            // 30 and 40, 30 and 50 or 40 and 50 fit at once, so that two of three are refused by nobody.
+            assert!(had.iter().filter(|had| **had).count() >= 2);
+            assert_eq!(budget.held(), 0);
+            assert!(budget.peak() <= budget.total());
+        });
     }
 }

@@ -14,6 +14,7 @@
 //! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
 //! | [`telemetry`] | the log |
+//! | `sync` | locks and counters, exchangeable for those of a test of interleavings |
 //!
 //! [`server`], the embedded Image service, stands beside them and shares no code with [`service`].
 
@@ -30,4 +31,5 @@ pub mod name;
 pub mod read;
 pub mod server;
 pub mod service;
+mod sync;
 pub mod telemetry;
