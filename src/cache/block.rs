@@ -45,6 +45,11 @@ impl Identity {
         self.0.size
     }
 
+    /// The hashes that the service shows for it.
+    pub fn checksums(&self) -> &Checksums {
+        &self.0.checksums
+    }
+
     /// Its number of blocks.
     pub fn blocks(&self) -> u64 {
         self.0.size.div_ceil(BLOCK)

@@ -5,6 +5,7 @@
 //! and cached blocks that nobody holds make room when the budget refuses.
 
 mod block;
+pub mod disk;
 mod memory;
 mod spare;
 

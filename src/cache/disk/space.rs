@@ -1,0 +1,67 @@
+//! What the disk has left, and giving space back to it.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+
+/// Bytes on a disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Space {
+    /// Free for us.
+    pub(super) free: u64,
+    /// In all.
+    pub(super) total: u64,
+}
+
+impl Space {
+    /// The space on the disk that has `file`.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let mut answer = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the descriptor is open for as long as `file` is borrowed; `answer` has room for what is written.
+        if unsafe { libc::fstatvfs(file.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call succeeded, so it filled in all of it.
+        let answer = unsafe { answer.assume_init() };
+        let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
+        Ok(Self { free: bytes(answer.f_bavail), total: bytes(answer.f_blocks) })
+    }
+
+    /// By how many bytes `more` would go below `floor`, by default a twentieth of the disk. A disk that is nearly full
+    /// slows everybody down, and others than us need it too.
+    pub(super) fn lacks(self, floor: Option<u64>, more: u64) -> u64 {
+        floor.unwrap_or(self.total / 20).saturating_add(more).saturating_sub(self.free)
+    }
+}
+
+/// Gives the space of `range` in `file` back to the disk; it reads as zeros then.
+pub(super) fn punch(file: &File, range: Range<u64>) -> io::Result<()> {
+    let offset = i64::try_from(range.start).map_err(io::Error::other)?;
+    let length = i64::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+    let how = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    match unsafe { libc::fallocate(file.as_raw_fd(), how, offset, length) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The user whose files we make.
+pub(super) fn user() -> u32 {
+    // SAFETY: no arguments; it cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_a_twentieth_of_the_disk_unless_one_was_asked_for() {
+        let space = Space { free: 60, total: 1000 };
+        assert_eq!((space.lacks(None, 10), space.lacks(None, 11)), (0, 1));
+        assert_eq!((space.lacks(Some(0), 60), space.lacks(Some(61), 0)), (0, 1));
+        assert_eq!(space.lacks(Some(u64::MAX), u64::MAX), u64::MAX - 60);
+    }
+}
