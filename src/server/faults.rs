@@ -8,7 +8,7 @@ use std::io;
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The connection ends before a status line.
     Closed,
     /// The connection ends in the middle of the body.
@@ -19,20 +19,35 @@ pub(crate) enum Fault {
     Broken,
     /// 503 with `Retry-After`.
     Unavailable,
+    /// 429 with `Retry-After`, as proxies answer who asks too often.
+    Limited,
+    /// The body ends too early and as if it were complete, as that of a service whose store failed it.
+    Short,
     /// A proxy's HTML page.
     Page,
 }
 
-const ALL: [Fault; 6] = [Fault::Closed, Fault::Cut, Fault::Stalled, Fault::Broken, Fault::Unavailable, Fault::Page];
+const ALL: [Fault; 8] = [
+    Fault::Closed,
+    Fault::Cut,
+    Fault::Stalled,
+    Fault::Broken,
+    Fault::Unavailable,
+    Fault::Limited,
+    Fault::Short,
+    Fault::Page,
+];
 
-/// The fault of the request with this number, if it meets one.
-pub(crate) fn fault_of(faults: Faults, number: u64) -> Option<Fault> {
-    // The odd constant spreads neighbouring numbers over the generator's states.
-    let mut rng = fastrand::Rng::with_seed(faults.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    if faults.one_in == 0 || rng.u32(0..faults.one_in) != 0 {
-        return None;
+impl Faults {
+    /// The fault of the request with this number since these faults were set, if it meets one.
+    pub fn of(self, number: u64) -> Option<Fault> {
+        // The odd constant spreads neighbouring numbers over the generator's states.
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        if self.one_in == 0 || rng.u32(0..self.one_in) != 0 {
+            return None;
+        }
+        rng.choice(ALL)
     }
-    rng.choice(ALL)
 }
 
 /// The answer that takes the place of the service's own, for the faults that replace it.
@@ -40,30 +55,36 @@ pub(crate) fn replacement(fault: Fault) -> Option<Response<Body>> {
     let (status, body) = match fault {
         Fault::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "<html><body>Internal Server Error</body></html>"),
         Fault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "<html><body>Service Unavailable</body></html>"),
+        Fault::Limited => (StatusCode::TOO_MANY_REQUESTS, "<html><body>Too Many Requests</body></html>"),
         Fault::Page => (StatusCode::BAD_GATEWAY, "<html><head><title>502 Bad Gateway</title></head></html>"),
-        Fault::Closed | Fault::Cut | Fault::Stalled => return None,
+        Fault::Closed | Fault::Cut | Fault::Stalled | Fault::Short => return None,
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
-    if fault == Fault::Unavailable {
+    if matches!(fault, Fault::Unavailable | Fault::Limited) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     Some(response)
 }
 
-/// Ends a body in its first chunk: by an error that closes the connection, or by silence.
+/// Ends a body in its first chunk: by an error that closes the connection, by silence, or as if that were all.
 pub(crate) fn spoil(response: Response<Body>, fault: Fault) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    // A length that the body does not reach is what makes the cut visible to the reader.
-    if !parts.headers.contains_key(header::CONTENT_LENGTH)
-        && let Some(length) = axum::body::HttpBody::size_hint(&body).exact()
-    {
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
+    let length = axum::body::HttpBody::size_hint(&body).exact();
     let head = body.into_data_stream().take(1).map(|chunk| {
         chunk.map(|bytes: Bytes| bytes.slice(..bytes.len() / 2)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     });
+    if fault == Fault::Short {
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Response::from_parts(parts, Body::from_stream(head));
+    }
+    // A length that the body does not reach is what makes the cut visible to the reader.
+    if !parts.headers.contains_key(header::CONTENT_LENGTH)
+        && let Some(length) = length
+    {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     let body = if fault == Fault::Stalled {
         Body::from_stream(head.chain(stream::pending()))
     } else {
@@ -84,14 +105,14 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_faults() {
         let faults = Faults { seed: 7, one_in: 3 };
-        let first: Vec<_> = (0..200).map(|number| fault_of(faults, number)).collect();
-        let second: Vec<_> = (0..200).map(|number| fault_of(faults, number)).collect();
+        let first: Vec<_> = (0..200).map(|number| faults.of(number)).collect();
+        let second: Vec<_> = (0..200).map(|number| faults.of(number)).collect();
         assert_eq!(first, second);
         assert!(first.iter().any(Option::is_some) && first.iter().any(Option::is_none));
     }
 
     #[test]
     fn one_in_zero_means_no_fault() {
-        assert!((0..100).all(|number| fault_of(Faults { seed: 1, one_in: 0 }, number).is_none()));
+        assert!((0..100).all(|number| Faults { seed: 1, one_in: 0 }.of(number).is_none()));
     }
 }

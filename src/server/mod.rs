@@ -38,6 +38,7 @@ mod validate;
 mod versions;
 
 pub use behaviour::{Behaviour, Faults, Ranges};
+pub use faults::Fault;
 pub use keystone::accounts::{Accounts, AccountsError};
 pub use traffic::Traffic;
 

@@ -25,9 +25,8 @@ pub(crate) async fn answer(service: Arc<Service>, request: Request<Body>) -> Res
     if !behaviour.latency.is_zero() {
         tokio::time::sleep(behaviour.latency).await;
     }
-    let fault = behaviour
-        .faults
-        .and_then(|faults| faults::fault_of(faults, service.counters.fault_number.fetch_add(1, Ordering::Relaxed)));
+    let fault =
+        behaviour.faults.and_then(|faults| faults.of(service.counters.fault_number.fetch_add(1, Ordering::Relaxed)));
     let mut response = match fault {
         Some(Fault::Closed) => return Err(Dropped),
         Some(fault) => match faults::replacement(fault) {

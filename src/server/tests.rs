@@ -1,8 +1,7 @@
 //! What the service promises beyond the wire contract that the API tests hold it to: the folder on disk, restarts,
 //! and the switches.
 
-use super::faults::{Fault, fault_of};
-use super::{Accounts, Behaviour, Faults, Ranges, Server, ServerError, Settings};
+use super::{Accounts, Behaviour, Fault, Faults, Ranges, Server, ServerError, Settings};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -222,7 +221,7 @@ async fn a_corrupt_download_differs_in_one_byte() {
 
 /// A behaviour whose first request meets this fault.
 fn meeting(fault: Fault) -> Behaviour {
-    let meets = |seed: &u64| fault_of(Faults { seed: *seed, one_in: 1 }, 0) == Some(fault);
+    let meets = |seed: &u64| Faults { seed: *seed, one_in: 1 }.of(0) == Some(fault);
     let seed = (0..1000).find(meets).unwrap();
     Behaviour { faults: Some(Faults { seed, one_in: 1 }), ..Behaviour::default() }
 }
@@ -236,6 +235,7 @@ async fn every_fault_shows_as_what_it_is() {
         (Fault::Cut, Some(200), "he"),
         (Fault::Broken, Some(500), "<html>"),
         (Fault::Unavailable, Some(503), "<html>"),
+        (Fault::Limited, Some(429), "<html>"),
         (Fault::Page, Some(502), "<html>"),
     ] {
         server.set_behaviour(meeting(fault));
@@ -243,8 +243,20 @@ async fn every_fault_shows_as_what_it_is() {
         assert_eq!(answer.status, status, "{fault:?}");
         assert!(answer.body.starts_with(body.as_bytes()), "{answer:?}");
         assert_eq!(fault == Fault::Cut, answer.head.contains("content-length: 5\r\n"), "{answer:?}");
-        assert_eq!(fault == Fault::Unavailable, answer.head.contains("retry-after: 1"), "{answer:?}");
+        assert_eq!(
+            matches!(fault, Fault::Unavailable | Fault::Limited),
+            answer.head.contains("retry-after: 1"),
+            "{answer:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn a_short_body_ends_as_if_it_were_complete() {
+    let (_folder, server, id) = with(meeting(Fault::Short)).await;
+    let answer = get(&server, &format!("/v2/images/{id}/file")).await;
+    assert_eq!((answer.status, answer.body.as_slice()), (Some(200), b"2\r\nhe\r\n0\r\n\r\n".as_slice()), "{answer:?}");
+    assert!(answer.head.contains("transfer-encoding: chunked") && !answer.head.contains("content-length"));
 }
 
 #[tokio::test]

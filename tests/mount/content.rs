@@ -43,15 +43,43 @@ pub(crate) fn compare_with_file_at_random(file: &Path, original: &Path, reads: u
     compare_parts(file, original.metadata().unwrap().len(), part, reads, seed);
 }
 
+/// Where to read and how much: mostly little, sometimes more than what the kernel asks for at once.
+fn draw(random: &mut fastrand::Rng, size: u64) -> (u64, usize) {
+    let at = random.u64(..=size + 5000);
+    let longest = 1 << random.u32(0..=18);
+    (at, random.usize(1..=longest))
+}
+
+/// Reads as [`compare_at_random`] does, and takes `errno` for an answer. Tells how often it was one.
+#[track_caller]
+pub(crate) fn compare_where_it_can_be_read(file: &File, expected: &[u8], reads: usize, seed: u64, errno: i32) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let outcome = |_| {
+        let (at, length) = draw(&mut random, expected.len() as u64);
+        let mut found = vec![0; length];
+        let from = expected.len().min(usize::try_from(at).unwrap());
+        match file.read_at(&mut found, at) {
+            Ok(count) => {
+                let part = &expected[from..expected.len().min(from + count)];
+                assert_same(&found[..count], part, &format!("{length} bytes at {at}, seed {seed}"));
+                assert!(count > 0 || from == expected.len(), "nothing at {at}, seed {seed}");
+                false
+            }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(errno), "{length} bytes at {at}, seed {seed}: {error}");
+                true
+            }
+        }
+    };
+    (0..reads).map(outcome).filter(|failed| *failed).count()
+}
+
 #[track_caller]
 fn compare_parts(file: &Path, size: u64, part: impl Fn(u64, usize) -> Vec<u8>, reads: usize, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let open = File::open(file).unwrap();
     for _ in 0..reads {
-        let at = random.u64(..=size + 5000);
-        // Mostly small, some larger than what the kernel asks for at once.
-        let longest = 1 << random.u32(0..=18);
-        let length = random.usize(1..=longest);
+        let (at, length) = draw(&mut random, size);
         let mut found = vec![0; length];
         let count = open.read_at(&mut found, at).unwrap();
         assert_same(&found[..count], &part(at, length), &format!("{length} bytes at {at}, seed {seed}"));

@@ -1,8 +1,10 @@
 //! What reading costs on the wire.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
+use glancefs::server::Ranges;
 use serde_json::json;
 
 use crate::content::{assert_same, noise};
@@ -12,6 +14,7 @@ use crate::tools::{printed, shell};
 crate::promises![Embedded:
     a_small_read_of_a_large_image_moves_little,
     a_whole_copy_moves_each_byte_once,
+    ten_readers_of_one_image_move_its_bytes_once,
     bytes_that_were_read_are_not_fetched_again,
     looking_at_images_moves_none_of_their_bytes,
     a_listing_of_many_images_costs_few_requests,
@@ -57,6 +60,34 @@ fn a_whole_copy_moves_each_byte_once(target: &Target) {
     let moved = sent(target) - before;
     println!("a copy of {} bytes moved {moved}", original.len());
     assert!(moved <= original.len() as u64 + MEBI, "{moved}");
+}
+
+fn ten_readers_of_one_image_move_its_bytes_once(target: &Target) {
+    let demo = target.person("demo");
+    for (ranges, seed) in [(Ranges::Honoured, 7), (Ranges::Refused, 8)] {
+        target.behave(|behaviour| behaviour.ranges = ranges);
+        let original = noise(seed, (24 << 20) + 777);
+        let id = target.filled(&demo, &json!({}), &original);
+        let mount = target.mount("demo");
+        let before = sent(target);
+        std::thread::scope(|scope| {
+            for reader in 0..10 {
+                // Half of them past the kernel's cache, so that it is not the kernel's work alone.
+                let flags = if reader % 2 == 0 { 0 } else { libc::O_DIRECT };
+                let (data, original) = (mount.data(&id), &original);
+                scope.spawn(move || {
+                    let mut found = Vec::new();
+                    let file = File::options().read(true).custom_flags(flags).open(data);
+                    file.unwrap().read_to_end(&mut found).unwrap();
+                    assert_same(&found, original, &format!("reader {reader} with ranges {ranges:?}"));
+                });
+            }
+        });
+        let moved = sent(target) - before;
+        println!("ten readers of {} bytes with ranges {ranges:?} moved {moved}", original.len());
+        assert!(moved <= original.len() as u64 + MEBI, "{moved}");
+        mount.end();
+    }
 }
 
 fn bytes_that_were_read_are_not_fetched_again(target: &Target) {
