@@ -1,0 +1,28 @@
+//! The works: each compares something that people do through a mount with the best other way to do it.
+
+pub(crate) mod whole;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::scene::Scene;
+
+/// What every work needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Bench<'a> {
+    pub(crate) scene: &'a Scene,
+    pub(crate) rounds: usize,
+    /// Whether the peers that mount take part.
+    pub(crate) peers: bool,
+    /// Options for every mount of ours.
+    pub(crate) options: Vec<String>,
+    /// How long one command may take.
+    pub(crate) limit: Duration,
+}
+
+impl Bench<'_> {
+    /// Where a copy is written to.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.scene.scratch.join("copy")
+    }
+}

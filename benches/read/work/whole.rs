@@ -1,0 +1,264 @@
+//! Whole images: copied to a local file, or read and thrown away.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::Bench;
+use crate::link::{Link, Way};
+use crate::mounts::{Mount, Peer};
+use crate::nginx::Front;
+use crate::process::timed;
+use crate::rounds::{Contender, Sample, Series, in_turns};
+use crate::scene;
+use crate::table::{Row, Wanted};
+
+/// A distant service that limits each connection.
+pub(crate) const FAR: Way = Way { round_trip: Duration::from_millis(20), rate: Some(100_000_000) };
+
+/// What a peer that mounts reads over the long way, in MiB. The slow ones would take minutes for more, and their rate does
+/// not change.
+const PEER_FAR: u64 = 64;
+
+/// What is done with the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// `cp` to a local file; `curl -o`.
+    Copy,
+    /// `dd bs=1M of=/dev/null`; `curl -o /dev/null`.
+    Read,
+}
+
+impl What {
+    fn tool(self) -> &'static str {
+        match self {
+            Self::Copy => "cp",
+            Self::Read => "dd",
+        }
+    }
+}
+
+/// The addresses of the two fronts that show hashes and do not, and the links to them if the way is long.
+struct Ends {
+    hashed: SocketAddr,
+    unhashed: SocketAddr,
+    _links: Vec<Link>,
+}
+
+impl Ends {
+    fn of(bench: &Bench<'_>, ranges: bool, way: Option<Way>) -> Result<Self> {
+        let hashed = bench.scene.address(Front { hashes: true, ranges })?;
+        let unhashed = bench.scene.address(Front { hashes: false, ranges })?;
+        let Some(way) = way else { return Ok(Self { hashed, unhashed, _links: vec![] }) };
+        let links = vec![Link::start(hashed, way)?, Link::start(unhashed, way)?];
+        let at = |index: usize| links.get(index).map(Link::address).context("two links");
+        Ok(Self { hashed: at(0)?, unhashed: at(1)?, _links: links })
+    }
+}
+
+/// The same bytes in a service near and far: `curl`, ours with and without a hash to compare, and the peers.
+pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<Vec<Row>> {
+    let far = way.is_some();
+    let name = format!("{}{}", what.tool(), if far { ", 20 ms and 100 MB/s a connection" } else { "" });
+    let ends = Ends::of(bench, true, way)?;
+    let mut contenders = duel(bench, what, &ends);
+    if bench.peers {
+        contenders.extend(peers(bench, what, &ends, far));
+    }
+    let all = in_turns(&name, bench.rounds, contenders);
+    compare(bench, what, &ends)?;
+    let least = match (far, what) {
+        (true, _) => 6.0,
+        (false, What::Copy) => 0.8,
+        (false, What::Read) => 0.5,
+    };
+    rows(&name, &all, Wanted::AtLeast(least))
+}
+
+/// A store that cannot seek: one stream, and each byte once.
+pub(crate) fn streamed(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let name = "cp, store without ranges";
+    let ends = Ends::of(bench, false, None)?;
+    let all = in_turns(name, bench.rounds, duel(bench, What::Copy, &ends));
+    compare(bench, What::Copy, &ends)?;
+    let mut rows = rows(name, &all, Wanted::AtLeast(0.8))?;
+    let once: Vec<_> = rows.iter().map(|row| moved_once(row, bench.scene.size)).collect();
+    rows.extend(once);
+    Ok(rows)
+}
+
+fn moved_once(row: &Row, size: u64) -> Row {
+    let moved = row.moved.map(|(bytes, _)| bytes / size as f64);
+    Row {
+        work: format!("{}: bytes moved", row.work),
+        against: "bytes of the image".into(),
+        ours: row.moved.map(|(bytes, _)| format!("{:.0} MiB", bytes / 1_048_576.0)).unwrap_or_default(),
+        theirs: format!("{} MiB", size >> 20),
+        figure: moved,
+        wanted: Wanted::AtMost(1.0),
+        ..row.clone()
+    }
+}
+
+/// Curl twice with itself: what two equal things differ by on this machine.
+pub(crate) fn calibration(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let address = bench.scene.address(Front::PLAIN)?;
+    let contenders = vec![
+        Contender::new("curl -o /dev/null again", || curl(bench, What::Read, address)),
+        Contender::new("curl -o /dev/null", || curl(bench, What::Read, address)),
+    ];
+    let all = in_turns("calibration", bench.rounds, contenders);
+    let (one, other) = (all.first().context("curl")?, all.get(1).context("curl")?);
+    Ok(vec![Row::rates("noise: curl against itself", one, other, Wanted::Shown)])
+}
+
+fn duel<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends) -> Vec<Contender<'a>> {
+    let (hashed, unhashed) = (ends.hashed, ends.unhashed);
+    let output = if what == What::Copy { "curl -o file" } else { "curl -o /dev/null" };
+    vec![
+        Contender::new(output, move || curl(bench, what, hashed)),
+        Contender::new("hash compared", move || ours(bench, what, hashed)),
+        Contender::new("no hash at the service", move || ours(bench, what, unhashed)),
+    ]
+}
+
+/// A failure of a peer is its own matter: the table shows it. `qemu-img` does not mount, and reads over the long way as
+/// slowly as its requests are small.
+fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Contender<'a>> {
+    let address = ends.hashed;
+    let length = if far { bench.scene.size.min(PEER_FAR << 20) } else { bench.scene.size };
+    let round = move |peer: Peer| {
+        let mount = Mount::peer(bench.scene, peer, address)?;
+        read_through(bench, what, &mount, length)
+    };
+    let mounting = Peer::ALL.into_iter().map(|peer| Contender::new(peer.name(), move || round(peer)));
+    let mut all: Vec<_> = mounting.collect();
+    if !far {
+        all.push(Contender::new("qemu-img convert", move || qemu_img(bench, what, address)));
+    }
+    all
+}
+
+/// `hash compared` and `no hash` against curl, and the former against every peer and the best of them.
+fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
+    let [curl, hashed, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
+    let mut rows = vec![
+        Row::rates(&format!("{name}, hash compared"), hashed, curl, wanted),
+        Row::rates(&format!("{name}, no hash at the service"), unhashed, curl, wanted),
+    ];
+    let name = format!("{name}, hash compared");
+    let mounting = |series: &&Series| Peer::ALL.iter().any(|peer| peer.name() == series.name);
+    let there = peers.iter().filter(mounting).filter(|series| series.failed.is_none());
+    let best = there.max_by(|one, other| one.rate().total_cmp(&other.rate())).map(|best| best.name.clone());
+    for peer in peers {
+        let wanted = if best.as_ref() == Some(&peer.name) { Wanted::AtLeast(1.5) } else { Wanted::Shown };
+        rows.push(Row::rates(&name, hashed, peer, wanted));
+    }
+    Ok(rows)
+}
+
+fn curl(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
+    let output = fresh(bench, what)?;
+    let mut command = Command::new("curl");
+    command.args(["--fail", "--silent", "--show-error", "--output"]).arg(&output).arg(scene::file_url(address));
+    let sample = Sample::of(timed(&mut command, bench.limit)?, bench.scene.size);
+    discard(bench)?;
+    Ok(sample)
+}
+
+fn ours(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
+    bench.scene.traffic()?;
+    let mount = Mount::ours(bench.scene, address, &bench.options)?;
+    let before = mount.usage()?;
+    let sample = read_through(bench, what, &mount, bench.scene.size)?.with_usage(before, &mount)?;
+    drop(mount);
+    Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
+}
+
+fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Result<Sample> {
+    let output = fresh(bench, what)?;
+    let whole = length == bench.scene.size;
+    let mut command =
+        if what == What::Copy && whole { cp(&mount.file, &output) } else { dd(&mount.file, &output, length) };
+    let sample = Sample::of(timed(&mut command, bench.limit)?, length);
+    discard(bench)?;
+    Ok(sample)
+}
+
+fn cp(from: &Path, to: &Path) -> Command {
+    let mut command = Command::new("cp");
+    command.arg(from).arg(to);
+    command
+}
+
+/// `dd bs=1M` of the first `length` bytes, a whole number of MiB.
+pub(crate) fn dd(from: &Path, to: &Path, length: u64) -> Command {
+    let mut command = Command::new("dd");
+    command.arg(format!("if={}", from.display())).arg(format!("of={}", to.display()));
+    command.args(["bs=1M", "status=none"]).arg(format!("count={}", length >> 20));
+    command
+}
+
+/// Through its own HTTP driver where that is installed, otherwise through nbdkit's.
+fn qemu_img(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
+    let output = fresh(bench, what)?;
+    let url = scene::file_url(address);
+    let nowhere = format!("driver=null-co,size={}", bench.scene.size);
+    let target = match what {
+        What::Copy => format!("-O raw SOURCE {}", output.display()),
+        What::Read => format!("-n --target-image-opts SOURCE {nowhere}"),
+    };
+    let convert = |source: &str| format!("qemu-img convert -f raw {}", target.replace("SOURCE", source));
+    let mut command = if has_http_driver(&url) { Command::new("sh") } else { Command::new("nbdkit") };
+    if command.get_program() == "sh" {
+        command.arg("-c").arg(convert(&url));
+    } else {
+        command.args(["curl", &format!("url={url}"), "--run", &convert("$uri")]);
+    }
+    let sample = Sample::of(timed(&mut command, bench.limit)?, bench.scene.size);
+    discard(bench)?;
+    Ok(sample)
+}
+
+fn has_http_driver(url: &str) -> bool {
+    Command::new("qemu-img").args(["info", "-f", "raw", url]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Where the bytes go; nothing is there, and nothing of an earlier copy waits to be written to disk.
+fn fresh(bench: &Bench<'_>, what: What) -> Result<PathBuf> {
+    if what == What::Read {
+        return Ok(PathBuf::from("/dev/null"));
+    }
+    discard(bench)?;
+    rustix::fs::syncfs(File::open(&bench.scene.scratch)?)?;
+    Ok(bench.output())
+}
+
+fn discard(bench: &Bench<'_>) -> Result<()> {
+    match fs::remove_file(bench.output()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What the mount shows, read as it was measured, is the original: byte for byte.
+fn compare(bench: &Bench<'_>, what: What, ends: &Ends) -> Result<()> {
+    for address in [ends.hashed, ends.unhashed] {
+        let mount = Mount::ours(bench.scene, address, &bench.options)?;
+        let read = match what {
+            What::Copy => {
+                let output = fresh(bench, what)?;
+                timed(&mut cp(&mount.file, &output), bench.limit)?;
+                output
+            }
+            What::Read => mount.file.clone(),
+        };
+        timed(Command::new("cmp").arg(&read).arg(&bench.scene.data), bench.limit).context("WRONG BYTES")?;
+        discard(bench)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What the benches measure with: the link that plays a long and narrow way, and the arithmetic of their figures.
+
+#![expect(clippy::unwrap_used, reason = "a promise that does not hold ends with a panic")]
+
+#[path = "../../benches/read/link/mod.rs"]
+mod link;
+#[path = "../../benches/read/stats.rs"]
+mod stats;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use link::{Link, Schedule, Way};
+use stats::{median, spread};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+#[test]
+fn a_byte_leaves_after_the_delay_and_not_before() {
+    let begun = Instant::now();
+    let mut way = Schedule::new(10 * MILLISECOND, None, begun);
+    way.take(begun + 5 * MILLISECOND, 100);
+    assert_eq!(way.next(), Some(begun + 15 * MILLISECOND));
+    assert_eq!(way.leave(begun + 14 * MILLISECOND), 0);
+    assert_eq!(way.leave(begun + 15 * MILLISECOND), 100);
+    assert_eq!((way.held(), way.next()), (0, None));
+}
+
+#[test]
+fn many_bytes_leave_at_the_rate_and_one_delay_later() {
+    let begun = Instant::now();
+    let mut way = Schedule::new(10 * MILLISECOND, Some(1_000_000), begun);
+    for _ in 0..100 {
+        way.take(begun, 1_000);
+    }
+    // A thousand bytes a millisecond, the first of them after one more.
+    for passed in 0..=100 {
+        let left: usize = way.leave(begun + (10 + passed) * MILLISECOND);
+        assert_eq!(left, if passed == 0 { 0 } else { 1_000 }, "after {passed} ms");
+    }
+}
+
+#[test]
+fn an_idle_way_saves_up_no_rate() {
+    let begun = Instant::now();
+    let mut way = Schedule::new(Duration::ZERO, Some(1_000_000), begun);
+    let later = begun + Duration::from_secs(1);
+    way.take(later, 10_000);
+    assert_eq!(way.next(), Some(later + 10 * MILLISECOND));
+}
+
+#[test]
+fn a_thread_that_wakes_up_late_loses_no_rate() {
+    let begun = Instant::now();
+    let mut way = Schedule::new(Duration::ZERO, Some(1_000_000), begun);
+    way.take(begun, 10_000);
+    // Looked at 30 ms later; the bytes have been there all the time.
+    way.take(begun, 10_000);
+    assert_eq!(way.leave(begun + 30 * MILLISECOND), 20_000);
+    assert_eq!(way.open_from(), begun + 16 * MILLISECOND);
+}
+
+#[test]
+fn nothing_leaves_a_new_connection_before_its_handshake() {
+    let begun = Instant::now();
+    let mut way = Schedule::new(10 * MILLISECOND, None, begun + 20 * MILLISECOND);
+    way.take(begun, 1);
+    assert_eq!(way.next(), Some(begun + 30 * MILLISECOND));
+}
+
+#[test]
+fn every_byte_passes_a_link_in_both_directions_and_in_order() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    let echo = thread::spawn(move || {
+        for stream in listener.incoming().take(3) {
+            thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let mut bytes = Vec::new();
+                stream.read_to_end(&mut bytes).unwrap();
+                stream.write_all(&bytes).unwrap();
+            });
+        }
+    });
+    let way = Way { round_trip: 2 * MILLISECOND, rate: Some(500_000_000) };
+    let link = Link::start(target, way).unwrap();
+    let clients: Vec<_> = (0..3)
+        .map(|seed| {
+            let address = link.address();
+            thread::spawn(move || sends_and_gets_back(address, seed))
+        })
+        .collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+    echo.join().unwrap();
+}
+
+fn sends_and_gets_back(address: std::net::SocketAddr, seed: u64) {
+    let mut sent = vec![0; 3 << 20];
+    fastrand::Rng::with_seed(seed).fill(&mut sent);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&sent).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).unwrap();
+    assert!(got == sent, "seed {seed}");
+}
+
+#[test]
+fn a_link_that_is_dropped_ends_its_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let link = Link::start(listener.local_addr().unwrap(), Way { round_trip: MILLISECOND, rate: None }).unwrap();
+    let mut client = TcpStream::connect(link.address()).unwrap();
+    client.write_all(b"x").unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    drop(link);
+    // The end of the stream, or a reset: nothing more comes in either case.
+    assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn the_median_is_the_middle_value() {
+    assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
+    assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
+    assert!(median(&[]).abs() < 1e-9);
+}
+
+#[test]
+fn the_spread_is_the_range_in_medians() {
+    assert!((spread(&[1.0, 2.0, 3.0]) - 1.0).abs() < 1e-9);
+    assert!(spread(&[]).abs() < 1e-9);
+}
