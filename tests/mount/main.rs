@@ -18,6 +18,7 @@ mod content;
 mod faults;
 mod images;
 mod login;
+mod loops;
 mod memory;
 mod mounted;
 mod names;
@@ -33,6 +34,7 @@ mod support;
 mod target;
 mod tools;
 mod tree;
+mod wild;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
 #[path = "../api/wire.rs"]
 mod wire;
@@ -89,6 +91,8 @@ const SUBJECTS: &[&[Promise]] = &[
     faults::PROMISES,
     writing::PROMISES,
     login::PROMISES,
+    loops::PROMISES,
+    wild::PROMISES,
 ];
 
 fn main() -> ExitCode {
@@ -96,7 +100,9 @@ fn main() -> ExitCode {
     let services: Vec<_> = Service::EMBEDDED.into_iter().chain(real).collect();
     let promises = || SUBJECTS.iter().copied().flatten();
     let trials = services.iter().flat_map(|service| {
-        let due = |promise: &&Promise| service.is_among(promise.on) && images::is_worth_it(promise, service);
+        let due = |promise: &&Promise| {
+            service.is_among(promise.on) && images::is_worth_it(promise, service) && loops::is_possible(promise)
+        };
         promises().filter(due).map(|promise| trial(service, promise))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
