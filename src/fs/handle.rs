@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::errno::FsError;
-use super::inode::Ino;
 use super::listing::Listing;
+use super::mode::InMode;
 use crate::image::{Image, ImageId};
-use crate::read::{Content, Reader, Verified};
+use crate::read::{Content, ReadError, Reader, Verified};
 
 /// The number of an open file or folder; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub struct HandleId(pub u64);
 pub(super) enum Handle {
     /// An image's bytes.
     Data(DataHandle),
+    /// An image's bytes, which the kernel reads from a local file.
+    Sealed(SealedHandle),
     /// A small file, as it was when it was opened.
     Small(Bytes),
     /// A folder, as it was when it was opened.
@@ -28,9 +30,17 @@ pub(super) enum Handle {
 
 /// `data`, open for reading.
 pub(super) struct DataHandle {
-    pub(super) ino: Ino,
+    pub(super) in_mode: InMode,
     pub(super) content: Content,
+    /// How often the content had proved to be damaged when this was opened.
+    pub(super) damages: u32,
     pub(super) reader: Reader,
+}
+
+/// `data`, open for the kernel to read by itself.
+pub(super) struct SealedHandle {
+    pub(super) in_mode: InMode,
+    pub(super) content: Content,
 }
 
 /// All open handles.
@@ -67,6 +77,15 @@ pub(super) struct Contents(Mutex<HashMap<ImageId, Seen>>);
 struct Seen {
     content: Content,
     verified: Option<Verified>,
+    /// How often bytes of it proved to be damaged, and what was said the last time.
+    damages: u32,
+    damage: Option<ReadError>,
+}
+
+impl Seen {
+    fn new(content: &Content) -> Self {
+        Self { content: content.clone(), verified: None, damages: 0, damage: None }
+    }
 }
 
 /// What a look at an image showed about the bytes that it had before.
@@ -86,7 +105,7 @@ impl Contents {
             Some(before) if before.content.is_same_as(content) => Look::Same,
             before => {
                 let look = if before.is_some() { Look::Other } else { Look::Same };
-                seen.insert(content.image, Seen { content: content.clone(), verified: None });
+                seen.insert(content.image, Seen::new(content));
                 look
             }
         }
@@ -100,19 +119,34 @@ impl Contents {
     /// Notes how far one reader compared the bytes with the service's hash. What another reader saw before stays, where
     /// it was more.
     pub(super) fn verified(&self, content: &Content, verified: Verified) {
-        self.judge(content, |seen| {
+        self.same(content, |seen| {
             let before = seen.verified.unwrap_or(Verified::No);
             seen.verified = Some(if rank(before) > rank(verified) { before } else { verified });
         });
     }
 
     /// Notes that the bytes are not what the service's hash says.
-    pub(super) fn damaged(&self, content: &Content) {
-        self.judge(content, |seen| seen.verified = Some(Verified::No));
+    pub(super) fn damaged(&self, content: &Content, damage: &ReadError) {
+        self.same(content, |seen| {
+            seen.verified = Some(Verified::No);
+            seen.damages = seen.damages.saturating_add(1);
+            seen.damage = Some(damage.clone());
+        });
     }
 
-    fn judge(&self, content: &Content, judge: impl FnOnce(&mut Seen)) {
-        self.seen().get_mut(&content.image).filter(|seen| seen.content.is_same_as(content)).map(judge);
+    /// How often bytes of this content proved to be damaged.
+    pub(super) fn damages(&self, content: &Content) -> u32 {
+        self.same(content, |seen| seen.damages).unwrap_or(0)
+    }
+
+    /// What was said when bytes of this content proved to be damaged, if that happened more than `known` times.
+    pub(super) fn damage_beyond(&self, content: &Content, known: u32) -> Option<ReadError> {
+        self.same(content, |seen| seen.damage.clone().filter(|_| seen.damages > known)).flatten()
+    }
+
+    /// What `look` makes of what is known about this content, unless the image has another one now.
+    fn same<T>(&self, content: &Content, look: impl FnOnce(&mut Seen) -> T) -> Option<T> {
+        self.seen().get_mut(&content.image).filter(|seen| seen.content.is_same_as(content)).map(look)
     }
 
     /// How far the bytes of an image were compared; `None` before the first reading.
@@ -146,7 +180,7 @@ impl Content {
     }
 
     /// Whether both name the same bytes; in which stores they are does not matter.
-    fn is_same_as(&self, other: &Self) -> bool {
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         (self.image, self.size, &self.checksums) == (other.image, other.size, &other.checksums)
     }
 }

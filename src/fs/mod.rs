@@ -9,8 +9,11 @@ mod failures;
 mod handle;
 mod inode;
 mod listing;
+mod mode;
 mod node;
+mod open;
 mod ops;
+mod pages;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -25,7 +28,10 @@ pub use self::errno::FsError;
 pub use self::handle::HandleId;
 pub use self::inode::Ino;
 pub use self::listing::Listed;
-pub use self::ops::{Opened, Space};
+pub use self::mode::Mode;
+pub use self::open::{Asked, Opened};
+pub use self::ops::Space;
+pub use self::pages::VoidPages;
 use crate::budget::Budget;
 use crate::catalogue::Catalogue;
 use crate::read::{self, Reads};
@@ -54,8 +60,13 @@ pub struct FileSystem {
     inodes: inode::Inodes,
     handles: handle::Handles,
     contents: handle::Contents,
+    modes: Arc<mode::Modes>,
+    pages: pages::Pages,
     failures: failures::Failures,
     settings: Settings,
+    /// What tests say is the sealed file of every image.
+    #[cfg(test)]
+    pub(crate) sealed_by_test: std::sync::OnceLock<Arc<std::fs::File>>,
     /// The time of the folders that belong to no image.
     began: SystemTime,
 }
@@ -70,8 +81,12 @@ impl FileSystem {
             inodes: inode::Inodes::default(),
             handles: handle::Handles::default(),
             contents: handle::Contents::default(),
+            modes: Arc::default(),
+            pages: pages::Pages::default(),
             failures: failures::Failures::default(),
             settings,
+            #[cfg(test)]
+            sealed_by_test: std::sync::OnceLock::new(),
             began,
         })
     }

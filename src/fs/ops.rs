@@ -4,32 +4,17 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::attr::{self, Attr, Entry};
 use super::document;
 use super::errno::FsError;
-use super::handle::{DataHandle, Handle, HandleId, Look};
+use super::handle::{Handle, HandleId};
 use super::inode::Ino;
 use super::listing::Listed;
 use super::node::{Collection, Node, Part, View};
 use super::{FileSystem, Result};
-use crate::catalogue::Seen;
 use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
-use crate::read::{Content, ReadError, Verified};
 use crate::service::Kind;
-
-/// An opened file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// What to read from.
-    pub handle: HandleId,
-    /// The kernel's page cache stays out of it: the content may be longer than the size that was last shown.
-    pub direct_io: bool,
-    /// Pages that the kernel holds from an earlier open are still right.
-    pub keep_cache: bool,
-}
 
 /// What `df` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,85 +102,6 @@ impl FileSystem {
         Ok((attr::of_image_node(ino, node, &seen.value, item, self.settings.owner), seen.fresh_for))
     }
 
-    /// Opens a file for reading.
-    pub async fn open(&self, ino: Ino) -> Result<Opened> {
-        let node = self.node(ino)?;
-        let outcome = self.open_node(ino, &node).await;
-        self.noted(ino, &node, outcome)
-    }
-
-    async fn open_node(&self, ino: Ino, node: &Node) -> Result<Opened> {
-        let text = match node {
-            Node::Data(id) => return self.open_data(ino, *id).await,
-            Node::Document(id, document) => document::render(&self.catalogue.image(*id).await?.value, *document),
-            Node::Item(id, collection, entry) => {
-                let Seen { value: image, .. } = self.catalogue.image(*id).await?;
-                self.item(&image, *collection, entry).await?.text
-            }
-            Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => {
-                return Err(FsError::IsAFolder(node.path()));
-            }
-        };
-        let handle = self.handles.insert(Handle::Small(text.into()));
-        Ok(Opened { handle, direct_io: true, keep_cache: false })
-    }
-
-    async fn open_data(&self, ino: Ino, id: ImageId) -> Result<Opened> {
-        let image = self.catalogue.image(id).await?.value;
-        if image.status == crate::image::Status::Deactivated {
-            return Err(FsError::Deactivated(id));
-        }
-        let Some(content) = Content::of(&image)? else {
-            let handle = self.handles.insert(Handle::Small(Bytes::new()));
-            return Ok(Opened { handle, direct_io: true, keep_cache: false });
-        };
-        if self.contents.look(&content) == Look::Other {
-            self.reads.forget(id);
-        }
-        // Pages in the kernel's cache are not read through us. They may stay once the whole image was compared with its
-        // hash; until then each handle is to see every byte that it gives out, so that a whole reading can be verified.
-        let keep_cache = self.contents.verdict(id) == Some(Verified::Yes);
-        let reader = self.reads.open(content.clone())?;
-        let handle = self.handles.insert(Handle::Data(DataHandle { ino, content, reader }));
-        Ok(Opened { handle, direct_io: false, keep_cache })
-    }
-
-    /// Bytes of an open file from `offset` on, `size` of them; fewer only at the end.
-    pub async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes> {
-        match self.handles.get(handle)?.as_ref() {
-            Handle::Small(text) => Ok(part_of(text, offset, size)),
-            Handle::Data(data) => {
-                let outcome = self.read_data(data, offset, size).await;
-                self.noted(data.ino, &Node::Data(data.content.image), outcome)
-            }
-            Handle::Folder(_) => Err(FsError::BadHandle),
-        }
-    }
-
-    async fn read_data(&self, data: &DataHandle, offset: u64, size: u32) -> Result<Bytes> {
-        if !self.contents.is_current(&data.content) {
-            return Err(FsError::Replaced(data.content.image));
-        }
-        let outcome = data.reader.read(offset, size).await;
-        if let Err(ReadError::HashMismatch { .. }) = &outcome {
-            self.contents.damaged(&data.content);
-        }
-        let bytes = outcome?;
-        if offset.saturating_add(u64::from(size)) >= data.content.size {
-            self.contents.verified(&data.content, data.reader.verified());
-        }
-        Ok(bytes)
-    }
-
-    /// Closes a file.
-    pub fn release(&self, handle: HandleId) {
-        if let Some(handle) = self.handles.remove(handle)
-            && let Handle::Data(data) = handle.as_ref()
-        {
-            self.contents.verified(&data.content, data.reader.verified());
-        }
-    }
-
     /// Opens a folder: what it lists is fixed now.
     pub async fn opendir(&self, ino: Ino) -> Result<HandleId> {
         let node = self.node(ino)?;
@@ -219,7 +125,7 @@ impl FileSystem {
                 self.lines(listing, from, plus, take);
                 Ok(())
             }
-            Handle::Data(_) | Handle::Small(_) => Err(FsError::BadHandle),
+            Handle::Data(_) | Handle::Sealed(_) | Handle::Small(_) => Err(FsError::BadHandle),
         }
     }
 
@@ -251,7 +157,7 @@ impl FileSystem {
         self.inodes.node(ino).ok_or(FsError::Forgotten)
     }
 
-    async fn item(&self, image: &Arc<Image>, collection: Collection, entry: &str) -> Result<document::Item> {
+    pub(super) async fn item(&self, image: &Arc<Image>, collection: Collection, entry: &str) -> Result<document::Item> {
         let items = self.items(image, collection).await?;
         items.into_iter().find(|item| item.entry == entry).ok_or_else(|| FsError::NotFound {
             folder: Node::Collection(image.id, View::ById, collection).path(),
@@ -260,7 +166,7 @@ impl FileSystem {
     }
 
     /// Remembers and logs why an operation on a file failed.
-    fn noted<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
+    pub(super) fn noted<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
             if error.is_ordinary() {
                 tracing::debug!(path = node.path(), %error, "refused");
@@ -285,11 +191,4 @@ fn gone(node: &Node, error: FsError) -> FsError {
         (Some(image), FsError::Service(failure)) if failure.kind == Kind::NotFound => FsError::Replaced(image),
         _ => error,
     }
-}
-
-/// The bytes of `text` from `offset` on, at most `size` of them.
-fn part_of(text: &Bytes, offset: u64, size: u32) -> Bytes {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-    let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(text.len());
-    text.slice(start..end)
 }

@@ -27,7 +27,7 @@ impl FileSystem {
     }
 
     async fn cat(&self, path: &str) -> Result<String> {
-        let opened = self.open(self.walk(path).await?.attr.ino).await?;
+        let opened = self.open(self.walk(path).await?.attr.ino, Asked::default()).await?;
         let bytes = self.read(opened.handle, 0, 1 << 20).await;
         self.release(opened.handle);
         Ok(String::from_utf8(bytes?.to_vec()).unwrap())
@@ -44,6 +44,11 @@ impl FileSystem {
         self.releasedir(handle);
         names.split_off(2)
     }
+}
+
+/// Whether the kernel's pages of before may be read.
+fn keeps(opened: &Opened) -> bool {
+    matches!(opened.mode, Mode::Cached { keep: true } | Mode::Direct { keep: true })
 }
 
 fn errno(outcome: Result<impl Sized>) -> i32 {
@@ -188,11 +193,11 @@ async fn an_image_deleted_or_replaced_under_an_open_file_is_stale() {
     let service = Fake::with([image(1, "a")]);
     let fs = mounted(&service);
     let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
-    let before = fs.open(ino).await.unwrap();
+    let before = fs.open(ino, Asked::default()).await.unwrap();
     service.change(|world| world.images[0].checksums.md5 = Some("00".into()));
     tokio::time::advance(TTL).await;
-    let after = fs.open(ino).await.unwrap();
-    assert!(!after.keep_cache, "the kernel's pages are of the other bytes");
+    let after = fs.open(ino, Asked::default()).await.unwrap();
+    assert!(!keeps(&after), "the kernel's pages are of the other bytes");
     assert_eq!(errno(fs.read(before.handle, 0, 5).await), libc::ESTALE);
     service.change(|world| world.images.clear());
     assert_eq!(errno(fs.read(after.handle, 0, 5).await), libc::ESTALE);
@@ -314,11 +319,11 @@ async fn what_was_verified_once_stays_so_when_others_read_a_part() {
         told.map(|told| String::from_utf8(told).unwrap()).ok()
     };
     assert_eq!(verified().await, None, "nobody read it");
-    assert!(!fs.open(ino).await.unwrap().keep_cache, "a whole reading is to come through us");
+    assert!(!keeps(&fs.open(ino, Asked::default()).await.unwrap()), "a whole reading is to come through us");
     assert_eq!(fs.cat("by-name/a/data").await.unwrap(), "hello");
     assert_eq!(verified().await.as_deref(), Some("yes"));
-    let opened = fs.open(ino).await.unwrap();
-    assert!(opened.keep_cache, "what is verified need not be read again");
+    let opened = fs.open(ino, Asked::default()).await.unwrap();
+    assert!(keeps(&opened), "what is verified need not be read again");
     fs.read(opened.handle, 0, 2).await.unwrap();
     fs.release(opened.handle);
     assert_eq!(verified().await.as_deref(), Some("yes"));
@@ -330,10 +335,10 @@ async fn bytes_that_are_not_what_the_hash_says_are_an_error_and_go_on_being_one(
     damaged.checksums.md5 = Some("00000000000000000000000000000000".into());
     let fs = mounted(&Fake::with([damaged]));
     let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
-    let opened = fs.open(ino).await.unwrap();
+    let opened = fs.open(ino, Asked::default()).await.unwrap();
     for _ in 0..2 {
         assert_eq!(errno(fs.read(opened.handle, 0, 5).await), libc::EIO);
     }
     assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await.unwrap(), b"no");
-    assert!(!fs.open(ino).await.unwrap().keep_cache, "the kernel drops the pages that it has of them");
+    assert!(!keeps(&fs.open(ino, Asked::default()).await.unwrap()), "the kernel drops the pages that it has of them");
 }

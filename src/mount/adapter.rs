@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
+    AccessFlags, BackingId, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
     KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap,
     ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
     ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
@@ -27,9 +27,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span, debug_span};
 
-use super::{convert, session};
+use super::backing::Backings;
+use super::session::Passthrough;
+use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{self, FileSystem, HandleId, Listed};
+use crate::fs::{self, Asked, FileSystem, HandleId, Listed, Mode, Opened};
 
 /// Numbers are never given to another file while the kernel knows them, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -39,6 +41,7 @@ pub(super) struct Adapter {
     files: Arc<FileSystem>,
     ownership: Ownership,
     runtime: Handle,
+    backings: Arc<Backings<INodeNo, HandleId, BackingId>>,
     /// Told when the session is over.
     end: Option<oneshot::Sender<()>>,
 }
@@ -46,7 +49,7 @@ pub(super) struct Adapter {
 impl Adapter {
     /// An adapter that waits on the current runtime.
     pub(super) fn new(files: Arc<FileSystem>, ownership: Ownership, end: oneshot::Sender<()>) -> Self {
-        Self { files, ownership, runtime: Handle::current(), end: Some(end) }
+        Self { files, ownership, runtime: Handle::current(), backings: Arc::default(), end: Some(end) }
     }
 
     /// Does `work` and gives its result to `send`; a failure goes to the kernel as its errno.
@@ -128,9 +131,24 @@ fn add_with_attributes(reply: &mut ReplyDirectoryPlus, line: &Listed<'_>, owners
     reply.add(convert::inode(line.ino), line.next, line.name, &entry.ttl, &attributes, GENERATION)
 }
 
+/// The kernel's number for the file that it is to read by itself; `None` where the mode is another one.
+fn granted(
+    backings: &Backings<INodeNo, HandleId, BackingId>,
+    ino: INodeNo,
+    opened: &Opened,
+    reply: &ReplyOpen,
+) -> io::Result<Option<Arc<BackingId>>> {
+    match &opened.mode {
+        Mode::Passthrough(file) => backings.open(ino, opened.handle, || reply.open_backing(file.as_ref())).map(Some),
+        Mode::Cached { .. } | Mode::Direct { .. } => Ok(None),
+    }
+}
+
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> io::Result<()> {
-        session::negotiate(kernel);
+        if session::negotiate(kernel) == Passthrough::Offered {
+            self.backings.offer();
+        }
         Ok(())
     }
 
@@ -162,11 +180,24 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let files = Arc::clone(&self.files);
-        let work = async move { files.open(convert::ino(ino)).await };
-        self.answer(debug_span!("open", ino = ino.0), reply, work, |reply, opened| {
-            reply.opened(FileHandle(opened.handle.0), convert::open_flags(opened));
+    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let (files, backings) = (Arc::clone(&self.files), Arc::clone(&self.backings));
+        let (direct, passthrough) = (convert::wants_direct(flags), backings.are_offered());
+        let asked = Asked { direct, passthrough, available: memory::available };
+        let asking = Arc::clone(&files);
+        let work = async move { asking.open(convert::ino(ino), asked).await };
+        self.answer(debug_span!("open", ino = ino.0), reply, work, move |reply, opened| {
+            let granted = granted(&backings, ino, &opened, &reply);
+            match (granted, &opened.mode) {
+                (Ok(Some(backing)), mode) => {
+                    reply.opened_passthrough(FileHandle(opened.handle.0), convert::open_flags(mode), &backing);
+                }
+                (Ok(None), mode) => reply.opened(FileHandle(opened.handle.0), convert::open_flags(mode)),
+                (Err(_), _) => match files.reopen(convert::ino(ino), opened.handle, asked) {
+                    Ok(opened) => reply.opened(FileHandle(opened.handle.0), convert::open_flags(&opened.mode)),
+                    Err(error) => reply.error(convert::errno(&error)),
+                },
+            }
         });
     }
 
@@ -193,13 +224,14 @@ impl Filesystem for Adapter {
     fn release(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.backings.release(ino, &HandleId(handle.0));
         self.files.release(HandleId(handle.0));
         reply.ok();
     }

@@ -2,13 +2,14 @@
 
 use std::time::SystemTime;
 
-use fuser::{Errno, FileAttr, FileType, FopenFlags, INodeNo};
+use fuser::{Errno, FileAttr, FileType, FopenFlags, INodeNo, OpenFlags};
 
 use crate::config::mount_settings::Ownership;
-use crate::fs::{Attr, FileKind, FsError, Ino, Opened};
+use crate::fs::{Attr, FileKind, FsError, Ino, Mode};
 
 /// What programs should read at a time. With the usual 4 KiB, those that follow it would ask for a large image in small
-/// pieces; coreutils use 128 KiB at least.
+/// pieces; coreutils use 128 KiB at least. 1 MiB makes `cat` 1.2 to 1.9 times faster with direct I/O and nothing else;
+/// but Python and stdio read as much after each seek, and then a small read would move 1 MiB.
 const PREFERRED_READ: u32 = 128 << 10;
 
 /// The unit of `st_blocks`, whatever the block size is (stat(2)).
@@ -70,11 +71,23 @@ pub(super) fn bare(ino: Ino, kind: FileKind) -> FileAttr {
     attributes(&nothing, &Ownership { uid: 0, gid: 0, file_mask: 0, folder_mask: 0 })
 }
 
-pub(super) fn open_flags(opened: Opened) -> FopenFlags {
+/// The flags of a mode. Those of a passthrough also name the file, which is not done here.
+pub(super) fn open_flags(mode: &Mode) -> FopenFlags {
+    let (direct, keep) = match mode {
+        Mode::Cached { keep } => (false, *keep),
+        // Without the flag, the pages that others read are dropped, although this open file needs none.
+        Mode::Direct { keep } => (true, *keep),
+        Mode::Passthrough(_) => (false, false),
+    };
     let mut flags = FopenFlags::empty();
-    flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct_io);
-    flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
+    flags.set(FopenFlags::FOPEN_DIRECT_IO, direct);
+    flags.set(FopenFlags::FOPEN_KEEP_CACHE, keep);
     flags
+}
+
+/// Whether an open file is to go around the page cache.
+pub(super) fn wants_direct(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_DIRECT != 0
 }
 
 #[cfg(test)]

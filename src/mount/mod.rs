@@ -7,16 +7,22 @@
 //! | `kernel` | mount(2) without a helper, for root |
 //! | `adapter` | callbacks: open a span, call the filesystem, reply |
 //! | `convert` | the filesystem's values in the kernel's words |
+//! | `backing` | local files that the kernel reads in our place |
+//! | `notify` | telling the kernel to drop pages |
+//! | `memory` | how much memory the page cache may take |
 //! | [`life`] | from the mount to its end: signals, unmounting from outside |
 //! | [`unmount`], [`mountinfo`] | ending a mount; what is mounted where |
 //! | [`daemon`] | going into the background |
 
 mod adapter;
+mod backing;
 mod convert;
 pub mod daemon;
 mod kernel;
 pub mod life;
+mod memory;
 pub mod mountinfo;
+mod notify;
 pub mod point;
 pub mod session;
 pub mod unmount;

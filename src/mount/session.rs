@@ -11,8 +11,8 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::adapter::Adapter;
 use super::kernel;
-use super::mountinfo;
 use super::unmount::{self, How, UnmountError};
+use super::{mountinfo, notify};
 use crate::config::mount_settings::{Access, Ownership};
 use crate::fs::FileSystem;
 
@@ -26,6 +26,11 @@ const MAX_REQUEST: u32 = 1 << 20;
 /// 9 starve parallel readers over a network.
 const MAX_BACKGROUND: u16 = 64;
 const CONGESTION: u16 = 48;
+
+/// Filesystems on top of each other when the kernel reads a local file in our place: ours and the local one, which
+/// therefore is none that is itself on top of another (overlayfs). With 2 it could be, but then overlayfs could not use
+/// this mount.
+const STACK_DEPTH: u32 = 1;
 
 /// The kernel's read-ahead in KiB, where we may set it: four full requests. With the 128 KiB that it begins with, a
 /// sequential reader waits for the network all the time.
@@ -81,12 +86,17 @@ pub struct Mounted {
 /// Mounts `filesystem` and serves it on threads of its own, with the current tokio runtime for what has to wait.
 pub fn start(filesystem: Arc<FileSystem>, options: &Options) -> Result<Mounted, MountError> {
     let (end, ended) = oneshot::channel();
+    let void = filesystem.void_pages();
     let adapter = Adapter::new(filesystem, options.ownership, end);
     let refused = |error: io::Error| explain(&options.point, &error);
     let session = match kernel::mount(options).map_err(refused)? {
         Some(device) => greeted(adapter, device, options).inspect_err(|_| withdraw(&options.point)).map_err(refused)?,
         None => Session::new(adapter, &options.point, &configuration(options)).map_err(refused)?,
     };
+    if let Some(void) = void {
+        let told = notify::drop_void_pages(session.notifier(), void);
+        told.inspect_err(|_| withdraw(&options.point)).map_err(refused)?;
+    }
     // Never dropped, because fuser would unmount whatever is at this place by then; the adapter tells when it is over.
     let _serving = ManuallyDrop::new(session.spawn().inspect_err(|_| withdraw(&options.point)).map_err(refused)?);
     let device = mountinfo::at(&options.point).ok().flatten().map(|mount| mount.device);
@@ -172,25 +182,39 @@ fn source_name(source: &str) -> String {
     source.replace('\\', "\\\\").replace(',', "\\,")
 }
 
+/// Whether the kernel can read local files in our place (Linux 6.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passthrough {
+    /// It can, unless it refuses for want of privileges.
+    Offered,
+    /// It cannot.
+    Unknown,
+}
+
 /// What is negotiated at the start. A kernel that cannot do something goes without.
-pub(super) fn negotiate(kernel: &mut KernelConfig) {
+pub(super) fn negotiate(kernel: &mut KernelConfig) -> Passthrough {
     let wanted = [
         InitFlags::FUSE_DO_READDIRPLUS,
         InitFlags::FUSE_PARALLEL_DIROPS,
         InitFlags::FUSE_ASYNC_DIO,
         InitFlags::FUSE_ATOMIC_O_TRUNC,
+        // Without it a file that is read directly cannot be mapped shared.
+        InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
     ];
     for flag in wanted {
         if kernel.add_capabilities(flag).is_err() {
             tracing::debug!(?flag, "the kernel does not offer it");
         }
     }
+    let passthrough =
+        kernel.set_max_stack_depth(STACK_DEPTH).is_ok() && kernel.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
     let granted = [
         kernel.set_max_write(MAX_REQUEST).is_ok(),
         kernel.set_max_background(MAX_BACKGROUND).is_ok(),
         kernel.set_congestion_threshold(CONGESTION).is_ok(),
     ];
-    tracing::debug!(?granted, "sizes agreed with the kernel");
+    tracing::debug!(?granted, passthrough, "agreed with the kernel");
+    if passthrough { Passthrough::Offered } else { Passthrough::Unknown }
 }
 
 /// Root only; elsewhere the kernel's own value stays, and readers wait more often.

@@ -1,7 +1,7 @@
 //! The kernel side on real mounts, over a service in memory.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A mount that leaves nothing behind when its test fails.
 struct Place {
     mounted: Mounted,
+    files: Arc<FileSystem>,
     point: PathBuf,
     _folder: TempDir,
 }
@@ -50,7 +51,7 @@ impl Place {
         let files = FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH);
         let access = Access::Owner;
         let options = Options { source: "my, cloud".into(), point: point.clone(), access, exec: true, ownership };
-        Self { mounted: session::start(files, &options).unwrap(), point, _folder: folder }
+        Self { mounted: session::start(Arc::clone(&files), &options).unwrap(), files, point, _folder: folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -194,4 +195,106 @@ async fn a_place_that_is_mounted_already_is_busy() {
     let point = place.point.clone();
     let refused = ask(move || point::prepare(&point)).await;
     assert!(matches!(refused, Err(PointError::Busy(..))), "{refused:?}");
+}
+
+/// Puts a file in the place of every image's bytes, as the blocks on disk do with a complete one.
+fn seal(place: &Place, content: &[u8]) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    place.files.sealed_by_test.set(Arc::new(file)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_image_is_read_by_the_kernel_and_not_asked_for() {
+    let service = Fake::with([image(1, "debian")]);
+    let place = Place::new(&service);
+    seal(&place, b"local");
+    let data = place.path("by-name/debian/data");
+    // Opened again while it is open, and after the last close.
+    ask(move || {
+        let (one, two) = (File::open(&data).unwrap(), File::open(&data).unwrap());
+        let mut part = [0; 3];
+        one.read_exact_at(&mut part, 1).unwrap();
+        assert_eq!(&part, b"oca");
+        drop(one);
+        two.read_exact_at(&mut part, 2).unwrap();
+        assert_eq!(&part, b"cal");
+        drop(two);
+        assert_eq!(fs::read(&data).unwrap(), b"local");
+    })
+    .await;
+    assert_eq!(service.calls("read"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_sealed_while_it_is_open_is_handed_over_after_the_last_close() {
+    let place = Place::new(&Fake::with([image(1, "debian")]));
+    let data = place.path("by-name/debian/data");
+    let path = data.clone();
+    let before = ask(move || File::open(path).unwrap()).await;
+    seal(&place, b"local");
+    ask(move || {
+        assert_eq!(fs::read(&data).unwrap(), b"hello", "beside one that is read through us");
+        drop(before);
+        // The kernel tells of a close when it has time; until then the file counts as open.
+        while fs::read(&data).unwrap() != b"local" {
+            std::thread::yield_now();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deactivated_image_is_not_opened_although_it_is_sealed() {
+    let mut off = image(1, "off");
+    off.status = crate::image::Status::Deactivated;
+    let place = Place::new(&Fake::with([off]));
+    seal(&place, b"local");
+    let data = place.path("by-name/off/data");
+    assert_eq!(ask(move || File::open(data).unwrap_err()).await.raw_os_error(), Some(libc::EACCES));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_kernel_will_not_read_by_itself_is_read_through_us() {
+    let place = Place::new(&Fake::with([image(1, "debian")]));
+    // The kernel takes no folder for a file.
+    let folder = File::open(place.point.parent().unwrap()).unwrap();
+    place.files.sealed_by_test.set(Arc::new(folder)).unwrap();
+    let data = place.path("by-name/debian/data");
+    ask(move || {
+        for _ in 0..3 {
+            assert_eq!(fs::read(&data).unwrap(), b"hello");
+        }
+    })
+    .await;
+}
+
+/// Five bytes that are not what the hash of [`image`] says, in a mapping of `data`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_of_an_image_that_proved_to_be_damaged_is_left() {
+    let mut damaged = image(1, "debian");
+    damaged.checksums.md5 = Some("00000000000000000000000000000000".into());
+    // More than the kernel reads ahead at once, so that pages of the start are there before the end is compared.
+    damaged.size = Some(64 << 20);
+    let service = Fake::with([damaged]);
+    let place = Place::new(&service);
+    let data = place.path("by-name/debian/data");
+    ask(move || {
+        let (one, other) = (File::open(&data).unwrap(), File::open(&data).unwrap());
+        let mut part = [0; 4096];
+        let mut at = 0;
+        let error = loop {
+            match one.read_at(&mut part, at) {
+                Ok(count) => at += count as u64,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::EIO));
+        // What is void is told beside the answer; from then on no handle reads what was read before.
+        while other.read_at(&mut part, 0).is_ok() {
+            std::thread::yield_now();
+        }
+        assert_eq!(one.read_at(&mut part, 0).unwrap_err().raw_os_error(), Some(libc::EIO));
+    })
+    .await;
 }

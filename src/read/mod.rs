@@ -206,6 +206,11 @@ impl Reads {
         if length > total / 2 { Err(Exhausted { wanted: length, left: total / 2, total }) } else { Ok(()) }
     }
 
+    /// The whole of `content` as a local file whose hash was compared with the service's, if there is one.
+    pub fn sealed(&self, _content: &Content) -> Option<Arc<std::fs::File>> {
+        None
+    }
+
     /// Drops what is cached of an image: it was deleted, or has another hash now.
     pub fn forget(&self, image: ImageId) {
         lock(&self.streams).retain(|content, _| content.image() != image);

@@ -1,0 +1,190 @@
+//! Opening, reading and closing files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::document;
+use super::errno::FsError;
+use super::handle::{DataHandle, Handle, HandleId, Look, SealedHandle};
+use super::inode::Ino;
+use super::mode::{Demand, InMode, Mode, Trust};
+use super::node::Node;
+use super::pages::VoidPages;
+use super::{FileSystem, Result};
+use crate::catalogue::Seen;
+use crate::image::{ImageId, Status};
+use crate::read::{Content, ReadError, Verified};
+
+/// An opened file.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What to read from.
+    pub handle: HandleId,
+    /// How the kernel is to read it.
+    pub mode: Mode,
+}
+
+/// What the kernel side says when it opens a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The program wants to go around the page cache (`O_DIRECT`).
+    pub direct: bool,
+    /// Whether [`Mode::Passthrough`] can be had.
+    pub passthrough: bool,
+    /// Asks how many bytes the page cache may grow to without driving programs out of memory. Called for files that
+    /// would take much of it.
+    pub available: fn() -> u64,
+}
+
+/// Below this many bytes nobody minds an image in the page cache, and memory is not asked about.
+const SMALL: u64 = 16 << 20;
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { direct: false, passthrough: false, available: || u64::MAX }
+    }
+}
+
+impl FileSystem {
+    /// The inodes whose pages the kernel has to drop. For one listener: `None` when there is one already.
+    pub fn void_pages(&self) -> Option<VoidPages> {
+        self.pages.listen()
+    }
+
+    /// Opens a file for reading.
+    pub async fn open(&self, ino: Ino, asked: Asked) -> Result<Opened> {
+        let node = self.node(ino)?;
+        let outcome = self.open_node(ino, &node, asked).await;
+        self.noted(ino, &node, outcome)
+    }
+
+    async fn open_node(&self, ino: Ino, node: &Node, asked: Asked) -> Result<Opened> {
+        let text = match node {
+            Node::Data(id) => return self.open_data(ino, *id, asked).await,
+            Node::Document(id, document) => document::render(&self.catalogue.image(*id).await?.value, *document),
+            Node::Item(id, collection, entry) => {
+                let Seen { value: image, .. } = self.catalogue.image(*id).await?;
+                self.item(&image, *collection, entry).await?.text
+            }
+            Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => {
+                return Err(FsError::IsAFolder(node.path()));
+            }
+        };
+        Ok(self.opened_small(text.into()))
+    }
+
+    /// Without the page cache, because the text may be longer than the size that was last shown.
+    fn opened_small(&self, text: Bytes) -> Opened {
+        Opened { handle: self.handles.insert(Handle::Small(text)), mode: Mode::Direct { keep: false } }
+    }
+
+    async fn open_data(&self, ino: Ino, id: ImageId, asked: Asked) -> Result<Opened> {
+        let image = self.catalogue.image(id).await?.value;
+        if image.status == Status::Deactivated {
+            return Err(FsError::Deactivated(id));
+        }
+        let Some(content) = Content::of(&image)? else {
+            return Ok(self.opened_small(Bytes::new()));
+        };
+        if self.contents.look(&content) == Look::Other {
+            self.reads.forget(id);
+            self.pages.are_void(ino);
+        }
+        let demand = self.demand(&content, asked);
+        let (mode, in_mode) = self.modes.enter(ino, &content, &demand)?;
+        let handle = match &mode {
+            Mode::Passthrough(_) => Handle::Sealed(SealedHandle { in_mode, content }),
+            Mode::Cached { .. } | Mode::Direct { .. } => Handle::Data(self.data_handle(content, in_mode)?),
+        };
+        Ok(Opened { handle: self.handles.insert(handle), mode })
+    }
+
+    fn data_handle(&self, content: Content, in_mode: InMode) -> Result<DataHandle> {
+        let reader = self.reads.open(content.clone())?;
+        let damages = self.contents.damages(&content);
+        Ok(DataHandle { in_mode, content, damages, reader })
+    }
+
+    /// Opens a file otherwise than by [`Mode::Passthrough`], which [`Self::open`] answered and the kernel refused. The
+    /// handle that was answered is closed.
+    pub fn reopen(&self, ino: Ino, refused: HandleId, asked: Asked) -> Result<Opened> {
+        let sealed = self.handles.remove(refused).and_then(Arc::into_inner);
+        let Some(Handle::Sealed(SealedHandle { in_mode, content })) = sealed else {
+            return Err(FsError::BadHandle);
+        };
+        let demand = self.demand(&content, Asked { passthrough: false, ..asked });
+        let mode = self.modes.without_passthrough(ino, &demand);
+        let node = Node::Data(content.image);
+        let handle = self.noted(ino, &node, self.data_handle(content, in_mode))?;
+        Ok(Opened { handle: self.handles.insert(Handle::Data(handle)), mode })
+    }
+
+    fn demand(&self, content: &Content, asked: Asked) -> Demand {
+        let sealed = if asked.passthrough { self.sealed(content) } else { None };
+        let available = if content.size <= SMALL || sealed.is_some() { u64::MAX } else { (asked.available)() };
+        let trust = match self.contents.verdict(content.image) {
+            Some(Verified::Yes) => Trust::Verified,
+            _ if self.contents.damages(content) > 0 => Trust::Damaged,
+            _ => Trust::Unknown,
+        };
+        Demand { direct: asked.direct, size: content.size, available, trust, sealed }
+    }
+
+    fn sealed(&self, content: &Content) -> Option<Arc<std::fs::File>> {
+        #[cfg(test)]
+        if let Some(file) = self.sealed_by_test.get() {
+            return Some(Arc::clone(file));
+        }
+        self.reads.sealed(content)
+    }
+
+    /// Bytes of an open file from `offset` on, `size` of them; fewer only at the end.
+    pub async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes> {
+        match self.handles.get(handle)?.as_ref() {
+            Handle::Small(text) => Ok(part_of(text, offset, size)),
+            Handle::Data(data) => {
+                let outcome = self.read_data(data, offset, size).await;
+                self.noted(data.in_mode.ino(), &Node::Data(data.content.image), outcome)
+            }
+            // The kernel reads a sealed file by itself.
+            Handle::Folder(_) | Handle::Sealed(_) => Err(FsError::BadHandle),
+        }
+    }
+
+    async fn read_data(&self, data: &DataHandle, offset: u64, size: u32) -> Result<Bytes> {
+        if !self.contents.is_current(&data.content) {
+            return Err(FsError::Replaced(data.content.image));
+        }
+        // What one handle proved to be damaged, no other one goes on reading as if it were not.
+        if let Some(damage) = self.contents.damage_beyond(&data.content, data.damages) {
+            return Err(damage.into());
+        }
+        let outcome = data.reader.read(offset, size).await;
+        if let Err(error @ ReadError::HashMismatch { .. }) = &outcome {
+            self.contents.damaged(&data.content, error);
+            self.pages.are_void(data.in_mode.ino());
+        }
+        let bytes = outcome?;
+        if offset.saturating_add(u64::from(size)) >= data.content.size {
+            self.contents.verified(&data.content, data.reader.verified());
+        }
+        Ok(bytes)
+    }
+
+    /// Closes a file.
+    pub fn release(&self, handle: HandleId) {
+        if let Some(handle) = self.handles.remove(handle)
+            && let Handle::Data(data) = handle.as_ref()
+        {
+            self.contents.verified(&data.content, data.reader.verified());
+        }
+    }
+}
+
+/// The bytes of `text` from `offset` on, at most `size` of them.
+fn part_of(text: &Bytes, offset: u64, size: u32) -> Bytes {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+    let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(text.len());
+    text.slice(start..end)
+}
