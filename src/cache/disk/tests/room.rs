@@ -157,3 +157,58 @@ fn the_floor_takes_images_that_nobody_uses() {
     assert!(!image.write(1, two.block(1)));
     assert_eq!(place.entries().len(), 1);
 }
+
+/// A filesystem of its own, in memory, unmounted at the end of the test. `None` where this user may not mount.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(bytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "none"])
+            .arg(folder.path())
+            .output();
+        mount.is_ok_and(|mount| mount.status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_fails_no_reader_and_what_was_kept_stays() {
+    let Some(disk) = SmallDisk::new(10 * BLOCK) else { return };
+    let folder = disk.0.path().join("cache");
+    let open = || DiskCache::open(&DiskSettings { folder: folder.clone(), size: PLENTY, floor: Some(0) }).unwrap();
+    let sample = Sample::new(20 * BLOCK);
+    let image = open().image(&sample.content).unwrap();
+    // Beside the cache's own look at what is free: as if others filled the disk between the look and the write.
+    let kept: Vec<u64> = (0..20).filter(|block| image.put_unasked(*block, sample.block(*block))).collect();
+    assert!((5..10).contains(&kept.len()), "{kept:?}");
+    assert_eq!(sample.readable(&image), kept);
+    assert!((0..20).all(|block| image.has(block) == kept.contains(&block)));
+    drop(image);
+    let image = open().image(&sample.content).unwrap();
+    assert_eq!(sample.readable(&image), kept);
+    // With its look: old blocks go, and new ones are kept.
+    let later = (0..20).filter(|block| image.write(*block, sample.block(*block))).count();
+    assert!(later > kept.len(), "{later}");
+    assert!(!sample.readable(&image).is_empty());
+}
+
+#[test]
+fn a_disk_below_its_floor_keeps_nothing_more() {
+    let Some(disk) = SmallDisk::new(100 * BLOCK) else { return };
+    let settings = DiskSettings { folder: disk.0.path().join("cache"), size: PLENTY, floor: None };
+    let sample = Sample::new(200 * BLOCK);
+    let cache = DiskCache::open(&settings).unwrap();
+    let image = cache.image(&sample.content).unwrap();
+    for block in 0..200 {
+        image.write(block, sample.block(block));
+        assert!(cache.usage().unwrap().bytes <= 95 * BLOCK);
+    }
+    assert!(sample.readable(&image).len() > 60);
+}
