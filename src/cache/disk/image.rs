@@ -183,15 +183,11 @@ impl DiskImage {
         if self.is_lost() || self.count(first, bytes.len()).is_none() {
             return false;
         }
-        let tags = tags_of(first, bytes);
-        if self.is_sealed() || self.tags.are(first, &tags) {
-            return true;
-        }
-        self.is_admitted(bytes.len() as u64) && self.try_put(first, bytes, &tags)
+        self.is_sealed() || (self.is_admitted(bytes.len() as u64) && self.try_put(first, bytes))
     }
 
-    fn try_put(&self, first: u64, bytes: &[u8], tags: &[Tag]) -> bool {
-        self.put(first, bytes, tags).unwrap_or_else(|error| {
+    fn try_put(&self, first: u64, bytes: &[u8]) -> bool {
+        self.put(first, bytes, &tags_of(first, bytes)).unwrap_or_else(|error| {
             self.complain("write", &error);
             false
         })
@@ -200,7 +196,7 @@ impl DiskImage {
     /// A write that did not ask for room.
     #[cfg(test)]
     pub(super) fn put_unasked(&self, first: u64, bytes: &[u8]) -> bool {
-        self.try_put(first, bytes, &tags_of(first, bytes))
+        self.try_put(first, bytes)
     }
 
     fn is_admitted(&self, bytes: u64) -> bool {

@@ -139,7 +139,7 @@ fn a_killed_process_leaves_no_block_that_reads_wrongly() {
     let place = tempfile::tempdir().unwrap();
     let (folder, samples) = (place.path().join("cache"), samples());
     let mut here = 0;
-    for seed in rounds(8, 300) {
+    for seed in rounds(8, 100) {
         let mut player = Player::start(&folder, seed);
         player.after(fastrand::Rng::with_seed(seed).usize(1..100));
         player.kill();
@@ -152,7 +152,7 @@ fn a_killed_process_leaves_no_block_that_reads_wrongly() {
 fn processes_that_share_a_folder_never_read_wrong_bytes_also_when_one_is_killed() {
     let place = tempfile::tempdir().unwrap();
     let (folder, samples) = (place.path().join("cache"), samples());
-    for seed in rounds(3, 100) {
+    for seed in rounds(3, 40) {
         let mut killed = Player::start(&folder, 3 * seed);
         let others = [1, 2].map(|other| Player::start(&folder, 3 * seed + other));
         killed.after(fastrand::Rng::with_seed(seed).usize(1..100));

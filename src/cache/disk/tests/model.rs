@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 use super::super::header::HEADER;
 use super::super::testing::{PLENTY, Place, Sample, content};
@@ -134,13 +135,13 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_read_gives_right_bytes_or_none_and_what_was_kept_stays(
-        steps in proptest::collection::vec((0..2_usize, step()), 1..60)
-    ) {
+#[test]
+fn every_read_gives_right_bytes_or_none_and_what_was_kept_stays() {
+    // A case takes milliseconds of disk work, so that their number is not that of the tests of pure functions.
+    let cases = if std::env::var_os("GLANCEFS_TEST_LONG").is_some() { 500 } else { 24 };
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let steps = proptest::collection::vec((0..2_usize, step()), 1..60);
+    let held = runner.run(&steps, |steps| {
         let mut world = World::new();
         for (who, step) in &steps {
             world.run(*who, step);
@@ -148,5 +149,7 @@ proptest! {
         for process in &world.processes {
             world.sample.readable(process.image.as_ref().unwrap());
         }
-    }
+        Ok(())
+    });
+    held.unwrap_or_else(|failed| panic!("{failed}"));
 }

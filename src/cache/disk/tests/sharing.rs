@@ -31,6 +31,16 @@ fn a_block_that_the_other_process_punched_is_absent() {
 }
 
 #[test]
+fn a_block_that_the_other_process_punched_is_kept_again_by_one_who_did_not_notice() {
+    let (place, sample) = (Place::new(), Sample::new(4 * BLOCK));
+    let (mine, theirs) = (place.open(PLENTY), place.open(PLENTY));
+    let (one, two) = (mine.image(&sample.content).unwrap(), theirs.image(&sample.content).unwrap());
+    sample.write_all(&two);
+    assert!(one.write(3, sample.block(3)) && one.punch(BLOCK) == BLOCK);
+    assert!(two.has(0) && two.write(0, sample.block(0)) && sample.reads(&two, 0));
+}
+
+#[test]
 fn an_image_that_the_other_process_removed_stays_right_for_those_who_have_it() {
     let (place, sample) = (Place::new(), Sample::new(4 * BLOCK));
     let (mine, theirs) = (place.open(PLENTY), place.open(PLENTY));
