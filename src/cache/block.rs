@@ -1,6 +1,7 @@
-//! A block, what names it, and the memory it lives in.
+//! Blocks, the runs that they come in, and the memory these live in.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,27 +13,35 @@ use super::spare::Spares;
 use crate::budget::Reservation;
 use crate::image::{Checksums, ImageId};
 
-/// Bytes in a block; the last one of an image may be shorter.
+/// Bytes in a block, the least that is fetched; the last one of an image may be shorter.
 ///
-/// A request costs the service some 11 ms whatever its size, so larger blocks cost less; but a small read may touch two
-/// blocks and the kernel asks for up to 1 MiB at once, which touches three. With 512 KiB all of these stay below 2 MiB.
-pub const BLOCK: u64 = 512 * 1024;
+/// Who reads at random pays for a block at each place, so it is small; the kernel reads 128 KiB at once where nothing
+/// else is asked for.
+pub const BLOCK: u64 = 128 * 1024;
+
+/// Blocks in a span. Spans divide an image as blocks do; neighbours that arrive together share one buffer within a span.
+/// 1 MiB is the most that the kernel asks for at once, which is then one piece of memory.
+pub const SPAN: u64 = 8;
 
 /// What is read: an image's bytes in one version. Bytes under the same identity never change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Identity(Arc<Parts>);
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Parts {
     image: ImageId,
     size: u64,
     checksums: Checksums,
+    /// The hash of the other fields: an identity is looked up far more often than it is made.
+    hash: u64,
 }
 
 impl Identity {
     /// The identity of an image's bytes: its id, its length in bytes and the hashes that the service shows.
     pub fn new(image: ImageId, size: u64, checksums: Checksums) -> Self {
-        Self(Arc::new(Parts { image, size, checksums }))
+        let mut hasher = DefaultHasher::new();
+        (image, size, &checksums).hash(&mut hasher);
+        Self(Arc::new(Parts { image, size, checksums, hash: hasher.finish() }))
     }
 
     /// The image.
@@ -45,9 +54,14 @@ impl Identity {
         self.0.size
     }
 
-    /// The hashes that the service shows for it.
+    /// The hashes that the service shows.
     pub fn checksums(&self) -> &Checksums {
         &self.0.checksums
+    }
+
+    /// A number that differs from that of most other contents.
+    pub(super) fn number(&self) -> u64 {
+        self.0.hash
     }
 
     /// Its number of blocks.
@@ -55,31 +69,36 @@ impl Identity {
         self.0.size.div_ceil(BLOCK)
     }
 
-    /// The name of its block `index`.
-    pub fn block(&self, index: u64) -> BlockKey {
-        BlockKey { content: self.clone(), index }
+    /// Where the blocks `blocks` are, in bytes; cut at the end of the image.
+    pub fn bytes(&self, blocks: &Range<u64>) -> Range<u64> {
+        let place = |block: u64| block.saturating_mul(BLOCK).min(self.0.size);
+        place(blocks.start)..place(blocks.end)
     }
 }
 
-/// The name of a block.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BlockKey {
-    /// Of what it is a block.
-    pub content: Identity,
-    /// Its place, counted in blocks.
-    pub index: u64,
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |parts: &Parts| (parts.hash, parts.image, parts.size);
+        Arc::ptr_eq(&self.0, &other.0) || (key(&self.0) == key(&other.0) && self.0.checksums == other.0.checksums)
+    }
 }
 
-impl BlockKey {
-    /// Its place in the image, in bytes.
-    pub fn offset(&self) -> u64 {
-        self.index.saturating_mul(BLOCK).min(self.content.size())
-    }
+impl Eq for Identity {}
 
-    /// Its length in bytes, 0 beyond the end of the image.
-    pub fn length(&self) -> u64 {
-        (self.content.size() - self.offset()).min(BLOCK)
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
     }
+}
+
+/// The block that holds the byte at `offset`.
+pub fn block_at(offset: u64) -> u64 {
+    offset / BLOCK
+}
+
+/// The block behind the span that holds `block`.
+pub fn span_end(block: u64) -> u64 {
+    (block / SPAN + 1) * SPAN
 }
 
 /// Memory out of the budget, filled from front to back.
@@ -168,14 +187,16 @@ impl Drop for Buffer {
     }
 }
 
-/// One block of an image, complete. A clone shares the bytes.
+/// Neighbouring blocks of one content within one span, complete. A clone shares the bytes.
 #[derive(Clone, Debug)]
-pub struct Block {
-    key: BlockKey,
+pub struct Run {
+    content: Identity,
+    first: u64,
+    end: u64,
     buffer: Arc<Buffer>,
 }
 
-/// A holder of a block's memory inside `Bytes`.
+/// A holder of a run's memory inside `Bytes`.
 struct Held(Arc<Buffer>);
 
 impl AsRef<[u8]> for Held {
@@ -185,33 +206,62 @@ impl AsRef<[u8]> for Held {
 }
 
 /// Replies up to this length, in bytes, are copies that no reservation stands for: a small reply would otherwise keep a
-/// whole block in memory.
+/// whole run in memory.
 const SMALL: usize = 64 * 1024;
 
-impl Block {
-    /// The block `key` out of its bytes. `None` where these are not as many as the block has.
-    pub fn new(key: BlockKey, buffer: Buffer) -> Option<Self> {
-        let fits = u64::try_from(buffer.as_ref().len()) == Ok(key.length());
-        fits.then(|| Self { key, buffer: Arc::new(buffer) })
+impl Run {
+    /// The blocks `blocks` of `content` out of their bytes. `None` where these are not as many as the blocks have, or
+    /// the blocks are none, or lie in two spans.
+    pub fn new(content: &Identity, blocks: Range<u64>, buffer: Buffer) -> Option<Self> {
+        let bytes = content.bytes(&blocks);
+        let fits = u64::try_from(buffer.as_ref().len()) == Ok(bytes.end - bytes.start);
+        let placed = !blocks.is_empty() && blocks.end <= span_end(blocks.start).min(content.blocks());
+        let (content, buffer) = (content.clone(), Arc::new(buffer));
+        (fits && placed).then_some(Self { content, first: blocks.start, end: blocks.end, buffer })
     }
 
-    /// Its name.
-    pub fn key(&self) -> &BlockKey {
-        &self.key
+    /// Of what these are blocks.
+    pub fn content(&self) -> &Identity {
+        &self.content
     }
 
-    /// Its bytes, for those who know which block they want: `None` for another one.
-    pub fn bytes_of(&self, key: &BlockKey) -> Option<&[u8]> {
-        (self.key == *key).then(|| self.buffer.as_ref().as_ref())
+    /// Which blocks these are.
+    pub fn blocks(&self) -> Range<u64> {
+        self.first..self.end
     }
 
-    /// The bytes `part` of the block `key`, kept in memory for as long as the answer lives.
-    pub fn share(&self, key: &BlockKey, part: Range<usize>) -> Option<Bytes> {
-        let bytes = self.bytes_of(key)?.get(part.clone())?;
+    /// Which bytes of the image these are.
+    pub fn range(&self) -> Range<u64> {
+        self.content.bytes(&self.blocks())
+    }
+
+    /// Whether it has the block `block`.
+    pub fn has(&self, block: u64) -> bool {
+        self.blocks().contains(&block)
+    }
+
+    /// The bytes `range` of the image `content`, for those who know what they want: `None` unless all of them are here.
+    pub fn bytes_of(&self, content: &Identity, range: &Range<u64>) -> Option<&[u8]> {
+        if self.content != *content {
+            return None;
+        }
+        self.buffer.as_ref().as_ref().get(self.place(range)?)
+    }
+
+    /// The same, kept in memory for as long as the answer lives.
+    pub fn share(&self, content: &Identity, range: &Range<u64>) -> Option<Bytes> {
+        let bytes = self.bytes_of(content, range)?;
         if bytes.len() <= SMALL {
             return Some(Bytes::copy_from_slice(bytes));
         }
-        Some(Bytes::from_owner(Held(Arc::clone(&self.buffer))).slice(part))
+        Some(Bytes::from_owner(Held(Arc::clone(&self.buffer))).slice(self.place(range)?))
+    }
+
+    fn place(&self, range: &Range<u64>) -> Option<Range<usize>> {
+        let own = self.range();
+        let start = range.start.checked_sub(own.start)?;
+        let end = range.end.checked_sub(own.start)?;
+        Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
 
     /// Whether anybody beside this one holds the bytes.

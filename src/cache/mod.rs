@@ -11,8 +11,8 @@ mod spare;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use block::{BLOCK, Block, BlockKey, Buffer, Identity};
-pub use memory::Cache;
+pub use block::{BLOCK, Buffer, Identity, Run, SPAN, block_at, span_end};
+pub use memory::{Cache, Use};
 
 /// Locks `mutex`. A panic of another holder does not spread: what these mutexes guard is consistent between statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

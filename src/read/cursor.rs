@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cache::BLOCK;
+use crate::cache::{BLOCK, SPAN};
 
 /// Readers that one handle tells apart: programs that read two or three places of one file in turn are common
 /// (a disk's table and its contents), more are rare.
@@ -14,6 +14,17 @@ const LATE: u64 = 4 << 20;
 
 /// A read that begins at most this many bytes behind the furthest one is an early part of the same sequence.
 const EARLY: u64 = 1 << 20;
+
+/// The share of a window that must be free before more is asked for: asking for little at a time costs more than it
+/// brings, and asking late leaves the line idle.
+const STEP: u64 = 8;
+
+/// How many windows one request may be long. Its bytes are taken only as the window moves on, so that length costs
+/// nothing but what the sockets hold when the reader turns away; each request costs the service the time of 8 MiB.
+const REACH: u64 = 8;
+
+/// The longest request, in blocks: 256 MiB, of which the fixed cost is a hundredth.
+const LONGEST: u64 = (256 << 20) / BLOCK;
 
 /// The positions of one handle, the one used last first.
 #[derive(Debug, Default)]
@@ -29,24 +40,36 @@ struct Cursor {
     ahead: u64,
 }
 
+/// What a read asks for, in blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What the read touches.
+    pub(super) own: Range<u64>,
+    /// The end of what is to be on its way now.
+    pub(super) until: u64,
+    /// How far a request that is made for it may go.
+    pub(super) reach: u64,
+    /// The reader goes from one end to the other.
+    pub(super) passing: bool,
+}
+
 impl Cursors {
-    /// Counts a read of the bytes `read` (not empty), and answers which blocks are to be on their way now.
+    /// Counts a read of the bytes `read` (not empty) of an image of `count` blocks.
     ///
-    /// These are the blocks that the read touches. A sequence of reads widens its window by doubling with each block it
-    /// enters, up to `most` blocks, and whenever half of the window is used, the blocks up to its end are added. No
-    /// answer reaches beyond the block `count`.
-    pub(super) fn note(&mut self, read: Range<u64>, most: u64, count: u64) -> Range<u64> {
+    /// A sequence of reads widens its window by doubling whenever it had to wait (`waited`), up to `most` blocks.
+    pub(super) fn note(&mut self, read: &Range<u64>, waited: bool, most: u64, count: u64) -> Asked {
+        let own = read.start / BLOCK..read.end.div_ceil(BLOCK);
         let near = self.0.iter().position(|cursor| cursor.is_near(read.start));
         let mut cursor = match near {
             Some(at) => self.0.remove(at),
-            None => Cursor { end: 0, window: 0, ahead: 0 },
+            None => Cursor { end: read.end, window: 0, ahead: own.end },
         };
-        let first = read.start / BLOCK;
-        let wanted = if near.is_some() { cursor.go_on(&read, most) } else { cursor.begin(&read) };
+        let until = if near.is_some() { cursor.go_on(read, waited, most) } else { own.end };
         cursor.ahead = cursor.ahead.min(count);
         self.0.insert(0, cursor);
         self.0.truncate(CURSORS);
-        first..wanted.min(count)
+        let reach = until.saturating_add((cursor.window * REACH).min(LONGEST)).min(count);
+        Asked { own, until: until.min(count), reach, passing: cursor.window >= SPAN }
     }
 }
 
@@ -55,26 +78,23 @@ impl Cursor {
         start.saturating_add(LATE) >= self.end && start <= self.end.saturating_add(EARLY).max(self.ahead * BLOCK)
     }
 
-    fn begin(&mut self, read: &Range<u64>) -> u64 {
-        *self = Self { end: read.end, window: 0, ahead: read.end.div_ceil(BLOCK) };
-        self.ahead
-    }
-
-    fn go_on(&mut self, read: &Range<u64>, most: u64) -> u64 {
-        let before = self.end.div_ceil(BLOCK);
+    fn go_on(&mut self, read: &Range<u64>, waited: bool, most: u64) -> u64 {
+        let own = read.end.div_ceil(BLOCK);
+        let onward = read.end > self.end;
         self.end = self.end.max(read.end);
-        let entered = self.end.div_ceil(BLOCK);
-        if entered > before {
-            self.window = (self.window * 2).max(1);
+        if waited && onward {
+            self.window = (self.window * 2).max(read.end.div_ceil(BLOCK) - read.start / BLOCK);
         }
         self.window = self.window.min(most);
-        let (asked, left) = (self.ahead, self.ahead.saturating_sub(entered));
-        if left <= self.window / 2 {
-            self.ahead = asked.max(entered + self.window);
-        }
+        let entered = self.end.div_ceil(BLOCK);
+        let left = self.ahead.saturating_sub(entered);
         // What was asked for before is not asked for again: where it had to be given up for want of memory, it waits
         // until it is read.
-        if self.ahead > asked { self.ahead } else { read.end.div_ceil(BLOCK) }
+        if left + self.window.div_ceil(STEP) > self.window {
+            return own;
+        }
+        self.ahead = entered + self.window;
+        self.ahead
     }
 }
 
@@ -83,74 +103,113 @@ mod tests {
     use super::*;
 
     const KIB: u64 = 1024;
+    const MOST: u64 = 64;
 
-    /// Plays reads of `length` bytes at `offsets`, and answers the furthest block asked for until after each.
+    /// Plays reads of `length` bytes at `offsets`, all of which had to wait, and answers the furthest block asked for
+    /// until after each.
     fn play(cursors: &mut Cursors, offsets: impl IntoIterator<Item = u64>, length: u64) -> Vec<u64> {
-        let asked = offsets.into_iter().map(|at| cursors.note(at..at + length, 16, 1000).end);
-        asked.scan(0, |furthest, end| (*furthest = end.max(*furthest), Some(*furthest)).1).collect()
+        let ends = offsets.into_iter().map(|at| cursors.note(&(at..at + length), true, MOST, 10_000).until);
+        ends.scan(0, |furthest, end| (*furthest = end.max(*furthest), Some(*furthest)).1).collect()
+    }
+
+    fn asked(cursors: &mut Cursors, read: Range<u64>) -> Range<u64> {
+        let asked = cursors.note(&read, true, MOST, 10_000);
+        asked.own.start..asked.until
     }
 
     #[test]
     fn a_first_read_asks_for_its_own_blocks_only() {
-        assert_eq!(Cursors::default().note(0..4096, 16, 1000), 0..1);
-        assert_eq!(Cursors::default().note(BLOCK - 1..BLOCK + 1, 16, 1000), 0..2);
-        assert_eq!(Cursors::default().note(7 * BLOCK..7 * BLOCK + 1, 16, 1000), 7..8);
+        assert_eq!(asked(&mut Cursors::default(), 0..4096), 0..1);
+        assert_eq!(asked(&mut Cursors::default(), BLOCK - 1..BLOCK + 1), 0..2);
+        assert_eq!(asked(&mut Cursors::default(), 7 * BLOCK..7 * BLOCK + 1), 7..8);
+        let first = Cursors::default().note(&(0..4096), true, MOST, 10_000);
+        assert_eq!((first.reach, first.passing), (1, false), "and its request goes no further");
     }
 
     #[test]
-    fn a_sequence_doubles_its_window_up_to_the_most() {
-        let asked = play(&mut Cursors::default(), (0..40).map(|index| index * BLOCK), BLOCK);
+    fn a_sequence_that_waits_doubles_its_window_up_to_the_most() {
+        let asked = play(&mut Cursors::default(), (0..100).map(|index| index * BLOCK), BLOCK);
         let ahead: Vec<u64> = (1..).zip(&asked).map(|(entered, end)| end - entered).collect();
-        assert_eq!(ahead[..4], [0, 1, 2, 4], "{ahead:?}");
-        assert!(ahead.iter().all(|window| *window <= 16));
-        assert!(ahead[10..].iter().all(|window| *window >= 8), "{ahead:?}");
+        assert_eq!(ahead[..5], [0, 1, 2, 4, 8], "{ahead:?}");
+        assert!(ahead.iter().all(|window| *window <= MOST));
+        assert!(ahead[20..].iter().all(|window| *window >= MOST - MOST / STEP), "{ahead:?}");
     }
 
     #[test]
-    fn small_reads_within_a_block_ask_for_nothing_more() {
-        let asked = play(&mut Cursors::default(), (0..128).map(|index| index * 4 * KIB), 4 * KIB);
-        assert!(asked.iter().all(|end| *end == 1));
+    fn a_sequence_that_need_not_wait_keeps_its_window() {
+        let mut cursors = Cursors::default();
+        let mut furthest = 0;
+        for index in 0..40 {
+            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), index < 3, MOST, 10_000);
+            furthest = asked.until.max(furthest);
+            assert!(index < 3 || (1..=2).contains(&(furthest - asked.own.end)), "{index}: {furthest}");
+        }
+    }
+
+    #[test]
+    fn small_reads_within_a_block_ask_for_little_more() {
+        let mut cursors = Cursors::default();
+        for at in 0..32 {
+            let asked = cursors.note(&(at * 4 * KIB..(at + 1) * 4 * KIB), at == 0, MOST, 10_000);
+            assert_eq!(asked.until, 1);
+        }
     }
 
     #[test]
     fn a_seek_falls_back_to_the_blocks_of_the_read() {
         let mut cursors = Cursors::default();
-        play(&mut cursors, (0..20).map(|index| index * BLOCK), BLOCK);
-        assert_eq!(cursors.note(500 * BLOCK..500 * BLOCK + 1, 16, 1000), 500..501);
+        play(&mut cursors, (0..40).map(|index| index * BLOCK), BLOCK);
+        assert_eq!(asked(&mut cursors, 5000 * BLOCK..5000 * BLOCK + 1), 5000..5001);
     }
 
     #[test]
     fn reads_out_of_order_are_still_a_sequence() {
-        let swapped = (0..40).map(|index| (index ^ 1) * 128 * KIB);
+        let swapped = (0..60).map(|index| (index ^ 1) * 128 * KIB);
         let mut cursors = Cursors::default();
         play(&mut cursors, swapped, 128 * KIB);
         assert_eq!(cursors.0.len(), 1);
-        assert!(cursors.0[0].window >= 8);
+        assert_eq!(cursors.0[0].window, MOST);
     }
 
     #[test]
     fn three_readers_in_turn_keep_their_windows() {
         let mut cursors = Cursors::default();
-        for index in 0..20 {
-            play(&mut cursors, [index, 300 + index, 600 + index].map(|block| block * BLOCK), BLOCK);
+        for index in 0..30 {
+            play(&mut cursors, [index, 3000 + index, 6000 + index].map(|block| block * BLOCK), BLOCK);
         }
         assert_eq!(cursors.0.len(), 3);
-        assert!(cursors.0.iter().all(|cursor| cursor.window == 16));
+        assert!(cursors.0.iter().all(|cursor| cursor.window == MOST));
     }
 
     #[test]
     fn nothing_beyond_the_last_block_is_asked_for() {
         let mut cursors = Cursors::default();
-        let ends: Vec<u64> =
-            (0..10).map(|index| cursors.note(index * BLOCK..(index + 1) * BLOCK, 16, 10).end).collect();
-        assert!(ends.iter().all(|end| *end <= 10));
+        for index in 0..10 {
+            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), true, MOST, 10);
+            assert!(asked.until <= 10 && asked.reach <= 10);
+        }
     }
 
     #[test]
     fn without_a_window_there_is_no_read_ahead() {
         let mut cursors = Cursors::default();
         for index in 0..20 {
-            assert_eq!(cursors.note(index * BLOCK..(index + 1) * BLOCK, 0, 1000), index..index + 1);
+            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), true, 0, 1000);
+            assert_eq!((asked.until, asked.reach), (index + 1, index + 1));
         }
+    }
+
+    #[test]
+    fn a_long_sequence_is_read_by_few_long_requests() {
+        let mut cursors = Cursors::default();
+        let mut requests = 0;
+        let mut reached = 0;
+        for index in 0..16_384 {
+            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), true, MOST, 16_384);
+            if asked.until > reached {
+                (requests, reached) = (requests + 1, asked.reach);
+            }
+        }
+        assert!(requests <= 40, "{requests} requests for 2 GiB with a window of 8 MiB");
     }
 }

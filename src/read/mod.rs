@@ -1,45 +1,49 @@
 //! Readers of image data: ranged fetches in single flight, the shared stream, verification.
 //!
-//! A [`Reader`] stands for one open file. Its reads are cut into blocks; a block comes out of the cache, joins a fetch
-//! that is under way, or starts one. A fetch is a task of its own: readers come and go, and it neither dies with one nor
-//! hangs on for one. Where an image's store answers no ranges, all readers of the image share one stream of the whole.
+//! A [`Reader`] stands for one open file. Its reads are cut into blocks; a block comes out of the cache, is waited for on
+//! a lane that is under way, or starts one. A lane is one request and a task of its own: readers come and go, and it
+//! neither dies with one nor hangs on for one. Where an image's store answers no ranges, all readers of the image share
+//! one lane with a stream of the whole.
 
+mod board;
 mod cursor;
 mod error;
-mod fetch;
-mod flight;
+mod feed;
 mod hash;
 mod intake;
+mod lane;
+mod pace;
+mod proof;
 mod reader;
 mod route;
+mod seen;
 mod spool;
-mod stream;
-mod verify;
 
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lru::LruCache;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 pub use error::ReadError;
+pub use proof::Verified;
 pub use reader::Reader;
-pub use verify::Verified;
 
 use crate::budget::{Budget, Exhausted};
-use crate::cache::{BLOCK, Cache, Identity, lock};
+use crate::cache::{BLOCK, Cache, Identity, SPAN, lock};
 use crate::image::{Checksums, ImageId};
 use crate::service::ImageService;
-use flight::Flights;
+use feed::Feed;
+use pace::Pace;
 use route::Routes;
-use stream::Stream;
 
 /// What is read: the bytes of one image, in the one version that it has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,8 +61,6 @@ pub struct Content {
 /// How reading is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Bytes that are fetched ahead of a sequential reader at most.
-    pub read_ahead: u64,
     /// How long a read waits without anything arriving for it.
     pub patience: Duration,
     /// A folder for what streams let pass, so that going back in an image needs no second stream. A file there has no
@@ -85,8 +87,6 @@ pub struct Disk {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            // A request costs the service 11 ms and a further 0.5 ms a MiB: with 8 MiB most of it goes into bytes.
-            read_ahead: 8 << 20,
             // Longer than a service's restart takes, shorter than the patience of who looks at a frozen program.
             patience: Duration::from_mins(2),
             spool: Some(spool::default_folder()),
@@ -103,8 +103,15 @@ impl Default for Settings {
 /// blocks to make it of, and the next ones under way.
 pub const MINIMUM: u64 = 4 << 20;
 
-/// Requests under way at once, over all readers; memory for that many blocks must be had beside the replies.
-const REQUESTS: u64 = 16;
+/// The length of each of several requests that share a way, in bytes. A request costs the service 11 ms and a further
+/// 0.5 ms a MiB, so shorter ones are mostly cost; with longer ones sixteen would not fit into the memory.
+const PART: u64 = 8 << 20;
+const SHORTEST_PART: u64 = 4 << 20;
+const LONGEST_PART: u64 = 16 << 20;
+
+/// Contents that are remembered after the last reader has closed them: how far they are proved, and so whether the pages
+/// that the kernel still has of them were seen by a reader of ours.
+const REMEMBERED: usize = 256;
 
 /// Everything that reads images of one mount.
 #[derive(Debug)]
@@ -112,10 +119,11 @@ pub struct Reads {
     service: Service,
     settings: Settings,
     cache: Cache,
-    flights: Arc<Flights>,
     routes: Mutex<Routes>,
-    streams: Mutex<HashMap<Identity, Weak<Stream>>>,
-    /// A permit for each ranged request.
+    feeds: Mutex<LruCache<Identity, Arc<Feed>>>,
+    pace: Mutex<Pace>,
+    began: Instant,
+    /// A permit for each request.
     requests: Semaphore,
     /// A permit for each KiB of replies that are being put together. Only these hold memory while they wait for more of
     /// it; as they can have a quarter of the budget at most, somebody always goes on.
@@ -161,7 +169,11 @@ pub struct Stats {
     /// Blocks in memory.
     pub cached_blocks: u64,
     /// Blocks under way.
-    pub flights: u64,
+    pub under_way: u64,
+    /// Requests that are found to pay at once for one reader.
+    pub lanes: u64,
+    /// The time from a request for bytes to the first of them, as of late.
+    pub latency: Duration,
     /// Bytes of the budget that are held, by reading and by others.
     pub memory: u64,
 }
@@ -171,15 +183,18 @@ impl Reads {
     pub fn new(service: Arc<dyn ImageService>, budget: Budget, settings: Settings) -> Arc<Self> {
         let quarter = budget.total() / 4;
         let replies_kib = u32::try_from(quarter / 1024).unwrap_or(u32::MAX >> 3).clamp(1, u32::MAX >> 3);
-        let requests = (quarter / BLOCK).clamp(1, REQUESTS);
+        // Each request fills one buffer.
+        let buffers = usize::try_from(quarter / (SPAN * BLOCK)).unwrap_or(usize::MAX);
+        let requests = settings.max_parallel.min(buffers).max(1);
         Arc::new(Self {
             service: Service(service),
             settings,
             cache: Cache::new(budget),
-            flights: Arc::default(),
             routes: Mutex::default(),
-            streams: Mutex::default(),
-            requests: Semaphore::new(usize::try_from(requests).unwrap_or(1)),
+            feeds: Mutex::new(LruCache::unbounded()),
+            pace: Mutex::new(Pace::new(u64::try_from(requests).unwrap_or(1))),
+            began: Instant::now(),
+            requests: Semaphore::new(requests),
             replies: Semaphore::new(usize::try_from(replies_kib).unwrap_or(1)),
             replies_kib,
             open: AtomicU64::new(0),
@@ -197,7 +212,23 @@ impl Reads {
         if left < MINIMUM {
             return Err(Exhausted { wanted: MINIMUM, left, total }.into());
         }
-        Ok(Reader::new(Arc::clone(self), content))
+        Ok(Reader::new(Arc::clone(self), self.feed(content)))
+    }
+
+    /// What is known of a content and under way for it.
+    fn feed(&self, content: Content) -> Arc<Feed> {
+        let identity = Identity::new(content.image, content.size, content.checksums.clone());
+        let mut feeds = lock(&self.feeds);
+        let known = feeds.get(&identity).filter(|feed| feed.content.stores == content.stores);
+        if let Some(feed) = known {
+            return Arc::clone(feed);
+        }
+        let feed = Arc::new(Feed::new(content, identity.clone()));
+        feeds.put(identity, Arc::clone(&feed));
+        while feeds.len() > REMEMBERED && feeds.peek_lru().is_some_and(|(_, oldest)| oldest.is_idle()) {
+            feeds.pop_lru();
+        }
+        feed
     }
 
     /// Refuses a reply that would leave too little memory for the blocks that it is made of.
@@ -213,19 +244,29 @@ impl Reads {
 
     /// Drops what is cached of an image: it was deleted, or has another hash now.
     pub fn forget(&self, image: ImageId) {
-        lock(&self.streams).retain(|content, _| content.image() != image);
+        let mut feeds = lock(&self.feeds);
+        let gone: Vec<Identity> =
+            feeds.iter().map(|(identity, _)| identity).filter(|it| it.image() == image).cloned().collect();
+        for identity in &gone {
+            feeds.pop(identity);
+        }
+        drop(feeds);
         self.cache.forget_image(image);
     }
 
     /// Drops what is cached of bytes that proved to be damaged.
     fn distrust(&self, content: &Identity) {
-        lock(&self.streams).remove(content);
+        lock(&self.feeds).pop(content);
         self.cache.forget_content(content);
     }
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let under_way = lock(&self.feeds).iter().map(|(_, feed)| feed.count()).sum();
+        let pace = lock(&self.pace);
+        let (lanes, latency) = (pace.lanes(), pace.latency());
+        drop(pace);
         Stats {
             readers: count(&self.open),
             ranges: count(&self.counters.ranges),
@@ -233,17 +274,59 @@ impl Reads {
             fetched: count(&self.counters.fetched),
             hits: count(&self.counters.hits),
             misses: count(&self.counters.misses),
-            cached_blocks: u64::try_from(self.cache.count()).unwrap_or(u64::MAX),
-            flights: u64::try_from(self.flights.count()).unwrap_or(u64::MAX),
+            cached_blocks: self.cache.count(),
+            under_way,
+            lanes,
+            latency,
             memory: self.cache.budget().held(),
         }
     }
 
-    /// Blocks to fetch ahead of one reader: the readers share a quarter of the budget, so that what is fetched for one
-    /// is not driven out by another before it is read.
+    /// Bytes of the budget for what is fetched ahead of one reader: the readers share half of it, so that what is
+    /// fetched for one is not driven out by another before it is read.
+    fn share(&self) -> u64 {
+        self.cache.budget().total() / 2 / self.open.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Blocks to fetch ahead of one reader at most.
     fn window(&self) -> u64 {
-        let share = self.cache.budget().total() / 4 / self.open.load(Ordering::Relaxed).max(1);
-        self.settings.read_ahead.min(share) / BLOCK
+        (self.lanes().0 * PART).min(self.share()) / BLOCK
+    }
+
+    /// Requests to make at once for one reader, and the length of each, in bytes.
+    fn lanes(&self) -> (u64, u64) {
+        let (lanes, share) = (lock(&self.pace).lanes(), self.share());
+        let lanes = lanes.min(share / SHORTEST_PART).max(1);
+        (lanes, (share / lanes).clamp(SHORTEST_PART, LONGEST_PART).min(PART))
+    }
+
+    /// The most blocks that one buffer may hold, so that sixteen of them fit into the budget.
+    fn longest_run(&self) -> u64 {
+        (self.cache.budget().total() / 16 / BLOCK).clamp(1, SPAN)
+    }
+
+    /// Bytes of one content that may wait for its hash.
+    fn hash_room(&self) -> u64 {
+        self.cache.budget().total() / 4 / self.open.load(Ordering::Relaxed).max(1)
+    }
+
+    fn arrived(&self, bytes: u64) {
+        add(&self.counters.fetched, bytes);
+        lock(&self.pace).arrived(self.began.elapsed(), bytes);
+    }
+
+    /// A reader waits for as long as the answer lives.
+    fn begin_to_wait(&self) -> Waiting<'_> {
+        lock(&self.pace).wait(self.began.elapsed());
+        Waiting(self)
+    }
+}
+
+struct Waiting<'a>(&'a Reads);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.pace).served(self.0.began.elapsed());
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::Content;
+use super::board::Way;
 use crate::cache::Identity;
 
 /// What is known about stores.
@@ -18,26 +19,17 @@ pub(super) struct Routes {
     streams: HashSet<Identity>,
 }
 
-/// The way to an image's bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    /// Ranges, from this store, or from where the service likes.
-    Ranges(Option<String>),
-    /// The whole image only.
-    Stream,
-}
-
 impl Routes {
     /// The way to the bytes of `content`, as far as is known.
-    pub(super) fn of(&self, content: &Content, identity: &Identity) -> Route {
+    pub(super) fn of(&self, content: &Content, identity: &Identity) -> Way {
         if self.streams.contains(identity) {
-            return Route::Stream;
+            return Way::Whole;
         }
         let Some(seeking) = content.stores.iter().find(|store| !self.seekless.contains(*store)) else {
-            return if content.stores.is_empty() { Route::Ranges(None) } else { Route::Stream };
+            return if content.stores.is_empty() { Way::Ranges(None) } else { Way::Whole };
         };
         let choose = self.chosen.contains(identity) || content.stores.iter().any(|store| self.seekless.contains(store));
-        Route::Ranges(choose.then(|| seeking.clone()))
+        Way::Ranges(choose.then(|| seeking.clone()))
     }
 
     /// Learns that a range of `content` was refused, asked for from `store`.
@@ -75,11 +67,11 @@ mod tests {
     fn a_refusal_is_remembered_for_all_images_of_the_store() {
         let mut routes = Routes::default();
         let (one, other) = (content(&["rbd"]), content(&["rbd"]));
-        assert_eq!(routes.of(&one.0, &one.1), Route::Ranges(None));
+        assert_eq!(routes.of(&one.0, &one.1), Way::Ranges(None));
         routes.refused(&one.0, &one.1, None);
-        assert_eq!(routes.of(&other.0, &other.1), Route::Stream);
+        assert_eq!(routes.of(&other.0, &other.1), Way::Whole);
         let elsewhere = content(&["file"]);
-        assert_eq!(routes.of(&elsewhere.0, &elsewhere.1), Route::Ranges(None));
+        assert_eq!(routes.of(&elsewhere.0, &elsewhere.1), Way::Ranges(None));
     }
 
     #[test]
@@ -87,8 +79,8 @@ mod tests {
         let mut routes = Routes::default();
         let (one, other) = (content(&[]), content(&[]));
         routes.refused(&one.0, &one.1, None);
-        assert_eq!(routes.of(&one.0, &one.1), Route::Stream);
-        assert_eq!(routes.of(&other.0, &other.1), Route::Ranges(None));
+        assert_eq!(routes.of(&one.0, &one.1), Way::Whole);
+        assert_eq!(routes.of(&other.0, &other.1), Way::Ranges(None));
     }
 
     #[test]
@@ -96,10 +88,10 @@ mod tests {
         let mut routes = Routes::default();
         let (both, identity) = content(&["rbd", "file"]);
         routes.refused(&both, &identity, None);
-        assert_eq!(routes.of(&both, &identity), Route::Ranges(Some("rbd".to_owned())));
+        assert_eq!(routes.of(&both, &identity), Way::Ranges(Some("rbd".to_owned())));
         routes.refused(&both, &identity, Some("rbd"));
-        assert_eq!(routes.of(&both, &identity), Route::Ranges(Some("file".to_owned())));
+        assert_eq!(routes.of(&both, &identity), Way::Ranges(Some("file".to_owned())));
         routes.refused(&both, &identity, Some("file"));
-        assert_eq!(routes.of(&both, &identity), Route::Stream);
+        assert_eq!(routes.of(&both, &identity), Way::Whole);
     }
 }

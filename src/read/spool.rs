@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cache::{Block, BlockKey, Buffer};
+use crate::cache::{Buffer, Run};
 
 /// The folder for spools when none was asked for: `TMPDIR` where set; else `/var/tmp`, because `/tmp` is in memory on
 /// many machines, and images are large.
@@ -44,21 +44,21 @@ impl Spool {
         index < self.kept.load(Ordering::Acquire)
     }
 
-    /// Keeps a block, where it is the next one. Blocks the thread.
-    pub(super) fn write(&self, block: &Block) -> io::Result<()> {
-        let key = block.key();
-        if key.index != self.kept.load(Ordering::Acquire) {
+    /// Keeps a run, where its first block is the next one. Blocks the thread.
+    pub(super) fn write(&self, run: &Run) -> io::Result<()> {
+        if run.blocks().start != self.kept.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.file.write_all_at(block.bytes_of(key).unwrap_or_default(), key.offset())?;
-        self.kept.store(key.index + 1, Ordering::Release);
+        let range = run.range();
+        self.file.write_all_at(run.bytes_of(run.content(), &range).unwrap_or_default(), range.start)?;
+        self.kept.store(run.blocks().end, Ordering::Release);
         Ok(())
     }
 
-    /// Reads the block `key`, which is kept, into `buffer`, which has its length. Blocks the thread.
-    pub(super) fn read(&self, key: &BlockKey, buffer: &mut Buffer) -> io::Result<()> {
+    /// Reads what is kept from the byte `at` on, as many bytes as `buffer` takes. Blocks the thread.
+    pub(super) fn read(&self, at: u64, buffer: &mut Buffer) -> io::Result<()> {
         // What cannot be read back is of no use: the stream starts over and keeps everything again.
-        self.file.read_exact_at(buffer.whole(), key.offset()).inspect_err(|_| self.kept.store(0, Ordering::Release))
+        self.file.read_exact_at(buffer.whole(), at).inspect_err(|_| self.kept.store(0, Ordering::Release))
     }
 }
 
@@ -88,15 +88,16 @@ mod tests {
         let content = Identity::new(ImageId::random(), 2 * BLOCK + 5, Checksums::default());
         let cache = Cache::new(Budget::new(4 * BLOCK));
         let spool = Spool::new(folder.path(), content.size()).unwrap();
-        for index in [0, 1, 2] {
-            assert!(!spool.has(index));
-            let mut buffer = cache.try_buffer(content.block(index).length()).unwrap();
-            buffer.whole().fill(u8::try_from(index).unwrap() + 1);
-            spool.write(&Block::new(content.block(index), buffer).unwrap()).unwrap();
-            assert!(spool.has(index));
+        for block in [0, 1, 2] {
+            assert!(!spool.has(block));
+            let range = content.bytes(&(block..block + 1));
+            let mut buffer = cache.try_buffer(range.end - range.start).unwrap();
+            buffer.whole().fill(u8::try_from(block).unwrap() + 1);
+            spool.write(&Run::new(&content, block..block + 1, buffer).unwrap()).unwrap();
+            assert!(spool.has(block));
         }
         let mut buffer = cache.try_buffer(5).unwrap();
-        spool.read(&content.block(2), &mut buffer).unwrap();
+        spool.read(2 * BLOCK, &mut buffer).unwrap();
         assert_eq!(buffer.as_ref(), [3; 5]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -31,6 +31,11 @@ fn bench() -> Bench {
 }
 
 impl Bench {
+    /// Bytes that may have been under way when requests were cut short: a chunk of each.
+    fn cut_off(&self) -> u64 {
+        (self.fake.log().len() * testing::CHUNK) as u64
+    }
+
     fn open(&self, content: &Content) -> Reader {
         self.reads.open(content.clone()).unwrap()
     }

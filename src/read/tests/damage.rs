@@ -47,7 +47,7 @@ async fn reads_that_the_kernel_sends_out_of_order_are_verified() {
         join_all(reads).await.into_iter().for_each(|part| drop(part.unwrap()));
     }
     assert_eq!(reader.verified(), Verified::Yes);
-    assert_eq!(bench.fake.sent(), content.size);
+    assert!(bench.fake.sent() <= content.size + bench.cut_off(), "{} bytes", bench.fake.sent());
 }
 
 #[tokio::test]

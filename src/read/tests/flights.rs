@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::cache::BLOCK;
+use crate::cache::{BLOCK, SPAN};
 use crate::service::Kind;
 
 #[tokio::test]
@@ -11,9 +11,9 @@ async fn two_readers_of_one_block_share_one_request() {
     let bench = bench();
     let content = bench.fake.add(1, 300_000);
     let (one, two) = (bench.open(&content), bench.open(&content));
-    let (first, second) = tokio::join!(one.read(0, 100), two.read(200_000, 100));
+    let (first, second) = tokio::join!(one.read(0, 100), two.read(100_000, 100));
     assert_eq!(first.unwrap(), bench.fake.bytes(&content)[..100]);
-    assert_eq!(second.unwrap(), bench.fake.bytes(&content)[200_000..200_100]);
+    assert_eq!(second.unwrap(), bench.fake.bytes(&content)[100_000..100_100]);
     assert_eq!(bench.fake.log().len(), 1);
 }
 
@@ -28,7 +28,7 @@ async fn a_cancelled_reader_neither_ends_the_fetch_nor_loses_it() {
     let release = async { bench.fake.release() };
     let (second, ()) = tokio::join!(two.read(0, 100), release);
     assert_eq!(second.unwrap(), bench.fake.bytes(&content)[..100]);
-    assert_eq!((bench.fake.log().len(), bench.reads.stats().flights), (1, 0));
+    assert_eq!((bench.fake.log().len(), bench.reads.stats().under_way), (1, 0));
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_failed_fetch_is_told_to_all_who_wait_and_the_next_read_tries_again() 
     for outcome in [first, second] {
         assert!(matches!(outcome, Err(ReadError::Service(error)) if error.kind == Kind::Unavailable));
     }
-    assert_eq!((bench.fake.log().len(), bench.reads.stats().flights), (1, 0));
+    assert_eq!((bench.fake.log().len(), bench.reads.stats().under_way), (1, 0));
     assert_eq!(one.read(0, 100).await.unwrap(), bench.fake.bytes(&content)[..100]);
 }
 
@@ -50,7 +50,7 @@ async fn bytes_that_end_too_early_are_an_error_and_never_a_short_read() {
     let bench = bench();
     let content = bench.fake.add(1, 300_000);
     let reader = bench.open(&content);
-    bench.fake.cut.store(299_999, Ordering::SeqCst);
+    bench.fake.cut.store(99_999, Ordering::SeqCst);
     let outcome = reader.read(0, 100).await;
     assert!(matches!(outcome, Err(ReadError::Service(error)) if error.kind == Kind::Malformed));
     bench.fake.cut.store(usize::MAX, Ordering::SeqCst);
@@ -74,14 +74,14 @@ async fn a_block_is_given_out_before_its_neighbours_have_arrived() {
     let content = bench.fake.add(1, 4 << 20);
     let reader = bench.open(&content);
     bench.fake.hold();
-    // Enough chunks for the first block, and not for the second one of the same request.
-    bench.fake.chunks.add_permits(6);
-    let (half, first) = (u32::try_from(BLOCK).unwrap(), reader.read(0, 2 << 20));
+    // Enough chunks for the first span, and not for the second one of the same request.
+    bench.fake.chunks.add_permits(12);
+    let (span, first) = (u32::try_from(SPAN * BLOCK).unwrap(), reader.read(0, 2 << 20));
     let other = bench.open(&content);
     let (whole, block) =
-        tokio::join!(tokio::time::timeout(Duration::from_secs(1), first), async { other.read(0, half).await });
+        tokio::join!(tokio::time::timeout(Duration::from_secs(1), first), async { other.read(0, span).await });
     assert!(whole.is_err());
-    assert_eq!(block.unwrap(), bench.fake.bytes(&content)[..512 * 1024]);
+    assert_eq!(block.unwrap(), bench.fake.bytes(&content)[..1 << 20]);
     assert_eq!(bench.fake.log().len(), 1);
 }
 

@@ -1,0 +1,261 @@
+//! What of one image is under way, and who waits for it: single flight as a pure structure.
+//!
+//! A *lane* is one request: it has passed all blocks before `next`, is asked for those before `want`, and could go on to
+//! `end`. A block is fetched by at most one lane. Looking and deciding happen under one lock, and a lane publishes a
+//! block in the cache before it moves on, so that a block is always in the cache, on a lane, or nowhere.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::error::ReadError;
+use crate::cache::{Run, SPAN, span_end};
+
+/// What becomes of a wait: the run with the block, or why there is none. A sender that is dropped says: look again.
+pub(super) type Arrival = Result<Run, ReadError>;
+
+/// How a lane gets its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By a range, from this store or from where the service likes.
+    Ranges(Option<String>),
+    /// As one stream of the whole image, from the first block on.
+    Whole,
+    /// From the disk.
+    Local,
+}
+
+/// The number of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LaneId(u64);
+
+#[derive(Debug)]
+struct Lane {
+    id: LaneId,
+    way: Way,
+    next: u64,
+    want: u64,
+    end: u64,
+    /// A stream of the whole image is to begin again for blocks that it has passed, up to this one.
+    again: Option<u64>,
+    nudge: Arc<Notify>,
+}
+
+/// A lane that is to be started.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) id: LaneId,
+    pub(super) way: Way,
+    /// Told when there may be something to do after a pause.
+    pub(super) nudge: Arc<Notify>,
+}
+
+/// What is wanted, and how it may be fetched; all in blocks.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) blocks: Range<u64>,
+    /// How far a single request may go.
+    pub(super) reach: u64,
+    /// Requests for it that are worth making at once.
+    pub(super) lanes: u64,
+    /// The length of each of several requests.
+    pub(super) part: u64,
+    /// How the service gives it.
+    pub(super) way: Way,
+    /// The blocks of the whole image.
+    pub(super) count: u64,
+}
+
+/// What a lane does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Get these blocks, all in one span.
+    Fill(Range<u64>),
+    /// Wait: nobody wants more now.
+    Pause,
+    /// Begin the stream again.
+    Restart,
+    /// It is over.
+    End,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    lanes: Vec<Lane>,
+    waiting: BTreeMap<u64, Vec<oneshot::Sender<Arrival>>>,
+    made: u64,
+    /// Nobody has the image open any more.
+    closed: bool,
+}
+
+impl Board {
+    /// Gets under way what is wished for and neither `here` nor under way; `local` blocks come from the disk.
+    pub(super) fn wish(&mut self, wish: &Wish, here: impl Fn(u64) -> bool, local: impl Fn(u64) -> bool) -> Vec<Start> {
+        let mut starts = Vec::new();
+        let mut at = wish.blocks.start;
+        while at < wish.blocks.end {
+            if here(at) || self.is_coming(at) {
+                at += 1;
+                continue;
+            }
+            let is_local = local(at);
+            let alike = |block: &u64| !here(*block) && !self.is_coming(*block) && local(*block) == is_local;
+            let gap = at..at + 1 + (at + 1..wish.blocks.end).take_while(alike).fold(0, |count, _| count + 1);
+            at = gap.end;
+            match (is_local, &wish.way) {
+                (true, _) => self.cover_local(gap, &mut starts),
+                (false, Way::Whole) => self.cover_by_stream(&gap, wish.count, &mut starts),
+                (false, way) => self.cover_by_ranges(gap, way, wish, &mut starts),
+            }
+        }
+        starts
+    }
+
+    /// Waits for `block`, which is under way.
+    pub(super) fn wait(&mut self, block: u64) -> Option<oneshot::Receiver<Arrival>> {
+        if !self.is_coming(block) {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.entry(block).or_default().push(sender);
+        Some(receiver)
+    }
+
+    /// What the lane does next, at most `most` blocks at once.
+    pub(super) fn step(&mut self, id: LaneId, most: u64) -> Step {
+        let Some(at) = self.lanes.iter().position(|lane| lane.id == id) else { return Step::End };
+        let Some(lane) = self.lanes.get(at) else { return Step::End };
+        let (next, want, end, again) = (lane.next, lane.want, lane.end, lane.again);
+        let awaited = self.is_awaited(next..want);
+        if let Some(until) = again.filter(|_| !awaited)
+            && let Some(lane) = self.lanes.get_mut(at)
+        {
+            (lane.next, lane.want, lane.again) = (0, until, None);
+            return Step::Restart;
+        }
+        if next >= end || (self.closed && !awaited) {
+            self.lanes.swap_remove(at);
+            return Step::End;
+        }
+        if next < want { Step::Fill(next..want.min(span_end(next)).min(next + most.max(1))) } else { Step::Pause }
+    }
+
+    /// Where the request of the lane ends, as far as is known now.
+    pub(super) fn end_of(&self, id: LaneId) -> Option<u64> {
+        self.lanes.iter().find(|lane| lane.id == id).map(|lane| lane.end)
+    }
+
+    /// A lane that has paused for long ends, unless somebody has come meanwhile.
+    pub(super) fn retire(&mut self, id: LaneId) -> bool {
+        let idle = |lane: &Lane| lane.id == id && lane.next >= lane.want && lane.again.is_none();
+        let before = self.lanes.len();
+        self.lanes.retain(|lane| !idle(lane));
+        self.lanes.len() < before
+    }
+
+    /// The lane `id` has all blocks before `until`; answers who waited for them.
+    pub(super) fn advance(&mut self, id: LaneId, blocks: &Range<u64>) -> Vec<oneshot::Sender<Arrival>> {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == id) {
+            lane.next = blocks.end;
+        }
+        let mut served = self.waiting.split_off(&blocks.start);
+        self.waiting.append(&mut served.split_off(&blocks.end));
+        served.into_values().flatten().collect()
+    }
+
+    /// The lane `id` is over, whichever way; answers who waits for what is not under way any more.
+    pub(super) fn remove(&mut self, id: LaneId) -> Vec<oneshot::Sender<Arrival>> {
+        self.lanes.retain(|lane| lane.id != id);
+        let lost: Vec<u64> = self.waiting.keys().copied().filter(|block| !self.is_coming(*block)).collect();
+        lost.iter().filter_map(|block| self.waiting.remove(block)).flatten().collect()
+    }
+
+    /// Whether somebody waits for one of `blocks`.
+    pub(super) fn is_awaited(&self, blocks: Range<u64>) -> bool {
+        !blocks.is_empty()
+            && self.waiting.range(blocks).any(|(_, waiters)| waiters.iter().any(|waiter| !waiter.is_closed()))
+    }
+
+    /// Nobody has the image open any more, or somebody has again. Lanes end where nobody waits for them.
+    pub(super) fn set_closed(&mut self, closed: bool) {
+        self.closed = closed;
+        self.lanes.iter().for_each(|lane| lane.nudge.notify_one());
+    }
+
+    /// Blocks under way.
+    pub(super) fn count(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.want.saturating_sub(lane.next)).sum()
+    }
+
+    fn is_coming(&self, block: u64) -> bool {
+        let by = |lane: &Lane| (lane.next..lane.want).contains(&block) || lane.again.is_some_and(|until| block < until);
+        self.lanes.iter().any(by)
+    }
+
+    fn cover_local(&mut self, gap: Range<u64>, starts: &mut Vec<Start>) {
+        match self.lanes.iter_mut().find(|lane| lane.way == Way::Local && lane.want == gap.start) {
+            Some(lane) => {
+                (lane.want, lane.end) = (gap.end, gap.end);
+                lane.nudge.notify_one();
+            }
+            None => starts.push(self.start(Way::Local, gap.start, gap.end, gap.end)),
+        }
+    }
+
+    fn cover_by_stream(&mut self, gap: &Range<u64>, count: u64, starts: &mut Vec<Start>) {
+        match self.lanes.iter_mut().find(|lane| lane.way == Way::Whole) {
+            Some(lane) => {
+                if gap.start < lane.next {
+                    lane.again = Some(lane.again.unwrap_or(0).max(gap.end));
+                } else {
+                    lane.want = lane.want.max(gap.end);
+                }
+                lane.nudge.notify_one();
+            }
+            None => starts.push(self.start(Way::Whole, 0, gap.end, count)),
+        }
+    }
+
+    fn cover_by_ranges(&mut self, gap: Range<u64>, way: &Way, wish: &Wish, starts: &mut Vec<Start>) {
+        let mut at = self.go_on(&gap, way, wish);
+        // A request that ran into another one's blocks would fetch them twice.
+        let ahead = self.lanes.iter().map(|lane| lane.next).filter(|next| *next >= gap.end).min();
+        // What follows the gap within the wish is here or comes otherwise.
+        let reach = if gap.end < wish.blocks.end { gap.end } else { wish.reach.max(gap.end) };
+        let reach = reach.min(ahead.unwrap_or(u64::MAX));
+        while at < gap.end {
+            let part = if wish.lanes > 1 { (at + wish.part.max(1)).next_multiple_of(SPAN) } else { reach };
+            let end = part.min(reach);
+            let want = end.min(gap.end);
+            starts.push(self.start(way.clone(), at, want, end));
+            at = want;
+        }
+    }
+
+    /// Lets the request that has got to the beginning of the gap go on; answers the block that it leaves to others.
+    fn go_on(&mut self, gap: &Range<u64>, way: &Way, wish: &Wish) -> u64 {
+        let arrived = |lane: &&mut Lane| lane.way == *way && lane.want == gap.start && lane.end > gap.start;
+        let Some(lane) = self.lanes.iter_mut().find(arrived) else { return gap.start };
+        if wish.lanes > 1 {
+            // Several share the way now, so that a long request keeps one part of it.
+            lane.end = lane.end.min((gap.start + wish.part).next_multiple_of(SPAN));
+        }
+        lane.want = gap.end.min(lane.end);
+        lane.nudge.notify_one();
+        lane.want
+    }
+
+    fn start(&mut self, way: Way, next: u64, want: u64, end: u64) -> Start {
+        self.made += 1;
+        let (id, nudge) = (LaneId(self.made), Arc::new(Notify::new()));
+        let start = Start { id, way: way.clone(), nudge: Arc::clone(&nudge) };
+        self.lanes.push(Lane { id, way, next, want, end, again: None, nudge });
+        start
+    }
+}

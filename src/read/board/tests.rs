@@ -1,0 +1,200 @@
+//! The rules of the board, without a network.
+
+use std::collections::HashSet;
+
+use super::*;
+
+const RANGES: Way = Way::Ranges(None);
+
+fn wish(blocks: Range<u64>) -> Wish {
+    Wish { reach: blocks.end, blocks, lanes: 1, part: 32, way: RANGES, count: 1000 }
+}
+
+fn never(_: u64) -> bool {
+    false
+}
+
+/// A request, by its first block and the one behind its last.
+type Request = (u64, u64);
+
+/// The requests that are made for a wish.
+fn started(board: &mut Board, wish: &Wish) -> Vec<Request> {
+    let starts = board.wish(wish, never, never);
+    starts.iter().map(|start| request(board, start)).collect()
+}
+
+/// A request that was just made.
+fn request(board: &Board, start: &Start) -> Request {
+    let lane = board.lanes.iter().find(|lane| lane.id == start.id).unwrap();
+    (lane.next, lane.end)
+}
+
+#[test]
+fn what_is_under_way_is_not_asked_for_again() {
+    let mut board = Board::default();
+    assert_eq!(started(&mut board, &wish(4..8)), [(4, 8)]);
+    assert_eq!(started(&mut board, &wish(5..7)), [] as [Request; 0]);
+    assert_eq!(started(&mut board, &wish(2..10)), [(2, 4), (8, 10)]);
+    assert_eq!(board.count(), 8);
+}
+
+#[test]
+fn what_is_here_is_not_asked_for() {
+    let mut board = Board::default();
+    let starts = board.wish(&wish(0..10), |block| (3..5).contains(&block), never);
+    assert_eq!(starts.iter().map(|start| request(&board, start)).collect::<Vec<_>>(), [(0, 3), (5, 10)]);
+}
+
+#[test]
+fn a_request_goes_on_as_the_window_moves() {
+    let mut board = Board::default();
+    assert_eq!(started(&mut board, &Wish { reach: 100, ..wish(0..8) }), [(0, 100)]);
+    assert_eq!(started(&mut board, &Wish { reach: 116, ..wish(0..16) }), [] as [Request; 0]);
+    assert_eq!(board.count(), 16);
+    assert_eq!(started(&mut board, &wish(90..110)), [(90, 110)], "what it has not got to is not its own");
+}
+
+#[test]
+fn a_request_ends_where_another_one_begins() {
+    let mut board = Board::default();
+    started(&mut board, &wish(50..60));
+    assert_eq!(started(&mut board, &Wish { reach: 100, ..wish(0..8) }), [(0, 50)]);
+}
+
+#[test]
+fn several_requests_share_the_way_in_parts_of_whole_spans() {
+    let mut board = Board::default();
+    let parts = started(&mut board, &Wish { lanes: 4, reach: 1000, ..wish(3..100) });
+    assert_eq!(parts, [(3, 40), (40, 72), (72, 104)]);
+    assert_eq!(board.count(), 97);
+    assert_eq!(started(&mut board, &Wish { lanes: 4, reach: 1000, ..wish(3..120) }), [(104, 136)]);
+}
+
+#[test]
+fn a_long_request_keeps_one_part_when_others_join() {
+    let mut board = Board::default();
+    started(&mut board, &Wish { reach: 1000, ..wish(0..8) });
+    let parts = started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(0..64) });
+    assert_eq!(parts, [(40, 72)]);
+}
+
+#[test]
+fn a_lane_fills_what_is_wanted_span_by_span_and_then_pauses() {
+    let mut board = Board::default();
+    let lane = board.wish(&Wish { reach: 100, ..wish(3..20) }, never, never).remove(0).id;
+    for blocks in [3..8, 8..16, 16..20] {
+        assert_eq!(board.step(lane, 8), Step::Fill(blocks.clone()));
+        board.advance(lane, &blocks);
+    }
+    assert_eq!(board.step(lane, 8), Step::Pause);
+    assert!(board.retire(lane));
+    assert_eq!(board.step(lane, 8), Step::End);
+}
+
+#[test]
+fn a_lane_does_not_retire_while_more_is_wanted() {
+    let mut board = Board::default();
+    let lane = board.wish(&Wish { reach: 100, ..wish(0..2) }, never, never).remove(0).id;
+    board.advance(lane, &(0..2));
+    started(&mut board, &wish(2..3));
+    assert!(!board.retire(lane));
+    assert_eq!(board.step(lane, 8), Step::Fill(2..3));
+}
+
+#[test]
+fn who_waits_is_served_by_the_run_that_has_the_block() {
+    let mut board = Board::default();
+    let lane = board.wish(&wish(0..8), never, never).remove(0).id;
+    assert!(board.wait(9).is_none(), "it is not under way");
+    let (_first, _second) = (board.wait(1).unwrap(), board.wait(5).unwrap());
+    assert_eq!(board.advance(lane, &(0..4)).len(), 1);
+    assert!(board.is_awaited(4..8));
+    assert_eq!(board.remove(lane).len(), 1, "the other one is told when the request is over");
+}
+
+#[test]
+fn nobody_is_left_waiting_for_what_is_not_under_way() {
+    let mut board = Board::default();
+    let one = board.wish(&wish(0..4), never, never).remove(0).id;
+    board.wish(&wish(4..8), never, never);
+    let (_lost, _other) = (board.wait(2).unwrap(), board.wait(6).unwrap());
+    assert_eq!(board.remove(one).len(), 1);
+    assert!(board.is_awaited(6..7));
+}
+
+#[test]
+fn a_reader_who_went_away_keeps_nothing_under_way() {
+    let mut board = Board::default();
+    let lane = board.wish(&Wish { reach: 100, ..wish(0..8) }, never, never).remove(0).id;
+    let waiter = board.wait(3).unwrap();
+    board.set_closed(true);
+    assert_eq!(board.step(lane, 8), Step::Fill(0..8));
+    drop(waiter);
+    assert_eq!(board.step(lane, 8), Step::End);
+}
+
+#[test]
+fn a_stream_begins_again_for_what_it_has_passed_once_nobody_waits_ahead() {
+    let mut board = Board::default();
+    let stream = |blocks| Wish { way: Way::Whole, ..wish(blocks) };
+    let lane = board.wish(&stream(10..20), never, never).remove(0);
+    assert_eq!(request(&board, &lane), (0, 1000));
+    board.advance(lane.id, &(0..16));
+    let ahead = board.wait(18).unwrap();
+    assert_eq!(started(&mut board, &stream(3..5)), [] as [Request; 0]);
+    let _behind = board.wait(4).unwrap();
+    assert_eq!(board.step(lane.id, 8), Step::Fill(16..20));
+    assert_eq!(board.advance(lane.id, &(16..20)).len(), 1);
+    drop(ahead);
+    assert_eq!(board.step(lane.id, 8), Step::Restart);
+    assert_eq!(board.step(lane.id, 8), Step::Fill(0..5));
+}
+
+#[test]
+fn what_is_on_the_disk_is_not_asked_of_the_service() {
+    let mut board = Board::default();
+    let starts = board.wish(&Wish { reach: 64, ..wish(0..32) }, never, |block| block < 16);
+    let ways: Vec<(Way, Request)> = starts.iter().map(|start| (start.way.clone(), request(&board, start))).collect();
+    assert_eq!(ways, [(Way::Local, (0, 16)), (RANGES, (16, 64))]);
+}
+
+/// Random wishes, landings, failures and ends: each block is on at most one lane, and a wait is never forgotten.
+#[test]
+fn no_block_is_on_two_lanes_whatever_happens() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut board, mut here, mut lanes) = (Board::default(), HashSet::new(), Vec::new());
+        let mut waits = Vec::new();
+        for _ in 0..200 {
+            let start = random.u64(..200);
+            let blocks = start..start + random.u64(1..40);
+            let reach = blocks.end + random.u64(..100);
+            let wish = Wish { reach, lanes: random.u64(1..5), part: random.u64(1..40), ..wish(blocks.clone()) };
+            let starts = board.wish(&wish, |block| here.contains(&block), never);
+            lanes.extend(starts.into_iter().map(|start| start.id));
+            for block in blocks {
+                let coming = board.lanes.iter().filter(|lane| (lane.next..lane.want).contains(&block)).count();
+                assert_eq!(coming, usize::from(!here.contains(&block)), "seed {seed}: block {block}");
+            }
+            waits.extend(board.wait(start));
+            let Some(lane) = random.choice(&lanes).copied() else { continue };
+            match board.step(lane, random.u64(1..9)) {
+                Step::Fill(_) if random.u8(..10) == 0 => drop(board.remove(lane)),
+                Step::Fill(blocks) => {
+                    here.extend(blocks.clone());
+                    board.advance(lane, &blocks);
+                }
+                Step::Pause => drop(board.retire(lane)),
+                Step::Restart | Step::End => lanes.retain(|other| *other != lane),
+            }
+            if random.u8(..4) == 0 {
+                here.retain(|_| random.bool());
+            }
+        }
+        for lane in lanes {
+            board.remove(lane);
+        }
+        assert_eq!(board.count(), 0, "seed {seed}");
+        assert!(board.waiting.is_empty(), "seed {seed}");
+    }
+}

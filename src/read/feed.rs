@@ -1,0 +1,308 @@
+//! One content and all who read it: the board of what is under way, the proof, and the spool of its stream.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::board::{Arrival, Board, LaneId, Start, Step, Wish};
+use super::cursor::Asked;
+use super::error::ReadError;
+use super::proof::{Proof, Work};
+use super::spool::Spool;
+use super::{Content, Reads, lane};
+use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
+use crate::service::{Kind, ServiceError};
+
+/// How often a read looks again for a block whose request ended without it: it was given up for want of memory, or the
+/// store proved to answer no ranges (once for each store of the image).
+const LOOKS: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) content: Content,
+    pub(super) identity: Identity,
+    pub(super) proof: Proof,
+    /// Under this lock the cache's locks are taken, never the other way round.
+    board: Mutex<Board>,
+    /// What a stream lets pass, once somebody went back in it.
+    spool: Mutex<Option<Arc<Spool>>>,
+    readers: AtomicU64,
+    /// Changes with everything that arrives: a block that is far away in a stream may take its time.
+    progress: AtomicU64,
+    damaged: AtomicBool,
+}
+
+impl Feed {
+    pub(super) fn new(content: Content, identity: Identity) -> Self {
+        let proof = Proof::new(&identity);
+        Self {
+            content,
+            identity,
+            proof,
+            board: Mutex::default(),
+            spool: Mutex::default(),
+            readers: AtomicU64::new(0),
+            progress: AtomicU64::new(0),
+            damaged: AtomicBool::new(false),
+        }
+    }
+
+    /// Somebody opened it.
+    pub(super) fn opened(&self) {
+        if self.readers.fetch_add(1, Ordering::AcqRel) == 0 {
+            lock(&self.board).set_closed(false);
+        }
+    }
+
+    /// Somebody closed it. With the last one, what is under way for nobody ends, and the spool goes.
+    pub(super) fn closed(&self) {
+        if self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            lock(&self.board).set_closed(true);
+            let spool = lock(&self.spool).take();
+            drop(spool);
+        }
+    }
+
+    /// Whether nobody has it open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.readers.load(Ordering::Acquire) == 0
+    }
+
+    /// Blocks under way.
+    pub(super) fn count(&self) -> u64 {
+        lock(&self.board).count()
+    }
+
+    /// Gets under way what a read asks for beyond its own blocks.
+    pub(super) fn go_ahead(self: &Arc<Self>, reads: &Arc<Reads>, asked: &Asked) {
+        if asked.until > asked.own.end {
+            let starts = self.wish(reads, &mut lock(&self.board), asked.own.start..asked.until, asked.reach);
+            self.start(reads, starts);
+        }
+    }
+
+    /// The run with the block `block`, the first one of those that are wanted.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        reads: &Arc<Reads>,
+        wanted: Range<u64>,
+        how: Use,
+    ) -> Result<(Run, Waited), ReadError> {
+        let block = wanted.start;
+        for look in 0..LOOKS {
+            if let Some(run) = reads.cache.get(&self.identity, block, how) {
+                return Ok((run, Waited(look > 0)));
+            }
+            let coming = match self.coming(reads, &wanted, how) {
+                Coming::Here(run) => return Ok((run, Waited(look > 0))),
+                Coming::Awaited(coming) => coming,
+            };
+            let _waiting = reads.begin_to_wait();
+            if let Some(run) = self.arrival(reads, coming).await? {
+                return Ok((run, Waited(true)));
+            }
+        }
+        Err(self.timed_out(reads))
+    }
+
+    fn coming(self: &Arc<Self>, reads: &Arc<Reads>, wanted: &Range<u64>, how: Use) -> Coming {
+        let mut board = lock(&self.board);
+        if let Some(coming) = board.wait(wanted.start) {
+            return Coming::Awaited(coming);
+        }
+        // It may have landed since the first look.
+        if let Some(run) = reads.cache.get(&self.identity, wanted.start, how) {
+            return Coming::Here(run);
+        }
+        let starts = self.wish(reads, &mut board, wanted.clone(), wanted.end);
+        // A wish for what is nowhere always gets it under way; a closed channel says "look again".
+        let coming = board.wait(wanted.start).unwrap_or_else(|| oneshot::channel().1);
+        drop(board);
+        self.start(reads, starts);
+        Coming::Awaited(coming)
+    }
+
+    fn wish(&self, reads: &Reads, board: &mut Board, blocks: Range<u64>, reach: u64) -> Vec<Start> {
+        let (lanes, part) = reads.lanes();
+        let way = lock(&reads.routes).of(&self.content, &self.identity);
+        let wish = Wish { blocks, reach, lanes, part: part / BLOCK, way, count: self.identity.blocks() };
+        let spool = self.spool();
+        let local = |block| spool.as_ref().is_some_and(|spool| spool.has(block));
+        board.wish(&wish, |block| reads.cache.has(&self.identity, block), local)
+    }
+
+    fn start(self: &Arc<Self>, reads: &Arc<Reads>, starts: Vec<Start>) {
+        for start in starts {
+            tokio::spawn(lane::run(Arc::clone(reads), Arc::clone(self), start));
+        }
+    }
+
+    /// What comes of a wait. `None` when the request ended without the block, for a reason that makes another try
+    /// worthwhile.
+    async fn arrival(&self, reads: &Reads, mut coming: oneshot::Receiver<Arrival>) -> Result<Option<Run>, ReadError> {
+        loop {
+            let before = self.progress.load(Ordering::Relaxed);
+            match timeout(reads.settings.patience, &mut coming).await {
+                Ok(Ok(Ok(run))) => return Ok(Some(run)),
+                Ok(Ok(Err(ReadError::Service(failure)))) if failure.kind == Kind::Unseekable => return Ok(None),
+                Ok(Ok(Err(error))) => return Err(error),
+                Ok(Err(_look_again)) => return Ok(None),
+                Err(_) if self.progress.load(Ordering::Relaxed) == before => return Err(self.timed_out(reads)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn timed_out(&self, reads: &Reads) -> ReadError {
+        ReadError::TimedOut { image: self.content.image, waited: reads.settings.patience }
+    }
+
+    // What lanes tell.
+
+    pub(super) fn step(&self, lane: LaneId, most: u64) -> Step {
+        lock(&self.board).step(lane, most)
+    }
+
+    pub(super) fn retire(&self, lane: LaneId) -> bool {
+        lock(&self.board).retire(lane)
+    }
+
+    pub(super) fn end_of(&self, lane: LaneId) -> Option<u64> {
+        lock(&self.board).end_of(lane)
+    }
+
+    pub(super) fn is_awaited(&self, blocks: Range<u64>) -> bool {
+        lock(&self.board).is_awaited(blocks)
+    }
+
+    /// Keeps a run that the lane brought, and gives it to all who wait for it.
+    pub(super) fn land(&self, reads: &Reads, lane: LaneId, run: &Run) {
+        reads.cache.put(run.clone());
+        if self.damaged.load(Ordering::Acquire) {
+            reads.cache.forget_content(&self.identity);
+        }
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        let waiters = lock(&self.board).advance(lane, &run.blocks());
+        for waiter in waiters {
+            // Who went away meanwhile needs nothing.
+            let _ = waiter.send(Ok(run.clone()));
+        }
+    }
+
+    /// The lane has left `blocks` out: nobody needs them.
+    pub(super) fn skip(&self, lane: LaneId, blocks: &Range<u64>) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        let waiters = lock(&self.board).advance(lane, blocks);
+        drop(waiters);
+    }
+
+    /// The lane is over. Who waits for what it did not bring hears why, or looks again.
+    pub(super) fn end(&self, lane: LaneId, why: Option<&ReadError>) {
+        let waiters = lock(&self.board).remove(lane);
+        for waiter in waiters {
+            if let Some(error) = why {
+                let _ = waiter.send(Err(error.clone()));
+            }
+        }
+    }
+
+    pub(super) fn spool(&self) -> Option<Arc<Spool>> {
+        lock(&self.spool).clone()
+    }
+
+    /// Makes the spool: from now on going back in the stream shall not begin it again.
+    pub(super) async fn make_spool(&self, reads: &Reads) {
+        let Some(folder) = reads.settings.spool.clone().filter(|_| self.spool().is_none()) else { return };
+        let size = self.identity.size();
+        let made = tokio::task::spawn_blocking(move || Spool::new(&folder, size)).await;
+        match made {
+            Ok(Ok(spool)) => *lock(&self.spool) = Some(Arc::new(spool)),
+            Ok(Err(error)) => {
+                tracing::warn!(image = %self.content.image, %error, "no spool: going back in this image will be slow");
+            }
+            Err(_) => {}
+        }
+    }
+
+    // The proof.
+
+    /// Tells the proof that the bytes `range`, all in `run`, go to a reader.
+    pub(super) fn delivered(self: &Arc<Self>, reads: &Arc<Reads>, range: &Range<u64>, run: &Run) {
+        if self.proof.note(range, run, reads.hash_room()) {
+            tokio::spawn(Arc::clone(self).prove(Arc::clone(reads)));
+        }
+    }
+
+    /// Waits for the hash until `done` says so.
+    pub(super) async fn wait_for_hash(
+        self: &Arc<Self>,
+        reads: &Arc<Reads>,
+        done: impl Fn(&Proof) -> bool,
+    ) -> Result<(), ReadError> {
+        while !done(&self.proof) {
+            if self.proof.needs_worker() {
+                tokio::spawn(Arc::clone(self).prove(Arc::clone(reads)));
+            }
+            let before = self.proof.hashed();
+            match timeout(reads.settings.patience, self.proof.wait(&done)).await {
+                Ok(outcome) => outcome?,
+                Err(_) if self.proof.hashed() == before => return Err(self.timed_out(reads)),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The worker: hashes what is queued, and ends when nothing is.
+    async fn prove(self: Arc<Self>, reads: Arc<Reads>) {
+        loop {
+            let failed = match self.proof.next() {
+                Work::Rest => break,
+                Work::Feed => {
+                    let feed = Arc::clone(&self);
+                    tokio::task::spawn_blocking(move || feed.proof.feed()).await.err().map(|_| self.failed())
+                }
+                Work::Fetch(block) => match self.run(&reads, block..block + 1, Use::Passing).await {
+                    Ok((run, _)) => {
+                        self.proof.give(&run);
+                        None
+                    }
+                    Err(error) => Some(error),
+                },
+            };
+            if let Some(error) = failed {
+                return self.proof.give_up(error);
+            }
+        }
+        if self.check().is_err() {
+            self.damaged.store(true, Ordering::Release);
+            reads.distrust(&self.identity);
+        }
+    }
+
+    fn failed(&self) -> ReadError {
+        let action = format!("compare image {} with its hash", self.content.image);
+        ServiceError::new(Kind::Unavailable, action).with_words("the program failed").into()
+    }
+
+    /// Fails once the bytes have proved to be damaged.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        self.proof.verdict().unwrap_or(Ok(()))
+    }
+}
+
+/// Whether a reader had to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waited(pub(super) bool);
+
+enum Coming {
+    Here(Run),
+    Awaited(oneshot::Receiver<Arrival>),
+}
+
+/// Spans divide images so that no reply of the kernel's largest size needs more than two of them.
+const _: () = assert!(SPAN * BLOCK == 1 << 20);

@@ -1,0 +1,230 @@
+//! A lane at work: one request, brought block by block to where it is wanted.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use super::board::{LaneId, Start, Step, Way};
+use super::error::ReadError;
+use super::feed::Feed;
+use super::intake::Intake;
+use super::{Reads, add};
+use crate::cache::{Buffer, Run, SPAN, lock};
+use crate::service::{ByteStream, Kind, ServiceError, Source};
+
+/// How long a range stays open while nobody wants more of it. A reader who comes back after that pays for a request; one
+/// who does not should not keep a connection of the service.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// After so many bytes a lane lets others go first who wait to make a request.
+const TURN: u64 = 16 << 20;
+
+/// A run should take no longer than this to arrive: readers get its first byte with its last one.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// Blocks in the first run of a lane, before its rate is known.
+const FIRST: u64 = SPAN / 2;
+
+struct Lane {
+    reads: Arc<Reads>,
+    feed: Arc<Feed>,
+    id: LaneId,
+    way: Way,
+    nudge: Arc<Notify>,
+    intake: Option<Intake>,
+    /// Blocks in the next run at most.
+    most: u64,
+}
+
+/// Brings what the board says, until that says that it is over.
+pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
+    let alarm = Alarm { feed: Arc::clone(&feed), id: start.id };
+    let Start { id, way, nudge, .. } = start;
+    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, most: FIRST };
+    let outcome = lane.go().await;
+    if let Err(ReadError::Service(failure)) = &outcome
+        && failure.kind == Kind::Unseekable
+        && let Way::Ranges(store) = &lane.way
+    {
+        lock(&lane.reads.routes).refused(&lane.feed.content, &lane.feed.identity, store.as_deref());
+    }
+    lane.feed.end(id, outcome.err().as_ref());
+    drop(alarm);
+}
+
+impl Lane {
+    async fn go(&mut self) -> Result<(), ReadError> {
+        let reads = Arc::clone(&self.reads);
+        let (mut permit, mut brought) = (None, 0);
+        loop {
+            match self.feed.step(self.id, self.most.min(reads.longest_run())) {
+                Step::End => return Ok(()),
+                Step::Restart => {
+                    self.intake = None;
+                    self.feed.make_spool(&reads).await;
+                }
+                Step::Pause => {
+                    (permit, brought) = (None, 0);
+                    if self.pause().await {
+                        return Ok(());
+                    }
+                }
+                Step::Fill(blocks) => {
+                    if brought >= TURN {
+                        (permit, brought) = (None, 0);
+                    }
+                    self.permit(&reads, &mut permit).await;
+                    match self.fill(&blocks).await? {
+                        Some(bytes) => brought += bytes,
+                        None => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The leave to ask the service for something. The disk may be asked always.
+    async fn permit<'a>(&mut self, reads: &'a Reads, permit: &mut Option<SemaphorePermit<'a>>) {
+        if permit.is_none() && self.way != Way::Local {
+            // The semaphore is never closed.
+            *permit = reads.requests.acquire().await.ok();
+        }
+    }
+
+    /// Waits until more is wanted. `true` when that took so long that the lane is over.
+    async fn pause(&mut self) -> bool {
+        let idle = if self.way == Way::Whole { self.reads.settings.stream_idle } else { IDLE };
+        timeout(idle, self.nudge.notified()).await.is_err() && self.feed.retire(self.id)
+    }
+
+    /// Brings `blocks`; answers how many bytes that were. `None` when there is no memory for them and nobody who waits.
+    async fn fill(&mut self, blocks: &Range<u64>) -> Result<Option<u64>, ReadError> {
+        let range = self.feed.identity.bytes(blocks);
+        let length = range.end - range.start;
+        if self.is_superfluous(blocks) {
+            self.open(blocks.start).await?.skip(length).await?;
+            self.feed.skip(self.id, blocks);
+            return Ok(Some(length));
+        }
+        // The memory first: a connection that waits for memory would be cut off.
+        let Some(mut buffer) = self.memory(blocks, length).await? else { return Ok(None) };
+        let began = Instant::now();
+        if self.way == Way::Local {
+            let Some(read) = self.read_spool(blocks, buffer).await else { return Ok(None) };
+            buffer = read;
+        } else {
+            self.open(blocks.start).await?.fill(&mut buffer).await?;
+            self.reads.arrived(length);
+        }
+        self.adapt(blocks.end - blocks.start, began.elapsed());
+        let Some(run) = Run::new(&self.feed.identity, blocks.clone(), buffer) else { return Ok(None) };
+        self.keep(&run).await;
+        self.feed.land(&self.reads, self.id, &run);
+        Ok(Some(length))
+    }
+
+    /// A stream passes what is here already.
+    fn is_superfluous(&self, blocks: &Range<u64>) -> bool {
+        if self.way != Way::Whole || self.feed.is_awaited(blocks.clone()) {
+            return false;
+        }
+        let (reads, spool) = (&self.reads, self.feed.spool());
+        let cached = |block| reads.cache.has(&self.feed.identity, block);
+        match spool {
+            Some(spool) => blocks.clone().all(|block| spool.has(block)),
+            None => blocks.clone().all(cached),
+        }
+    }
+
+    async fn memory(&mut self, blocks: &Range<u64>, length: u64) -> Result<Option<Buffer>, ReadError> {
+        if let Ok(buffer) = self.reads.cache.try_buffer(length) {
+            return Ok(Some(buffer));
+        }
+        // A stream is the only way to what is behind these blocks, so that it waits for memory whoever waits for it.
+        if self.way != Way::Whole && !self.feed.is_awaited(blocks.start..u64::MAX) {
+            return Ok(None);
+        }
+        Ok(Some(self.reads.cache.buffer(length, Instant::now() + self.reads.settings.patience).await?))
+    }
+
+    /// The request, made now unless it was before.
+    async fn open(&mut self, from: u64) -> Result<&mut Intake, ReadError> {
+        let intake = match self.intake.take() {
+            Some(intake) => intake,
+            None => self.ask(from).await?,
+        };
+        Ok(self.intake.insert(intake))
+    }
+
+    async fn ask(&mut self, from: u64) -> Result<Intake, ReadError> {
+        let (image, waited) = (self.feed.content.image, self.reads.settings.patience);
+        let began = Instant::now();
+        let stream = timeout(waited, self.request(from)).await;
+        let stream = stream.map_err(|_| ReadError::TimedOut { image, waited })??;
+        lock(&self.reads.pace).answered(began.elapsed());
+        Ok(Intake::new(image, stream, waited))
+    }
+
+    async fn request(&mut self, from: u64) -> Result<ByteStream, ServiceError> {
+        let store = if let Way::Ranges(store) = &self.way { store.clone() } else { None };
+        let source = Source { image: self.feed.content.image, size: self.feed.identity.size(), store };
+        if self.way == Way::Whole {
+            add(&self.reads.counters.streams, 1);
+            return self.reads.service.0.read_all(&source).await;
+        }
+        add(&self.reads.counters.ranges, 1);
+        let end = self.feed.end_of(self.id).unwrap_or(from + 1);
+        self.reads.service.0.read_range(&source, self.feed.identity.bytes(&(from..end))).await
+    }
+
+    async fn read_spool(&mut self, blocks: &Range<u64>, mut buffer: Buffer) -> Option<Buffer> {
+        let (spool, at) = (self.feed.spool()?, self.feed.identity.bytes(blocks).start);
+        let read = tokio::task::spawn_blocking(move || spool.read(at, &mut buffer).map(|()| buffer)).await;
+        match read.ok()? {
+            Ok(buffer) => Some(buffer),
+            Err(error) => {
+                tracing::warn!(image = %self.feed.content.image, %error, "could not read the spool");
+                None
+            }
+        }
+    }
+
+    async fn keep(&mut self, run: &Run) {
+        let Some(spool) = self.feed.spool().filter(|_| self.way == Way::Whole) else { return };
+        let run = run.clone();
+        let kept = tokio::task::spawn_blocking(move || spool.write(&run)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(image = %self.feed.content.image, %error, "could not write the spool: going back in this image will be slow");
+        }
+    }
+
+    /// Makes runs shorter on a slow line, and longer on a fast one.
+    fn adapt(&mut self, blocks: u64, took: Duration) {
+        if took > SLOW {
+            self.most = (blocks / 2).max(1);
+        } else if took < SLOW / 3 {
+            self.most = (self.most * 2).min(SPAN);
+        }
+    }
+}
+
+/// Tells all who wait when the task is torn down by a panic: a lane that seems to run and does not would let every reader
+/// of its blocks wait until the deadline.
+struct Alarm {
+    feed: Arc<Feed>,
+    id: LaneId,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let action = format!("read image {}", self.feed.content.image);
+            let error =
+                ServiceError::new(Kind::Unavailable, action).with_words("the program failed; its log says where");
+            self.feed.end(self.id, Some(&error.into()));
+        }
+    }
+}

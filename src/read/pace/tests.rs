@@ -1,0 +1,151 @@
+//! The controller against simulated links.
+
+use super::*;
+
+/// A link: what one connection and all of them together carry, in bytes a second, and how long a request takes to be
+/// answered. `loss` is the share of the trials in which a connection stalls for a while.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    latency: Duration,
+    each: f64,
+    all: f64,
+    /// What each further connection costs the others, as a share.
+    drag: f64,
+    noise: f64,
+}
+
+const PART: f64 = 8e6;
+
+impl Link {
+    /// Bytes a second with so many requests of one part each at once.
+    fn rate(&self, lanes: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+        let lanes = lanes as f64;
+        let one = PART / (self.latency.as_secs_f64() + PART / self.each);
+        (one * lanes).min(self.all) * (1.0 - self.drag * (lanes - 1.0)).max(0.1)
+    }
+}
+
+/// Lets a reader who always waits read for `time`; answers the controller and the bytes read.
+fn play(link: Link, time: Duration, seed: u64) -> (Pace, f64, Vec<u64>) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut pace, mut now, mut read) = (Pace::new(16), Duration::ZERO, 0.0);
+    let mut history = Vec::new();
+    pace.wait(now);
+    pace.answered(link.latency);
+    while now < time {
+        let noise = 1.0 + link.noise * (random.f64() * 2.0 - 1.0);
+        now += Duration::from_millis(5);
+        let bytes = link.rate(pace.lanes()) * 0.005 * noise;
+        read += bytes;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        pace.arrived(now, bytes as u64);
+        history.push(pace.lanes());
+    }
+    (pace, read, history)
+}
+
+/// The number of requests at which the controller spends most of its time after the beginning.
+fn settled(history: &[u64]) -> u64 {
+    let late = &history[history.len() / 4..];
+    let count = |lanes: u64| late.iter().filter(|seen| **seen == lanes).count();
+    [1, 2, 4, 8, 16].into_iter().max_by_key(|lanes| count(*lanes)).unwrap()
+}
+
+const CAPPED: Link = Link { latency: Duration::from_millis(20), each: 100e6, all: 3e9, drag: 0.0, noise: 0.0 };
+const LOCAL: Link = Link { latency: Duration::from_millis(1), each: 1.5e9, all: 1.7e9, drag: 0.02, noise: 0.0 };
+
+#[test]
+fn over_a_capped_path_it_ends_at_the_most() {
+    for seed in 0..20 {
+        let (_, read, history) = play(Link { noise: 0.1, ..CAPPED }, Duration::from_secs(10), seed);
+        assert_eq!(settled(&history), 16, "seed {seed}: {history:?}");
+        let best = CAPPED.rate(16) * 10.0;
+        assert!(read > best * 0.85, "seed {seed}: {read} of {best}");
+    }
+}
+
+#[test]
+fn over_a_capped_path_it_gets_there_within_a_second() {
+    let (_, _, history) = play(CAPPED, Duration::from_secs(1), 1);
+    assert_eq!(history.last(), Some(&16), "{history:?}");
+}
+
+#[test]
+fn on_a_fast_service_close_by_it_ends_near_two() {
+    for seed in 0..20 {
+        let (_, read, history) = play(Link { noise: 0.1, ..LOCAL }, Duration::from_secs(20), seed);
+        assert!(settled(&history) <= 2, "seed {seed}: {history:?}");
+        assert!(read > LOCAL.rate(1) * 20.0 * 0.9, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_has_not_paid_is_tried_less_and_less() {
+    let (_, _, history) = play(Link { drag: 0.3, ..LOCAL }, Duration::from_mins(1), 1);
+    let more = |part: &[u64]| part.iter().filter(|lanes| **lanes > 1).count();
+    let (early, late) = history.split_at(history.len() / 2);
+    assert!(more(late) <= more(early) && more(late) * 20 <= late.len(), "{} and {}", more(early), more(late));
+}
+
+#[test]
+fn a_line_that_is_full_with_four_is_not_given_sixteen() {
+    let link = Link { all: 400e6, noise: 0.05, ..CAPPED };
+    for seed in 0..20 {
+        let (_, read, history) = play(link, Duration::from_secs(20), seed);
+        assert!((4..=8).contains(&settled(&history)), "seed {seed}: {history:?}");
+        assert!(read > 400e6 * 20.0 * 0.8, "seed {seed}");
+    }
+}
+
+#[test]
+fn when_the_path_becomes_short_fewer_requests_are_made() {
+    let mut pace = Pace::new(16);
+    let mut now = Duration::ZERO;
+    pace.wait(now);
+    let mut run = |link: Link, time: u64| {
+        let end = now + Duration::from_secs(time);
+        pace.answered(link.latency);
+        while now < end {
+            now += Duration::from_millis(5);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+            pace.arrived(now, (link.rate(pace.lanes()) * 0.005) as u64);
+        }
+        pace.lanes()
+    };
+    assert_eq!(run(CAPPED, 5), 16);
+    let after = run(LOCAL, 120);
+    assert!(after <= 4, "{after}");
+}
+
+#[test]
+fn a_reader_who_does_not_wait_changes_nothing() {
+    let mut pace = Pace::new(16);
+    for step in 1..1000 {
+        pace.arrived(Duration::from_millis(step * 5), 1 << 20);
+    }
+    assert_eq!(pace.lanes(), 1);
+}
+
+#[test]
+fn the_bound_of_the_mount_is_kept() {
+    let mut pace = Pace::new(3);
+    pace.wait(Duration::ZERO);
+    for step in 1..2000 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        pace.arrived(Duration::from_millis(step * 5), (CAPPED.rate(pace.lanes()) * 0.005) as u64);
+        assert!((1..=3).contains(&pace.lanes()));
+    }
+}
+
+#[test]
+fn a_line_that_brings_nothing_is_judged_all_the_same() {
+    let mut pace = Pace::new(16);
+    pace.wait(Duration::ZERO);
+    let mut most = 0;
+    for step in 1..100 {
+        pace.arrived(Duration::from_secs(step), 1000);
+        most = most.max(pace.lanes());
+    }
+    assert_eq!((pace.lanes(), most), (1, 2), "more requests brought no more");
+}

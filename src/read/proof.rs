@@ -1,0 +1,301 @@
+//! Proof: the hash of a whole image, computed behind the reading and compared with the service's.
+//!
+//! It belongs to the content and not to a handle: what several readers saw together is proved together, and pages that
+//! the kernel gives out by itself were seen by the reader who first had them. The hash takes blocks in their order as
+//! readers get them. It gates no read until more than its share of the memory waits for it, and the read with which the
+//! last byte has been seen, which waits for the verdict.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::error::ReadError;
+use super::hash::{Expected, Hash};
+use super::seen::Seen;
+use crate::cache::{Identity, Run, lock};
+
+/// How much of an image's bytes was compared with the service's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// All of them, and they are what the service says.
+    Yes,
+    /// None, or they are not what the service says.
+    No,
+    /// So many bytes from the beginning went into the hash; it is compared when all did.
+    Part(u64),
+    /// The service shows no hash that this program can compute.
+    Unknown,
+}
+
+/// As `user.glancefs.verified` shows it.
+impl fmt::Display for Verified {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => out.write_str("yes"),
+            Self::No | Self::Unknown => out.write_str("no"),
+            Self::Part(bytes) => write!(out, "{bytes}"),
+        }
+    }
+}
+
+/// A reader with whom the last byte has been seen waits for the verdict unless more bytes than this have to be fetched
+/// again for it: then the image was read at random places, and the verdict comes behind the reader.
+const WORTH_WAITING: u64 = 256 << 20;
+
+/// The proof of one content: pure state; [`Work`] says what is to be done, and others do it.
+pub(super) struct Proof {
+    content: Identity,
+    expected: Option<Expected>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    seen: Seen,
+    /// Blocks to be hashed next, in their order. Where the bytes are missing, they are fetched when it is their turn.
+    queue: VecDeque<(Range<u64>, Option<Run>)>,
+    /// The block behind the last one that was queued.
+    queued: u64,
+    /// Bytes of the queue that are held in memory, and that are not.
+    held: u64,
+    lacking: u64,
+    hash: Option<Hash>,
+    hashed: u64,
+    working: bool,
+    /// The worker waits for a block that has to be fetched again. Meanwhile the queue holds no memory, because that may
+    /// be what the fetch waits for.
+    fetching: bool,
+    /// Why the worker gave up, for the one who waits for it.
+    trouble: Option<ReadError>,
+    verdict: Option<Result<(), ReadError>>,
+}
+
+/// What the worker is to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Feed what is here: [`Proof::feed`].
+    Feed,
+    /// Fetch this block and give it back: [`Proof::give`].
+    Fetch(u64),
+    /// Nothing is left; the worker ends.
+    Rest,
+}
+
+impl Proof {
+    /// Nothing seen yet.
+    pub(super) fn new(content: &Identity) -> Self {
+        let (expected, hash) = Expected::of(content.checksums()).unzip();
+        let state = State {
+            seen: Seen::new(content.blocks()),
+            queue: VecDeque::new(),
+            queued: 0,
+            held: 0,
+            lacking: 0,
+            hash,
+            hashed: 0,
+            working: false,
+            fetching: false,
+            trouble: None,
+            verdict: None,
+        };
+        let proof = Self { content: content.clone(), expected, state: Mutex::new(state), changed: Notify::new() };
+        if content.size() == 0 {
+            proof.conclude(&mut lock(&proof.state));
+        }
+        proof
+    }
+
+    /// Counts the bytes `range`, all of them in `run`, as seen by a reader. At most `room` bytes may wait for the hash in
+    /// memory. `true` when a worker is to be started.
+    pub(super) fn note(&self, range: &Range<u64>, run: &Run, room: u64) -> bool {
+        if self.expected.is_none() {
+            return false;
+        }
+        let mut state = lock(&self.state);
+        if state.verdict.is_some() {
+            return false;
+        }
+        let whole = range.end == self.content.size();
+        state.seen.note(range.clone(), whole);
+        self.queue(&mut state, run, room);
+        Self::start(&mut state)
+    }
+
+    /// Queues what has been seen without a gap since.
+    fn queue(&self, state: &mut State, run: &Run, room: u64) {
+        let (due, within) = (state.seen.prefix(), run.blocks());
+        while state.queued < due {
+            let at = state.queued;
+            let here = within.contains(&at);
+            let end = if here { within.end } else { within.start.max(at) };
+            let blocks = at..if end > at { end.min(due) } else { due };
+            let length = self.length(&blocks);
+            let keep = here && !state.fetching && state.held + length <= room;
+            *(if keep { &mut state.held } else { &mut state.lacking }) += length;
+            state.queued = blocks.end;
+            state.queue.push_back((blocks, keep.then(|| run.clone())));
+        }
+    }
+
+    fn length(&self, blocks: &Range<u64>) -> u64 {
+        let bytes = self.content.bytes(blocks);
+        bytes.end - bytes.start
+    }
+
+    fn start(state: &mut State) -> bool {
+        let start = !state.working && !state.queue.is_empty();
+        state.working |= start;
+        start
+    }
+
+    /// `true` when a worker is to be started: there is work, and none is at it.
+    pub(super) fn needs_worker(&self) -> bool {
+        Self::start(&mut lock(&self.state))
+    }
+
+    /// What the worker is to do.
+    pub(super) fn next(&self) -> Work {
+        let mut state = lock(&self.state);
+        state.fetching = matches!(state.queue.front(), Some((_, None)));
+        match state.queue.front() {
+            Some((_, Some(_))) => Work::Feed,
+            Some((blocks, None)) => {
+                let block = blocks.start;
+                let held: Vec<Run> = state.queue.iter_mut().filter_map(|(_, run)| run.take()).collect();
+                state.lacking += std::mem::take(&mut state.held);
+                drop(state);
+                drop(held);
+                Work::Fetch(block)
+            }
+            None => {
+                if state.hashed >= self.content.size() {
+                    self.conclude(&mut state);
+                }
+                state.working = false;
+                drop(state);
+                self.changed.notify_waiters();
+                Work::Rest
+            }
+        }
+    }
+
+    /// Gives the worker a block that it had to fetch.
+    pub(super) fn give(&self, run: &Run) {
+        let mut state = lock(&self.state);
+        state.fetching = false;
+        let Some((blocks, _)) = state.queue.pop_front() else { return };
+        let here = blocks.start..blocks.end.min(run.blocks().end);
+        if here.end < blocks.end {
+            state.queue.push_front((here.end..blocks.end, None));
+        }
+        let length = self.length(&here);
+        state.held += length;
+        state.lacking = state.lacking.saturating_sub(length);
+        state.queue.push_front((here, Some(run.clone())));
+    }
+
+    /// Feeds into the hash what is queued and here. It takes milliseconds: call it where that blocks nobody.
+    pub(super) fn feed(&self) {
+        let mut state = lock(&self.state);
+        let Some(mut hash) = state.hash.take() else {
+            state.queue.clear();
+            return;
+        };
+        while let Some((_, Some(_))) = state.queue.front() {
+            let Some((blocks, Some(run))) = state.queue.pop_front() else { break };
+            drop(state);
+            let range = self.content.bytes(&blocks);
+            // Runs were queued with their own blocks, so the bytes are there.
+            hash.feed(run.bytes_of(&self.content, &range).unwrap_or_default());
+            drop(run);
+            state = lock(&self.state);
+            state.hashed = range.end;
+            state.held = state.held.saturating_sub(range.end - range.start);
+            self.changed.notify_waiters();
+        }
+        state.hash = Some(hash);
+    }
+
+    /// The worker could not have the next block, and ends.
+    pub(super) fn give_up(&self, error: ReadError) {
+        let mut state = lock(&self.state);
+        (state.working, state.fetching) = (false, false);
+        state.trouble = Some(error);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn conclude(&self, state: &mut State) {
+        let Some((expected, hash)) = self.expected.as_ref().zip(state.hash.take()) else { return };
+        let actual = hash.finish();
+        let same = actual == expected.value;
+        let mismatch = || ReadError::HashMismatch {
+            image: self.content.image(),
+            algorithm: expected.algorithm.clone(),
+            expected: expected.value.clone(),
+            actual,
+        };
+        state.verdict = Some(if same { Ok(()) } else { Err(mismatch()) });
+    }
+
+    /// The verdict, once there is one.
+    pub(super) fn verdict(&self) -> Option<Result<(), ReadError>> {
+        lock(&self.state).verdict.clone()
+    }
+
+    /// Whether all bytes have been seen and are not compared yet, and the verdict is worth waiting for.
+    pub(super) fn is_due(&self) -> bool {
+        let state = lock(&self.state);
+        let soon = state.lacking <= WORTH_WAITING;
+        self.expected.is_some() && state.verdict.is_none() && state.seen.is_whole() && soon
+    }
+
+    /// Whether as much waits for the hash as may.
+    pub(super) fn is_full(&self, room: u64) -> bool {
+        let state = lock(&self.state);
+        state.working && state.held >= room
+    }
+
+    /// Waits until `done` says so, or the worker gave up.
+    pub(super) async fn wait(&self, done: impl Fn(&Self) -> bool) -> Result<(), ReadError> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if done(self) {
+                return Ok(());
+            }
+            if let Some(trouble) = lock(&self.state).trouble.take() {
+                return Err(trouble);
+            }
+            changed.await;
+        }
+    }
+
+    /// Bytes that went into the hash so far.
+    pub(super) fn hashed(&self) -> u64 {
+        lock(&self.state).hashed
+    }
+
+    /// How much is verified.
+    pub(super) fn verified(&self) -> Verified {
+        let state = lock(&self.state);
+        match (&self.expected, &state.verdict, state.hashed) {
+            (None, ..) => Verified::Unknown,
+            (_, Some(Ok(())), _) => Verified::Yes,
+            (_, Some(Err(_)), _) | (_, None, 0) => Verified::No,
+            (_, None, hashed) => Verified::Part(hashed),
+        }
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Proof({:?})", self.verified())
+    }
+}

@@ -1,0 +1,143 @@
+//! The proof of a content, without a service.
+
+use super::*;
+use crate::budget::Budget;
+use crate::cache::{BLOCK, Cache};
+use crate::image::{Checksums, ImageId};
+
+const ROOM: u64 = 1 << 30;
+
+/// A content of so many blocks, each filled with its number, and its proof.
+struct Image {
+    identity: Identity,
+    cache: Cache,
+    proof: Proof,
+}
+
+fn fill(block: u64) -> u8 {
+    u8::try_from(block % 251).unwrap()
+}
+
+fn image(blocks: u64) -> Image {
+    let mut hash = Hash::named("sha512").unwrap();
+    (0..blocks).for_each(|block| hash.feed(&vec![fill(block); usize::try_from(BLOCK).unwrap()]));
+    let checksums = Checksums { md5: None, algorithm: Some("sha512".into()), value: Some(hash.finish().into()) };
+    let identity = Identity::new(ImageId::random(), blocks * BLOCK, checksums);
+    let proof = Proof::new(&identity);
+    Image { identity, cache: Cache::new(Budget::new(64 << 20)), proof }
+}
+
+impl Image {
+    fn run(&self, blocks: Range<u64>) -> Run {
+        let range = self.identity.bytes(&blocks);
+        let mut buffer = self.cache.try_buffer(range.end - range.start).unwrap();
+        for block in blocks.clone() {
+            buffer.fill(&vec![fill(block); usize::try_from(BLOCK).unwrap()]);
+        }
+        Run::new(&self.identity, blocks, buffer).unwrap()
+    }
+
+    /// A reader gets these blocks.
+    fn see(&self, blocks: Range<u64>, room: u64) {
+        let run = self.run(blocks);
+        if self.proof.note(&run.range(), &run, room) {
+            self.work();
+        }
+    }
+
+    fn work(&self) {
+        loop {
+            match self.proof.next() {
+                Work::Feed => self.proof.feed(),
+                Work::Fetch(block) => self.proof.give(&self.run(block..block + 1)),
+                Work::Rest => return,
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_read_from_end_to_end_is_proved() {
+    let image = image(20);
+    for block in (0..20).step_by(4) {
+        assert_ne!(image.proof.verified(), Verified::Yes);
+        image.see(block..block + 4, ROOM);
+    }
+    assert_eq!(image.proof.verified(), Verified::Yes);
+    assert_eq!(image.cache.budget().held(), 0, "no memory is kept");
+}
+
+#[test]
+fn blocks_seen_in_any_order_are_proved_and_hashed_once() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let image = image(16);
+        let mut order: Vec<u64> = (0..16).collect();
+        random.shuffle(&mut order);
+        for block in &order {
+            image.see(*block..block + 1, ROOM);
+        }
+        assert_eq!(image.proof.verified(), Verified::Yes, "seed {seed}: {order:?}");
+    }
+}
+
+#[test]
+fn without_room_the_bytes_are_fetched_again_and_the_proof_is_the_same() {
+    let image = image(16);
+    for block in 0..16 {
+        image.see(block..block + 1, 0);
+    }
+    assert_eq!(image.proof.verified(), Verified::Yes);
+}
+
+#[test]
+fn a_byte_that_is_different_is_found() {
+    let image = image(9);
+    image.see(0..8, ROOM);
+    let mut buffer = image.cache.try_buffer(BLOCK).unwrap();
+    buffer.whole().fill(fill(8) ^ 1);
+    let run = Run::new(&image.identity, 8..9, buffer).unwrap();
+    assert!(image.proof.note(&run.range(), &run, ROOM));
+    assert!(image.proof.is_due());
+    image.work();
+    assert!(matches!(image.proof.verdict(), Some(Err(ReadError::HashMismatch { .. }))));
+    assert_eq!(image.proof.verified(), Verified::No);
+}
+
+#[test]
+fn a_part_is_told_as_a_part() {
+    let image = image(16);
+    image.see(8..16, ROOM);
+    assert_eq!(image.proof.verified(), Verified::No);
+    image.see(0..3, ROOM);
+    assert_eq!(image.proof.verified(), Verified::Part(3 * BLOCK));
+    assert!(!image.proof.is_due());
+}
+
+#[test]
+fn a_reader_is_held_back_only_when_its_share_of_memory_waits_for_the_hash() {
+    let image = image(16);
+    let one = image.run(0..8);
+    assert!(image.proof.note(&one.range(), &one, ROOM));
+    assert!(!image.proof.is_full(9 * BLOCK));
+    assert!(image.proof.is_full(8 * BLOCK));
+    image.work();
+    assert!(!image.proof.is_full(BLOCK));
+}
+
+#[test]
+fn a_hash_that_nobody_can_compute_holds_nothing() {
+    let checksums = Checksums { md5: None, algorithm: Some("shake_128".into()), value: Some("00".into()) };
+    let proof = Proof::new(&Identity::new(ImageId::random(), 8 * BLOCK, checksums));
+    assert_eq!((proof.verified(), proof.is_due()), (Verified::Unknown, false));
+}
+
+#[test]
+fn the_hash_of_nothing_is_compared_at_once() {
+    let empty = |md5: &str| {
+        let checksums = Checksums { md5: Some(md5.into()), ..Checksums::default() };
+        Proof::new(&Identity::new(ImageId::random(), 0, checksums)).verified()
+    };
+    assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427e"), Verified::Yes);
+    assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427f"), Verified::No);
+}
