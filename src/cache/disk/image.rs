@@ -1,9 +1,9 @@
-//! The blocks of one image on disk: reading and writing them.
+//! The blocks of one image on disk: opening them, and what is there.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,12 +13,8 @@ use super::header::Seal;
 use super::home::Home;
 use super::map::Map;
 use super::space::Space;
-use super::tag::Tag;
 use super::tags::{BLOCKS_AT_MOST, PAGE, Tags};
-use super::{BLOCK, Identity, lock};
-
-/// Bytes that are read at once where a block is only looked at.
-const PORTION: usize = 64 * 1024;
+use super::{Identity, lock};
 
 /// The blocks of one image in a file, as many as there are. All calls but [`has`](Self::has) and its like block the
 /// thread.
@@ -95,7 +91,9 @@ impl DiskImage {
             Some(false) => return Ok(None),
             None if wanted.sealed => return Ok(None),
             None => image.load_tags(kept)?,
-            Some(true) => {}
+            Some(true) if wanted.sealed => {}
+            // The process that sealed it ended before it could.
+            Some(true) => image.share(kept),
         }
         kept.map.touch();
         Ok(Some(image))
@@ -152,102 +150,6 @@ impl DiskImage {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// Reads the blocks from `first` on into `into`, which has the length of one or several whole blocks; the last
-    /// block of an image may be shorter. `false` where not all of them are here and sound: then `into` holds nothing
-    /// that may be used. What is not sound is dropped.
-    pub fn read(&self, first: u64, into: &mut [u8]) -> bool {
-        let Some(count) = self.count(first, into.len()).filter(|count| self.run(first, *count) == *count) else {
-            return false;
-        };
-        let sealed = self.is_sealed();
-        match self.data.read_exact_at(into, first.saturating_mul(BLOCK)) {
-            Ok(()) if sealed || self.agrees(first, into) => return true,
-            Ok(()) => {}
-            Err(error) => self.complain("read", &error),
-        }
-        if sealed {
-            self.lose();
-        } else if let Err(error) = self.doubt(first, count) {
-            self.complain("check", &error);
-        }
-        false
-    }
-
-    fn agrees(&self, first: u64, bytes: &[u8]) -> bool {
-        self.tags.are(first, &tags_of(first, bytes))
-    }
-
-    /// Keeps the blocks from `first` on, whose bytes are `bytes`, cut as for [`read`](Self::read). `false` where they
-    /// were not kept, because the disk or the cache is full or the disk fails: a reader has its bytes all the same.
-    pub fn write(&self, first: u64, bytes: &[u8]) -> bool {
-        if self.is_lost() || self.count(first, bytes.len()).is_none() {
-            return false;
-        }
-        self.is_sealed() || (self.is_admitted(bytes.len() as u64) && self.try_put(first, bytes))
-    }
-
-    fn try_put(&self, first: u64, bytes: &[u8]) -> bool {
-        self.put(first, bytes, &tags_of(first, bytes)).unwrap_or_else(|error| {
-            self.complain("write", &error);
-            false
-        })
-    }
-
-    /// A write that did not ask for room.
-    #[cfg(test)]
-    pub(super) fn put_unasked(&self, first: u64, bytes: &[u8]) -> bool {
-        self.try_put(first, bytes)
-    }
-
-    fn is_admitted(&self, bytes: u64) -> bool {
-        match &self.kept {
-            Some(kept) => kept.home.admit(bytes),
-            None => Space::of(&self.data).is_ok_and(|space| space.lacks(None, bytes) == 0),
-        }
-    }
-
-    fn put(&self, first: u64, bytes: &[u8], tags: &[Tag]) -> io::Result<bool> {
-        let _hand = lock(&self.hand);
-        let stored: Vec<Option<Tag>> = tags.iter().copied().map(Some).collect();
-        let Some(kept) = &self.kept else {
-            self.tags.set_run(first, &vec![None; stored.len()]);
-            self.data.write_all_at(bytes, first.saturating_mul(BLOCK))?;
-            self.tags.set_run(first, &stored);
-            return Ok(true);
-        };
-        let Some(_held) = kept.map.share()? else { return Ok(false) };
-        if let Some(sound) = self.adopt_seal(kept)? {
-            return Ok(sound);
-        }
-        self.refresh(kept, first, stored.len() as u64)?;
-        if self.tags.are(first, tags) {
-            return Ok(true);
-        }
-        self.forget_blocks(first, stored.len() as u64)?;
-        self.data.write_all_at(bytes, first.saturating_mul(BLOCK))?;
-        kept.map.put_tags(first, &stored)?;
-        self.tags.set_run(first, &stored);
-        Ok(true)
-    }
-
-    /// Makes `count` blocks from `first` on absent. The caller holds the locks.
-    pub(super) fn forget_blocks(&self, first: u64, count: u64) -> io::Result<()> {
-        let any = (first..first.saturating_add(count)).any(|block| self.tags.get(block).is_some());
-        if any {
-            (first..first.saturating_add(count)).for_each(|block| self.tags.set(block, None));
-            self.kept.as_ref().map_or(Ok(()), |kept| kept.map.clear(first, count))?;
-        }
-        Ok(())
-    }
-
-    /// Looks at what other processes did to the tags around these blocks. The caller holds the locks.
-    fn refresh(&self, kept: &Kept, first: u64, count: u64) -> io::Result<()> {
-        let start = first - first % PAGE;
-        let end = first.saturating_add(count).max(start.saturating_add(PAGE)).min(self.tags.blocks());
-        self.tags.set_run(start, &kept.map.tags(start, end.saturating_sub(start))?);
-        Ok(())
-    }
-
     /// Takes over that another process sealed the image. `None` where nobody did; `false` where the seal is not that
     /// of this file any more, and the image is lost.
     pub(super) fn adopt_seal(&self, kept: &Kept) -> io::Result<Option<bool>> {
@@ -266,60 +168,6 @@ impl DiskImage {
         // Whoever came first has the same file.
         let _ = self.sealed.set(Arc::new(file));
         Ok(())
-    }
-
-    /// Looks again at blocks that did not agree with their tags, now that nobody else changes them, and drops those
-    /// that still do not.
-    fn doubt(&self, first: u64, count: u64) -> io::Result<()> {
-        let _hand = lock(&self.hand);
-        let held = self.kept.as_ref().map(|kept| kept.map.own()).transpose()?;
-        if matches!(held, Some(None)) {
-            (first..first.saturating_add(count)).for_each(|block| self.tags.set(block, None));
-            return Ok(());
-        }
-        if let Some(kept) = &self.kept {
-            if self.adopt_seal(kept)?.is_some() {
-                return Ok(());
-            }
-            self.refresh(kept, first, count)?;
-        }
-        for block in first..first.saturating_add(count) {
-            let here = self.tags.get(block);
-            if here.is_some() && here != self.tag_on_disk(block).ok() {
-                tracing::warn!(image = %self.content.image(), block, "a block in the cache on disk is damaged");
-                self.forget_blocks(block, 1)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The tag that the bytes on disk have.
-    pub(super) fn tag_on_disk(&self, block: u64) -> io::Result<Tag> {
-        let mut buffer = vec![0; PORTION];
-        let mut sum = super::tag::Sum::new(block);
-        let (mut at, end) = self.bounds(block);
-        while at < end {
-            let portion = usize::try_from(end - at).unwrap_or(PORTION).min(PORTION);
-            let portion = buffer.get_mut(..portion).unwrap_or_default();
-            self.data.read_exact_at(portion, at)?;
-            sum.feed(portion);
-            at += portion.len() as u64;
-        }
-        Ok(sum.tag())
-    }
-
-    /// Where block `block` begins and ends, in bytes.
-    pub(super) fn bounds(&self, block: u64) -> (u64, u64) {
-        let start = block.saturating_mul(BLOCK);
-        (start, start.saturating_add(BLOCK).min(self.content.size()))
-    }
-
-    /// The number of blocks that `length` bytes from block `first` on are, where they are whole ones.
-    fn count(&self, first: u64, length: usize) -> Option<u64> {
-        let length = length as u64;
-        let end = first.checked_mul(BLOCK)?.checked_add(length)?;
-        let whole = end == self.content.size() || (end < self.content.size() && length.is_multiple_of(BLOCK));
-        (length > 0 && whole).then(|| length.div_ceil(BLOCK))
     }
 
     /// Has nothing any more, and leaves nothing for others to find.
@@ -363,11 +211,6 @@ impl Wanted<'_> {
     fn is(&self, owner: &Identity) -> bool {
         owner == self.content || (self.sealed && super::name::same_bytes(owner, self.content))
     }
-}
-
-fn tags_of(first: u64, bytes: &[u8]) -> Vec<Tag> {
-    let block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
-    (first..).zip(bytes.chunks(block)).map(|(index, bytes)| Tag::of(index, bytes)).collect()
 }
 
 /// A file without a name in `folder`.

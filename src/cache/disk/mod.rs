@@ -6,6 +6,7 @@
 //! so that neither a crash nor another process can make a wrong byte of it. What was proven as a whole is
 //! [sealed](DiskImage::seal) and read without that.
 
+mod blocks;
 mod entry;
 mod header;
 mod home;

@@ -39,8 +39,8 @@ impl DiskImage {
         if !self.is_proven(proven)? {
             return Ok(false);
         }
-        // First what the seal vouches for, then the seal.
-        self.data.sync_data()?;
+        // First what the seal vouches for, then the seal. The time of change is part of that.
+        self.data.sync_all()?;
         kept.map.put_seal(&Seal::of(&self.data)?)?;
         self.become_sealed()?;
         self.share(kept);
@@ -62,8 +62,8 @@ impl DiskImage {
         Ok(sound)
     }
 
-    /// Lets other images with the same bytes find this one. It is sealed either way.
-    fn share(&self, kept: &Kept) {
+    /// Lets other images with the same bytes find this one, which is sealed.
+    pub(super) fn share(&self, kept: &Kept) {
         let Ok(Names { shared: Some(shared), .. }) = Names::of(&self.content) else { return };
         let mut path = lock(&kept.path);
         let to = path.with_file_name(shared);
@@ -89,7 +89,8 @@ impl DiskImage {
 
     fn try_punch(&self, want: u64) -> io::Result<u64> {
         let Some(kept) = self.kept.as_ref().filter(|_| !self.is_lost() && !self.is_sealed()) else { return Ok(0) };
-        let mut hand = lock(&self.hand);
+        // Whoever seals has it for long, and all who write wait for the one who makes room.
+        let Ok(mut hand) = self.hand.try_lock() else { return Ok(0) };
         let Some(_alone) = kept.map.own()? else { return Ok(0) };
         if self.adopt_seal(kept)?.is_some() {
             return Ok(0);

@@ -33,6 +33,18 @@ fn a_run_of_blocks_is_read_and_written_at_once() {
 }
 
 #[test]
+fn a_run_in_pieces_is_kept_as_one_where_they_end_with_blocks() {
+    let (place, sample) = (Place::new(), Sample::new(5 * BLOCK + 100));
+    let image = place.open(PLENTY).image(&sample.content).unwrap();
+    let (front, rest) = sample.bytes.split_at(usize::try_from(2 * BLOCK).unwrap());
+    assert!(image.write_pieces(0, &[front, rest]));
+    assert!(sample.reads_run(&image, 0, 6));
+    let (front, rest) = sample.bytes.split_at(usize::try_from(2 * BLOCK).unwrap() + 1);
+    assert!(!image.write_pieces(0, &[front, rest]) && !image.write_pieces(0, &[]));
+    assert!(sample.reads_run(&image, 0, 6));
+}
+
+#[test]
 fn bytes_that_are_no_whole_blocks_are_neither_kept_nor_read() {
     let (place, sample) = (Place::new(), Sample::new(2 * BLOCK + 5));
     let image = place.open(PLENTY).image(&sample.content).unwrap();

@@ -115,6 +115,22 @@ fn copies_of_one_image_share_a_file_once_it_is_sealed() {
 }
 
 #[test]
+fn a_process_that_ended_between_sealing_and_sharing_is_made_up_for() {
+    let (place, sample) = (Place::new(), named(1));
+    let own = {
+        let image = place.open(PLENTY).image(&sample.content).unwrap();
+        sample.write_all(&image);
+        let own = place.entry();
+        assert!(image.seal(&sample.proof()).unwrap());
+        own
+    };
+    let shared = place.entry();
+    fs::rename(&shared, &own).unwrap();
+    assert!(place.open(PLENTY).image(&sample.content).unwrap().is_sealed());
+    assert_eq!(place.entry(), shared);
+}
+
+#[test]
 fn a_sealed_image_is_right_for_its_readers_after_it_was_forgotten() {
     let (place, sample) = (Place::new(), named(1));
     let cache = place.open(PLENTY);
