@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::floor;
 use crate::process::{Running, peak_memory, processor_seconds, timed};
 use crate::scene::{self, Scene};
 
@@ -85,7 +86,26 @@ impl Mount {
         let place = Place::make(scene)?;
         let mut command = Command::new(&scene.binary);
         command.args(["mount", "--foreground"]).args(options).arg(scene::url(address)).arg(&place.point);
-        let file = scene::path_in(&place.point);
+        let file = scene::path_in(&place.point, None);
+        Self::start(&mut command, place, file, scene.size)
+    }
+
+    /// Mounts a cloud of a clouds.yaml, and waits until this image can be seen.
+    pub(crate) fn cloud(scene: &Scene, clouds: &Path, who: &str, id: &str, options: &[String]) -> Result<Self> {
+        let place = Place::make(scene)?;
+        let mut command = Command::new(&scene.binary);
+        command.args(["mount", "--foreground"]).args(options).arg(who).arg(&place.point);
+        command.env("OS_CLIENT_CONFIG_FILE", clouds);
+        let file = scene::path_in(&place.point, Some(id));
+        Self::start(&mut command, place, file, scene.size)
+    }
+
+    /// The floor: the original through the least of a filesystem.
+    pub(crate) fn floor(scene: &Scene) -> Result<Self> {
+        let place = Place::make(scene)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--floor").arg(&scene.data).arg(&place.point);
+        let file = place.point.join(floor::NAME);
         Self::start(&mut command, place, file, scene.size)
     }
 
@@ -97,7 +117,7 @@ impl Mount {
         Self::start(&mut command, place, file, scene.size)
     }
 
-    pub(crate) fn start(command: &mut Command, place: Place, file: PathBuf, size: u64) -> Result<Self> {
+    fn start(command: &mut Command, place: Place, file: PathBuf, size: u64) -> Result<Self> {
         let log = place.folder.join("log");
         let daemon = Running::start(command, &log)?;
         let mut mount = Self { daemon, point: place.point, folder: place.folder, file };
@@ -142,13 +162,13 @@ impl Drop for Mount {
 
 /// A folder of its own with an empty folder `mount` in it.
 #[derive(Debug)]
-pub(crate) struct Place {
+struct Place {
     folder: PathBuf,
-    pub(crate) point: PathBuf,
+    point: PathBuf,
 }
 
 impl Place {
-    pub(crate) fn make(scene: &Scene) -> Result<Self> {
+    fn make(scene: &Scene) -> Result<Self> {
         let mut number = 0;
         let folder = loop {
             let folder = scene.scratch.join(format!("mount-{number}"));

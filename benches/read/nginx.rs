@@ -40,6 +40,12 @@ pub(crate) struct Traffic {
     pub(crate) bytes: u64,
 }
 
+impl Traffic {
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { requests: self.requests - earlier.requests, bytes: self.bytes - earlier.bytes }
+    }
+}
+
 /// A running nginx.
 #[derive(Debug)]
 pub(crate) struct Nginx {
@@ -97,8 +103,14 @@ impl Nginx {
     /// What was moved since the last call. A request is counted when its connection is done with it, which this waits for.
     pub(crate) fn traffic(&self) -> Result<Traffic> {
         self.settle()?;
-        let log = fs::read_to_string(&self.log)?;
+        let traffic = self.traffic_so_far()?;
         fs::File::options().write(true).open(&self.log)?.set_len(0)?;
+        Ok(traffic)
+    }
+
+    /// What was moved since then by requests that are over.
+    pub(crate) fn traffic_so_far(&self) -> Result<Traffic> {
+        let log = fs::read_to_string(&self.log)?;
         let files = log.lines().filter(|line| line.ends_with("/file"));
         Ok(files.fold(Traffic::default(), |sum, line| Traffic {
             requests: sum.requests + 1,

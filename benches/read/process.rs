@@ -84,6 +84,15 @@ pub(crate) fn timed(command: &mut Command, limit: Duration) -> Result<Duration> 
     Ok(took)
 }
 
+/// What a short program prints.
+pub(crate) fn said(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// The number of a child that has not been waited for.
 fn pid(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)

@@ -16,13 +16,15 @@ pub(crate) struct Sample {
     pub(crate) bytes: u64,
     /// What our daemon spent; `None` where there is none.
     pub(crate) usage: Option<Usage>,
+    /// Processor seconds that the service spent for it, where that was looked at.
+    pub(crate) server_cpu: Option<f64>,
     /// What went over the wire for it, where that was looked at.
     pub(crate) moved: Option<Traffic>,
 }
 
 impl Sample {
     pub(crate) fn of(took: Duration, bytes: u64) -> Self {
-        Self { took, bytes, usage: None, moved: None }
+        Self { took, bytes, usage: None, server_cpu: None, moved: None }
     }
 
     /// With what the daemon of a mount has spent meanwhile; its peak is that of its whole life.
@@ -56,6 +58,17 @@ pub(crate) struct Series {
 impl Series {
     fn each(&self, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
         self.samples.iter().map(figure).collect()
+    }
+
+    /// The median of the times, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        median(&self.each(|sample| sample.took.as_secs_f64()))
+    }
+
+    /// The median of the service's processor seconds.
+    pub(crate) fn server_cpu(&self) -> Option<f64> {
+        let spent: Vec<_> = self.samples.iter().filter_map(|sample| sample.server_cpu).collect();
+        (!spent.is_empty()).then(|| median(&spent))
     }
 
     /// The median of the rates, in MiB a second.

@@ -98,6 +98,11 @@ impl Scene {
         self.nginx.traffic()
     }
 
+    /// What was moved by requests that are over, while others may go on.
+    pub(crate) fn traffic_so_far(&self) -> Result<Traffic> {
+        self.nginx.traffic_so_far()
+    }
+
     /// Reads the original once, so that the server has it in memory.
     pub(crate) fn warm(&self) -> Result<()> {
         timed(
@@ -132,9 +137,9 @@ pub(crate) fn file_path() -> String {
     format!("/v2/images/{IMAGE}/file")
 }
 
-/// Where the image's bytes are in a mount.
-pub(crate) fn path_in(mount: &Path) -> PathBuf {
-    mount.join("by-id").join(IMAGE).join("data")
+/// Where an image's bytes are in a mount; without an id, those of the scene's.
+pub(crate) fn path_in(mount: &Path, id: Option<&str>) -> PathBuf {
+    mount.join("by-id").join(id.unwrap_or(IMAGE)).join("data")
 }
 
 fn serve(plan: &Plan<'_>, store: &Path) -> Result<(Running, SocketAddr)> {

@@ -59,10 +59,7 @@ pub(crate) struct Row {
 impl Row {
     /// Rates side by side.
     pub(crate) fn rates(work: &str, ours: &Series, theirs: &Series, wanted: Wanted) -> Self {
-        let rate = |series: &Series| match &series.failed {
-            None => format!("{:.0} MiB/s", series.rate()),
-            Some(why) => format!("failed: {}", short(why)),
-        };
+        let rate = |series: &Series| format!("{:.0} MiB/s", series.rate());
         let both = ours.failed.is_none() && theirs.failed.is_none();
         let figure = both.then(|| ours.rate() / theirs.rate());
         Self { figure, ..Self::of(work, ours, theirs, wanted, rate) }
@@ -76,6 +73,10 @@ impl Row {
         wanted: Wanted,
         write: impl Fn(&Series) -> String,
     ) -> Self {
+        let write = |series: &Series| match &series.failed {
+            None => write(series),
+            Some(why) => format!("failed: {}", short(why)),
+        };
         Self {
             work: work.to_owned(),
             against: theirs.name.clone(),
@@ -105,7 +106,10 @@ impl Row {
         let peak = self.peak.map(|bytes| format!("{} MiB", bytes >> 20)).unwrap_or_default();
         let cpu = self.cpu.map(|seconds| format!("{seconds:.2} s")).unwrap_or_default();
         let moved = self.moved.map(|(bytes, requests)| format!("{:.0} MiB in {requests:.0}", bytes / 1_048_576.0));
-        let (ours, theirs) = self.spread;
+        let spread = match self.spread {
+            (0.0, 0.0) => String::new(),
+            (ours, theirs) => format!("{:.0} %, {:.0} %", ours * 100.0, theirs * 100.0),
+        };
         [
             self.work.clone(),
             self.against.clone(),
@@ -117,7 +121,7 @@ impl Row {
             peak,
             cpu,
             moved.unwrap_or_default(),
-            format!("{:.0} %, {:.0} %", ours * 100.0, theirs * 100.0),
+            spread,
         ]
     }
 

@@ -1,5 +1,8 @@
 //! The works: each compares something that people do through a mount with the best other way to do it.
 
+pub(crate) mod again;
+pub(crate) mod random;
+pub(crate) mod real;
 pub(crate) mod whole;
 
 use std::path::PathBuf;
@@ -16,6 +19,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) peers: bool,
     /// Options for every mount of ours.
     pub(crate) options: Vec<String>,
+    /// Whether the program under test can keep blocks on disk.
+    pub(crate) disk_cache: bool,
     /// How long one command may take.
     pub(crate) limit: Duration,
 }

@@ -20,9 +20,9 @@ use crate::table::{Row, Wanted};
 /// A distant service that limits each connection.
 pub(crate) const FAR: Way = Way { round_trip: Duration::from_millis(20), rate: Some(100_000_000) };
 
-/// What a peer that mounts reads over the long way, in MiB. The slow ones would take minutes for more, and their rate does
-/// not change.
-const PEER_FAR: u64 = 64;
+/// What a slow peer reads, in MiB, near and over the long way. It would take minutes for more, and its rate does not change.
+const SLOW_NEAR: u64 = 256;
+const SLOW_FAR: u64 = 64;
 
 /// What is done with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,8 +130,12 @@ fn duel<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends) -> Vec<Contender<'a>>
 /// slowly as its requests are small.
 fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Contender<'a>> {
     let address = ends.hashed;
-    let length = if far { bench.scene.size.min(PEER_FAR << 20) } else { bench.scene.size };
     let round = move |peer: Peer| {
+        let length = match (far, peer) {
+            (true, _) => bench.scene.size.min(SLOW_FAR << 20),
+            (false, Peer::Httpdirfs) => bench.scene.size.min(SLOW_NEAR << 20),
+            (false, Peer::Rclone | Peer::Nbdfuse) => bench.scene.size,
+        };
         let mount = Mount::peer(bench.scene, peer, address)?;
         read_through(bench, what, &mount, length)
     };
@@ -189,7 +193,7 @@ fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Re
     Ok(sample)
 }
 
-fn cp(from: &Path, to: &Path) -> Command {
+pub(crate) fn cp(from: &Path, to: &Path) -> Command {
     let mut command = Command::new("cp");
     command.arg(from).arg(to);
     command
@@ -228,11 +232,15 @@ fn has_http_driver(url: &str) -> bool {
     Command::new("qemu-img").args(["info", "-f", "raw", url]).output().is_ok_and(|output| output.status.success())
 }
 
-/// Where the bytes go; nothing is there, and nothing of an earlier copy waits to be written to disk.
 fn fresh(bench: &Bench<'_>, what: What) -> Result<PathBuf> {
-    if what == What::Read {
-        return Ok(PathBuf::from("/dev/null"));
+    match what {
+        What::Copy => fresh_output(bench),
+        What::Read => Ok(PathBuf::from("/dev/null")),
     }
+}
+
+/// Where a copy goes; nothing is there, and nothing of an earlier one waits to be written to disk.
+pub(crate) fn fresh_output(bench: &Bench<'_>) -> Result<PathBuf> {
     discard(bench)?;
     rustix::fs::syncfs(File::open(&bench.scene.scratch)?)?;
     Ok(bench.output())

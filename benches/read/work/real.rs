@@ -1,0 +1,166 @@
+//! A real Glance: what a copy through the mount costs it, beside a plain download.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::whole::{cp, fresh_output};
+use crate::mounts::Mount;
+use crate::process::{processor_seconds, said, timed};
+use crate::rounds::{Contender, Sample, Series, in_turns};
+use crate::table::{Row, Wanted};
+
+/// The cloud of clouds.yaml that is used.
+const WHO: &str = "demo";
+
+/// How long an upload may take.
+const UPLOAD: Duration = Duration::from_mins(10);
+
+/// Compares them, if the environment names a clouds.yaml.
+pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let Some(clouds) = std::env::var_os("GLANCEFS_TEST_CLOUDS").filter(|file| !file.is_empty()) else {
+        eprintln!("skipped: a real Glance, because GLANCEFS_TEST_CLOUDS names no clouds.yaml");
+        return Ok(vec![]);
+    };
+    let server = std::env::var("GLANCEFS_GLANCE_PID").ok().and_then(|pid| pid.parse().ok());
+    let image = Image::make(bench, Path::new(&clouds))?;
+    let curl = || {
+        let output = fresh_output(bench)?;
+        let mut command = image.curl();
+        command.arg("--output").arg(&output).arg(image.file_url());
+        spending(server, || Ok(Sample::of(timed(&mut command, bench.limit)?, bench.scene.size)))
+    };
+    let ours = || {
+        let mount = Mount::cloud(bench.scene, &image.clouds, WHO, &image.id, &bench.options)?;
+        let before = mount.usage()?;
+        let output = fresh_output(bench)?;
+        let copy = || Ok(Sample::of(timed(&mut cp(&mount.file, &output), bench.limit)?, bench.scene.size));
+        let sample = spending(server, copy)?.with_usage(before, &mount)?;
+        timed(Command::new("cmp").arg(&output).arg(&bench.scene.data), bench.limit).context("WRONG BYTES")?;
+        Ok(sample)
+    };
+    let name = "cp, real Glance";
+    let contenders = vec![Contender::new("curl -o file", curl), Contender::new("ours", ours)];
+    let all = in_turns(name, bench.rounds, contenders);
+    fresh_output(bench)?;
+    let [curl, ours] = all.as_slice() else { anyhow::bail!("two contenders") };
+    Ok(vec![Row::rates(name, ours, curl, Wanted::AtLeast(0.8)), spent(name, ours, curl)])
+}
+
+/// What the service's processes spent, side by side.
+fn spent(name: &str, ours: &Series, curl: &Series) -> Row {
+    let write = |series: &Series| match series.server_cpu() {
+        Some(seconds) => format!("{seconds:.2} s"),
+        None => "unknown: GLANCEFS_GLANCE_PID is not set".to_owned(),
+    };
+    let row = Row::of(&format!("{name}: CPU of the service"), ours, curl, Wanted::AtMost(1.3), write);
+    let figure = ours.server_cpu().zip(curl.server_cpu()).map(|(ours, theirs)| ours / theirs);
+    Row { figure, ..row }
+}
+
+/// Adds what the service's processes spend meanwhile.
+fn spending(server: Option<u32>, work: impl FnOnce() -> Result<Sample>) -> Result<Sample> {
+    let before = server.map(processor_seconds).transpose()?;
+    let sample = work()?;
+    let after = server.map(processor_seconds).transpose()?;
+    Ok(Sample { server_cpu: after.zip(before).map(|(after, before)| after - before), ..sample })
+}
+
+/// An image with the scene's bytes in the real service; dropping it deletes it.
+struct Image {
+    clouds: PathBuf,
+    /// Holds the header with the token, which therefore stands in no command line.
+    header: PathBuf,
+    glance: String,
+    id: String,
+}
+
+impl Image {
+    fn make(bench: &Bench<'_>, clouds: &Path) -> Result<Self> {
+        let scratch = &bench.scene.scratch;
+        let (token, glance) = log_in(clouds, scratch)?;
+        let header = scratch.join("header");
+        write_secret(&header, &format!("X-Auth-Token: {token}"))?;
+        let mut image = Self { clouds: clouds.to_owned(), header, glance, id: String::new() };
+        let attributes = json!({"name": "glancefs-bench", "disk_format": "raw", "container_format": "bare"});
+        let mut create = image.curl();
+        create.args(["--header", "Content-Type: application/json", "--data", &attributes.to_string()]);
+        let made: Value = serde_json::from_str(&said(create.arg(format!("{}/v2/images", image.glance)))?)?;
+        made.get("id").and_then(Value::as_str).context("an image without an id")?.clone_into(&mut image.id);
+        let mut upload = image.curl();
+        upload.args(["--header", "Content-Type: application/octet-stream", "--upload-file"]).arg(&bench.scene.data);
+        timed(upload.arg(image.file_url()), UPLOAD)?;
+        Ok(image)
+    }
+
+    fn curl(&self) -> Command {
+        let mut command = Command::new("curl");
+        command.args(["--fail", "--silent", "--show-error", "--header"]).arg(format!("@{}", self.header.display()));
+        command
+    }
+
+    fn file_url(&self) -> String {
+        format!("{}/v2/images/{}/file", self.glance, self.id)
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        if self.id.is_empty() {
+            return;
+        }
+        let mut delete = self.curl();
+        delete.args(["--request", "DELETE"]).arg(format!("{}/v2/images/{}", self.glance, self.id));
+        if let Err(error) = timed(&mut delete, UPLOAD) {
+            eprintln!("the image {} is left in the real service: {error:#}", self.id);
+        }
+    }
+}
+
+/// A token, and where the Image service is.
+fn log_in(clouds: &Path, scratch: &Path) -> Result<(String, String)> {
+    let text = fs::read_to_string(clouds).with_context(|| format!("{} cannot be read", clouds.display()))?;
+    let described: Value = serde_saphyr::from_str(&text)?;
+    let auth = described.pointer(&format!("/clouds/{WHO}/auth")).context("the clouds.yaml has no demo")?;
+    let of = |name: &str| auth.get(name).cloned().unwrap_or(Value::Null);
+    let domain = json!({"id": "default"});
+    let user = json!({"name": of("username"), "domain": domain, "password": of("password")});
+    let body = json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": user}},
+        "scope": {"project": {"name": of("project_name"), "domain": domain}}}});
+    let request = scratch.join("login");
+    write_secret(&request, &body.to_string())?;
+    let keystone = of("auth_url").as_str().context("no auth_url")?.trim_end_matches('/').to_owned();
+    let mut login = Command::new("curl");
+    login.args(["--fail", "--silent", "--show-error", "--include", "--header", "Content-Type: application/json"]);
+    let answer =
+        said(login.arg("--data").arg(format!("@{}", request.display())).arg(format!("{keystone}/auth/tokens")))?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
+    let named = |line: &str| {
+        Some(line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-subject-token"))?.1.to_owned())
+    };
+    let token = head.lines().find_map(named).context("no token")?;
+    let glance = endpoint(&serde_json::from_str(body)?).context("the catalogue has no public Image service")?;
+    Ok((token, glance))
+}
+
+fn endpoint(body: &Value) -> Option<String> {
+    let services = body.pointer("/token/catalog")?.as_array()?;
+    let image = services.iter().find(|service| service.get("type").is_some_and(|kind| kind == "image"))?;
+    let endpoints = image.get("endpoints")?.as_array()?;
+    let public = endpoints.iter().find(|one| one.get("interface").is_some_and(|interface| interface == "public"))?;
+    Some(public.get("url")?.as_str()?.trim_end_matches('/').to_owned())
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
+}
