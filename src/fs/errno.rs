@@ -50,6 +50,9 @@ pub enum FsError {
     /// A call to the service failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// Who asked was killed before the answer came.
+    #[error("the program that asked was ended")]
+    Interrupted,
     /// Bytes could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -70,6 +73,7 @@ impl FsError {
             Self::NoAttribute => libc::ENODATA,
             Self::ForeignAttribute => libc::EOPNOTSUPP,
             Self::BadHandle => libc::EBADF,
+            Self::Interrupted => libc::EINTR,
             Self::Service(error) => of_kind(&error.kind),
             Self::Read(error) => of_read(error),
         }
@@ -83,7 +87,8 @@ impl FsError {
             | Self::ReadOnly
             | Self::NameTooLong
             | Self::NoAttribute
-            | Self::ForeignAttribute => true,
+            | Self::ForeignAttribute
+            | Self::Interrupted => true,
             Self::Service(error) => error.kind == Kind::NotFound,
             Self::Replaced(_)
             | Self::Deactivated(_)

@@ -66,7 +66,7 @@ pub struct FileSystem {
     settings: Settings,
     /// What tests say is the sealed file of every image.
     #[cfg(test)]
-    pub(crate) sealed_by_test: std::sync::OnceLock<Arc<std::fs::File>>,
+    sealed_by_test: std::sync::OnceLock<Arc<std::fs::File>>,
     /// The time of the folders that belong to no image.
     began: SystemTime,
 }

@@ -23,7 +23,7 @@ pub enum Mode {
         /// Pages that the kernel holds from an earlier open are still right.
         keep: bool,
     },
-    /// Each read is asked of us; only a mapping of the file goes through the page cache.
+    /// Each read is asked of us; only a mapping of the file goes through the page cache, and drops what is there first.
     Direct {
         /// Pages that the kernel holds for others are still right.
         keep: bool,

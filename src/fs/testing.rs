@@ -1,6 +1,7 @@
 //! An Image service in memory, for tests of the filesystem.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use super::FileSystem;
 use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
 use crate::service::{ByteStream, ImageService, Kind, ListQuery, Page, Result, ServiceError, Source};
 
@@ -50,6 +52,8 @@ pub(crate) struct World {
     pub(crate) hidden: Vec<Image>,
     pub(crate) members: Vec<Member>,
     pub(crate) usage: Option<Usage>,
+    /// Whether bytes never arrive.
+    pub(crate) stalled: bool,
     /// What every call fails with.
     pub(crate) failing: Option<Kind>,
     /// The calls so far, by name.
@@ -122,6 +126,9 @@ impl ImageService for Fake {
     async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
         self.call("read", |world| {
             known(world, source.image)?;
+            if world.stalled {
+                return Ok(futures_util::stream::pending().boxed());
+            }
             let letters = b"hello".iter().copied().cycle().skip(usize::try_from(range.start % 5).unwrap());
             let bytes: Bytes = letters.take(usize::try_from(range.end - range.start).unwrap()).collect();
             Ok(futures_util::stream::iter([Ok(bytes)]).boxed())
@@ -134,5 +141,17 @@ impl ImageService for Fake {
 
     async fn usage(&self) -> Result<Option<Usage>> {
         self.call("usage", |world| Ok(world.usage))
+    }
+}
+
+impl FileSystem {
+    /// What the blocks on disk would say is the complete file of every image.
+    pub(crate) fn seal(&self, file: File) {
+        self.sealed_by_test.set(Arc::new(file)).unwrap();
+    }
+
+    /// How many files and folders are open.
+    pub(crate) fn open_handles(&self) -> usize {
+        self.handles.len()
     }
 }

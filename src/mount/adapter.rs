@@ -28,10 +28,11 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, debug_span};
 
 use super::backing::Backings;
+use super::caller::Caller;
 use super::session::Passthrough;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{self, Asked, FileSystem, HandleId, Listed, Mode, Opened};
+use crate::fs::{self, Asked, FileSystem, FsError, HandleId, Listed, Mode, Opened};
 
 /// Numbers are never given to another file while the kernel knows them, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -203,7 +204,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -213,7 +214,14 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let files = Arc::clone(&self.files);
-        let work = async move { files.read(HandleId(handle.0), offset, size).await };
+        let caller = Caller(request.pid());
+        let work = async move {
+            tokio::select! {
+                biased;
+                outcome = files.read(HandleId(handle.0), offset, size) => outcome,
+                () = caller.dying() => Err(FsError::Interrupted),
+            }
+        };
         self.answer(debug_span!("read", ino = ino.0, offset, size), reply, work, |reply, bytes| reply.data(&bytes));
     }
 

@@ -8,6 +8,7 @@
 //! | `adapter` | callbacks: open a span, call the filesystem, reply |
 //! | `convert` | the filesystem's values in the kernel's words |
 //! | `backing` | local files that the kernel reads in our place |
+//! | `caller` | who waits for an answer, and whether they can still use it |
 //! | `notify` | telling the kernel to drop pages |
 //! | `memory` | how much memory the page cache may take |
 //! | [`life`] | from the mount to its end: signals, unmounting from outside |
@@ -16,6 +17,7 @@
 
 mod adapter;
 mod backing;
+mod caller;
 mod convert;
 pub mod daemon;
 mod kernel;

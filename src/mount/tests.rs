@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -201,7 +202,7 @@ async fn a_place_that_is_mounted_already_is_busy() {
 fn seal(place: &Place, content: &[u8]) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
-    place.files.sealed_by_test.set(Arc::new(file)).unwrap();
+    place.files.seal(file);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +260,7 @@ async fn a_file_that_the_kernel_will_not_read_by_itself_is_read_through_us() {
     let place = Place::new(&Fake::with([image(1, "debian")]));
     // The kernel takes no folder for a file.
     let folder = File::open(place.point.parent().unwrap()).unwrap();
-    place.files.sealed_by_test.set(Arc::new(folder)).unwrap();
+    place.files.seal(folder);
     let data = place.path("by-name/debian/data");
     ask(move || {
         for _ in 0..3 {
@@ -297,4 +298,36 @@ async fn no_page_of_an_image_that_proved_to_be_damaged_is_left() {
         assert_eq!(one.read_at(&mut part, 0).unwrap_err().raw_os_error(), Some(libc::EIO));
     })
     .await;
+}
+
+/// A program that reads an image whose bytes never arrive, killed while it waits.
+async fn killed_while_it_waits(reading: &str) {
+    let service = Fake::with([image(1, "debian")]);
+    service.change(|world| world.stalled = true);
+    let place = Place::new(&service);
+    let mut command = Command::new("dd");
+    command.arg(format!("if={}", place.path("by-name/debian/data").display())).args(["of=/dev/null", reading]);
+    let mut program = command.stderr(Stdio::null()).spawn().unwrap();
+    while service.calls("read") == 0 {
+        tokio::task::yield_now().await;
+    }
+    program.kill().unwrap();
+    ask(move || program.wait().unwrap()).await;
+    let files = Arc::clone(&place.files);
+    ask(move || {
+        while files.open_handles() > 0 {
+            std::thread::yield_now();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_killed_while_it_reads_ahead_leaves_no_open_file() {
+    killed_while_it_waits("bs=1M").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_killed_while_it_reads_directly_ends_at_once_and_leaves_no_open_file() {
+    killed_while_it_waits("iflag=direct").await;
 }

@@ -17,6 +17,7 @@ mod bytes;
 mod content;
 mod faults;
 mod images;
+mod kernel;
 mod login;
 mod loops;
 mod memory;
@@ -84,6 +85,7 @@ const SUBJECTS: &[&[Promise]] = &[
     tree::PROMISES,
     bytes::PROMISES,
     images::PROMISES,
+    kernel::PROMISES,
     wire_cost::PROMISES,
     memory::PROMISES,
     names::PROMISES,

@@ -1,0 +1,84 @@
+//! Who waits for an answer, and whether they can still use it.
+//!
+//! fuser does not tell of the kernel's INTERRUPT. A program that is killed while a request of it waits here stays in the
+//! process table until the answer comes, and the kernel does not close its files before; with a service that stands
+//! still that takes minutes. So a request that waits looks after its caller.
+
+use std::time::Duration;
+
+/// How often to look. Most requests are answered before the first look; a person who presses Ctrl-C waits this long.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// SIGKILL in the masks of `/proc/PID/status`.
+const KILLED: u64 = 1 << (libc::SIGKILL - 1);
+
+/// The thread that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(pub(super) u32);
+
+impl Caller {
+    /// Waits until the caller is dead or dying. For ever where it is not known: another container's, or the kernel's own.
+    pub(super) async fn dying(self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if self.0 != 0 && self.is_dying() {
+                return;
+            }
+        }
+    }
+
+    fn is_dying(self) -> bool {
+        // Where /proc is missing or hides others' processes, a caller is taken for living while there is one.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0));
+        status.map_or_else(|_| self.is_gone(), |status| is_dying(&status))
+    }
+
+    fn is_gone(self) -> bool {
+        let Ok(thread) = libc::pid_t::try_from(self.0) else { return true };
+        // SAFETY: signal 0 is sent to nobody; the call only tells whether there is somebody.
+        let found = unsafe { libc::kill(thread, 0) } == 0;
+        !found && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+    }
+}
+
+/// Whether a thread with this status (proc(5)) is dead, or dies as soon as what it waits for is answered. A signal that
+/// ends a program because the program does not handle it, such as Ctrl-C's, is SIGKILL for each thread by then.
+fn is_dying(status: &str) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let pending = |name: &str| field(name).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    let over = field("State").is_some_and(|state| state.starts_with(['Z', 'X']));
+    over || (pending("SigPnd") | pending("ShdPnd")) & KILLED != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVING: &str = "Name:\tcp\nState:\tD (disk sleep)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000002\n";
+
+    #[test]
+    fn a_pending_kill_is_seen_for_the_thread_and_for_its_process() {
+        assert!(!is_dying(LIVING), "a signal that the program handles");
+        assert!(is_dying(&LIVING.replace("SigPnd:\t0000000000000000", "SigPnd:\t0000000000000100")));
+        assert!(is_dying(&LIVING.replace("ShdPnd:\t0000000000000002", "ShdPnd:\t0000000000000102")));
+    }
+
+    #[test]
+    fn what_has_ended_and_was_not_waited_for_is_dead() {
+        assert!(is_dying(&LIVING.replace("D (disk sleep)", "Z (zombie)")));
+    }
+
+    #[test]
+    fn nobody_is_dying_only_because_we_cannot_read_it() {
+        assert!(!is_dying(""));
+        assert!(!Caller(std::process::id()).is_dying());
+        // Larger than any number of a process.
+        assert!(Caller(1 << 30).is_dying());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_is_not_known_is_never_given_up() {
+        let waited = tokio::time::timeout(Duration::from_hours(1), Caller(0).dying()).await;
+        waited.unwrap_err();
+    }
+}
