@@ -12,14 +12,17 @@ use super::image::{DiskImage, Wanted};
 use super::name::Names;
 use super::settings::{DiskSettings, Folder};
 use super::space::Space;
-use super::{Identity, lock};
+use super::{BLOCK, Identity, lock};
 
 /// After room was looked for in vain, so many writes are refused without another look: each costs a look at every
 /// image of the cache.
 const PATIENCE: u32 = 64;
 
-/// How much of `size` is freed beyond what is needed, so that the next write does not have to look again.
+/// The share of `size` that is freed beyond what is needed, so that the next write does not have to look again.
 const SPARE_SHARE: u64 = 64;
+
+/// The share of an image in use that goes at most beyond what is needed.
+const PUNCH_SHARE: u64 = 8;
 
 /// What all images of a cache share.
 ///
@@ -179,10 +182,10 @@ impl Home {
     /// Drops images that nobody uses, the least recently used first, and then blocks of those that are in use here,
     /// until `need` bytes and some are free. Answers how many are.
     fn drop_images(&self, listed: Vec<Listed>, need: u64) -> u64 {
-        let enough = need.saturating_add(self.size / SPARE_SHARE);
+        let spare = self.size / SPARE_SHARE;
         let mut freed = 0;
         for image in listed {
-            if freed >= enough {
+            if freed >= need.saturating_add(spare) {
                 return freed;
             }
             if entry::evict(&image.path) {
@@ -195,7 +198,8 @@ impl Home {
             if freed >= need {
                 break;
             }
-            freed += image.punch(enough.saturating_sub(freed));
+            let spare = spare.min(image.tags.present().saturating_mul(BLOCK) / PUNCH_SHARE);
+            freed += image.punch(need.saturating_sub(freed).saturating_add(spare));
         }
         freed
     }
