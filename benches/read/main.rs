@@ -22,6 +22,7 @@ mod preads;
 mod process;
 mod rounds;
 mod scene;
+mod scratch;
 mod stats;
 mod table;
 mod work;
@@ -35,6 +36,7 @@ use anyhow::{Context, Result, ensure};
 
 use options::Options;
 use scene::{Plan, Scene};
+use scratch::Scratch;
 use table::{Row, Wanted};
 use work::whole::{self, FAR, What};
 use work::{Bench, again, random, real};
@@ -93,7 +95,7 @@ fn run(arguments: Vec<String>) -> Result<bool> {
     let chosen: Vec<_> = works.filter(|(name, _)| options.wants(name)).collect();
     ensure!(!chosen.is_empty(), "no work is called so; --list names them");
     let cache = options.cache()?;
-    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&cache)?;
+    let scratch = Scratch::make(&cache)?;
     let plan = Plan { binary: &options.binary, cache: &cache, scratch: scratch.path(), mebibytes: options.mebibytes() };
     let scene = Scene::set(&plan).context("the scene could not be set")?;
     let bench = Bench {

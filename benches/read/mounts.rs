@@ -183,7 +183,13 @@ impl Place {
     }
 }
 
+/// The mount points at and below a folder.
+pub(crate) fn mounted_below(folder: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    points.filter(|point| point.starts_with(folder)).collect()
+}
+
 fn is_mounted(point: &Path) -> bool {
-    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else { return false };
-    table.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at) == point))
+    !mounted_below(point).is_empty()
 }

@@ -78,7 +78,7 @@ impl Nginx {
         command.arg("-c").arg(&configuration).arg("-p").arg(folder).arg("-e").arg(folder.join("error.log"));
         // Debian keeps it where only root's PATH leads.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-        let running = Running::start(&mut command, &folder.join("nginx.out"))?;
+        let running = Running::start(&command, &folder.join("nginx.out"))?;
         let mut nginx = Self { running, ports, log: folder.join("access.log") };
         nginx.await_answer().with_context(|| fs::read_to_string(folder.join("error.log")).unwrap_or_default())?;
         Ok(nginx)

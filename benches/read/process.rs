@@ -20,9 +20,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a program with its words going to a file.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+    /// Starts a program with its words going to a file. It is asked to end when this process ends, however that is.
+    pub(crate) fn start(command: &Command, log: &Path) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
+        let mut command = bound(command);
         let out = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
@@ -45,6 +46,19 @@ impl Running {
     pub(crate) fn ends(&mut self, limit: Duration) -> bool {
         wait(&mut self.child, limit).is_ok_and(|ended| ended)
     }
+}
+
+/// The same program, which is sent SIGTERM when its parent is gone.
+fn bound(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "TERM", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    bound
 }
 
 impl Drop for Running {

@@ -146,7 +146,7 @@ fn serve(plan: &Plan<'_>, store: &Path) -> Result<(Running, SocketAddr)> {
     let log = plan.scratch.join("serve.log");
     let mut command = Command::new(plan.binary);
     command.arg("serve").arg(store).args(["--listen", "127.0.0.1:0"]);
-    let mut service = Running::start(&mut command, &log)?;
+    let mut service = Running::start(&command, &log)?;
     let until = Instant::now() + PREPARATION;
     loop {
         let said = fs::read_to_string(&log)?;
