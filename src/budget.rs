@@ -105,7 +105,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod interleavings {
     use shuttle::thread;
 
@@ -114,7 +115,7 @@ mod interleavings {
 
     #[test]
     fn holders_of_a_budget_never_hold_more_than_it_and_give_all_back() {
-        interleave(|| {
+        interleave(2000, || {
             let budget = Budget::new(100);
             let holders = [40, 50, 30].map(|bytes| {
                 let budget = budget.clone();

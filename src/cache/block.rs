@@ -4,7 +4,6 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 use super::spare::Spares;
 use crate::budget::Reservation;
 use crate::image::{Checksums, ImageId};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes in a block, the least that is fetched; the last one of an image may be shorter.
 ///

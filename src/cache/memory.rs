@@ -1,11 +1,13 @@
 //! The cache: runs of blocks by their places, and buffers out of the budget.
 
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod interleavings;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +16,8 @@ use super::block::{Buffer, Identity, Room, Run};
 use super::lock;
 use crate::budget::{Budget, Exhausted};
 use crate::image::ImageId;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use shard::{Place, Shard};
 
 /// How often those who wait for memory look again without having been woken: memory that other parts of the program
@@ -140,11 +144,11 @@ impl Cache {
         let in_turn = |step: usize| self.shards.get((begin + step) % self.shards.len());
         let shards = || (0..self.shards.len()).filter_map(in_turn);
         let passed = shards().find_map(|shard| lock(shard).give_up_passed());
-        let victim = passed.or_else(|| shards().find_map(|shard| lock(shard).give_up_kept()));
+        let victim = passed.or_else(|| shards().find_map(|shard| lock(shard).give_up_any()));
         victim.is_some()
     }
 
-    fn shard(&self, place: &Place) -> Option<std::sync::MutexGuard<'_, Shard>> {
+    fn shard(&self, place: &Place) -> Option<MutexGuard<'_, Shard>> {
         self.shards.get(place.number() % self.shards.len()).map(lock)
     }
 

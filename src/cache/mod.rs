@@ -9,12 +9,7 @@ pub mod disk;
 mod memory;
 mod spare;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 pub use block::{BLOCK, Buffer, Identity, Run, SPAN, block_at, span_end};
 pub use memory::{Cache, Use};
 
-/// Locks `mutex`. A panic of another holder does not spread: what these mutexes guard is consistent between statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use crate::sync::lock;

@@ -3,9 +3,8 @@
 //! A fresh buffer costs a page fault for every 4 KiB that is written to it, which is dearer than what it is filled with.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
-use super::lock;
+use crate::sync::{Mutex, lock};
 
 /// What is smaller, in bytes, the allocator keeps at hand by itself.
 const SMALLEST: usize = 64 * 1024;

@@ -1,11 +1,9 @@
 //! One content and all who read it: the board of what is under way, the proof, and the spool of its stream.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::board::{Arrival, Board, LaneId, Start, Step, Wish};
 use super::cursor::Asked;
@@ -15,6 +13,8 @@ use super::spool::Spool;
 use super::{Content, Reads, lane};
 use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
 use crate::service::{Kind, ServiceError};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, spawn, timeout};
 
 /// How often a read looks again for a block whose request ended without it: it was given up for want of memory, or the
 /// store proved to answer no ranges (once for each store of the image).
@@ -111,12 +111,12 @@ impl Feed {
 
     fn coming(self: &Arc<Self>, reads: &Arc<Reads>, wanted: &Range<u64>, how: Use) -> Coming {
         let mut board = lock(&self.board);
-        if let Some(coming) = board.wait(wanted.start) {
-            return Coming::Awaited(coming);
-        }
-        // It may have landed since the first look.
+        // It may have landed since the first look; a stream that passes it again would bring it again for who waits.
         if let Some(run) = reads.cache.get(&self.identity, wanted.start, how) {
             return Coming::Here(run);
+        }
+        if let Some(coming) = board.wait(wanted.start) {
+            return Coming::Awaited(coming);
         }
         let starts = self.wish(reads, &mut board, wanted.clone(), wanted.end);
         // A wish for what is nowhere always gets it under way; a closed channel says "look again".
@@ -137,7 +137,7 @@ impl Feed {
 
     fn start(self: &Arc<Self>, reads: &Arc<Reads>, starts: Vec<Start>) {
         for start in starts {
-            tokio::spawn(lane::run(Arc::clone(reads), Arc::clone(self), start));
+            spawn(lane::run(Arc::clone(reads), Arc::clone(self), start));
         }
     }
 
@@ -233,7 +233,7 @@ impl Feed {
     /// Tells the proof that the bytes `range`, all in `run`, go to a reader.
     pub(super) fn delivered(self: &Arc<Self>, reads: &Arc<Reads>, range: &Range<u64>, run: &Run) {
         if self.proof.note(range, run, reads.hash_room()) {
-            tokio::spawn(Arc::clone(self).prove(Arc::clone(reads)));
+            spawn(Arc::clone(self).prove(Arc::clone(reads)));
         }
     }
 
@@ -245,7 +245,7 @@ impl Feed {
     ) -> Result<(), ReadError> {
         while !done(&self.proof) {
             if self.proof.needs_worker() {
-                tokio::spawn(Arc::clone(self).prove(Arc::clone(reads)));
+                spawn(Arc::clone(self).prove(Arc::clone(reads)));
             }
             let before = self.proof.hashed();
             match timeout(reads.settings.patience, self.proof.wait(&done)).await {

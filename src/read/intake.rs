@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
-use tokio::time::timeout;
 
 use super::error::ReadError;
 use crate::cache::Buffer;
 use crate::image::ImageId;
 use crate::service::{ByteStream, Kind, ServiceError};
+use crate::sync::timeout;
 
 /// A stream, and what of it arrived and was not taken yet.
 pub(super) struct Intake {

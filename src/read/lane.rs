@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::board::{LaneId, Start, Step, Way};
 use super::error::ReadError;
@@ -14,6 +14,7 @@ use super::intake::Intake;
 use super::{Reads, add};
 use crate::cache::{Buffer, Run, SPAN, lock};
 use crate::service::{ByteStream, Kind, ServiceError, Source};
+use crate::sync::timeout;
 
 /// How long a range stays open while nobody wants more of it. A reader who comes back after that pays for a request; one
 /// who does not should not keep a connection of the service.

@@ -20,13 +20,15 @@ mod seen;
 mod spool;
 
 #[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod interleavings;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -41,6 +43,8 @@ use crate::budget::{Budget, Exhausted};
 use crate::cache::{BLOCK, Cache, Identity, SPAN, lock};
 use crate::image::{Checksums, ImageId};
 use crate::service::ImageService;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use feed::Feed;
 use pace::Pace;
 use route::Routes;

@@ -11,7 +11,6 @@ mod tests;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
@@ -19,6 +18,7 @@ use super::error::ReadError;
 use super::hash::{Expected, Hash};
 use super::seen::Seen;
 use crate::cache::{Identity, Run, lock};
+use crate::sync::Mutex;
 
 /// How much of an image's bytes was compared with the service's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! One open file: from reads to runs of blocks and back.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -13,6 +12,8 @@ use super::feed::{Feed, Waited};
 use super::proof::Verified;
 use super::{Content, Reads, add};
 use crate::cache::{Run, Use, block_at, lock};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A reader of one image, for one open file. It may be asked from many tasks at once.
 #[derive(Debug)]

@@ -78,6 +78,12 @@ impl Fake {
         Content { image, size: size as u64, checksums, stores: Vec::new() }
     }
 
+    /// Adds an image with these bytes.
+    #[cfg(feature = "shuttle")]
+    pub(super) fn put(&self, image: ImageId, bytes: Bytes) {
+        self.images.lock().unwrap().insert(image, bytes);
+    }
+
     /// The bytes as they should be read.
     pub(super) fn bytes(&self, content: &Content) -> Bytes {
         self.images.lock().unwrap()[&content.image].clone()

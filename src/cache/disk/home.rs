@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::entry::{self, Found, Listed};
@@ -13,6 +13,7 @@ use super::name::Names;
 use super::settings::{DiskSettings, Folder};
 use super::space::Space;
 use super::{BLOCK, Identity, lock};
+use crate::sync::Mutex;
 
 /// After room was looked for in vain, so many writes are refused without another look: each costs a look at every
 /// image of the cache.

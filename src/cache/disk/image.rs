@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use super::entry::{self, Entry};
 use super::header::Seal;
@@ -15,6 +15,7 @@ use super::map::Map;
 use super::space::Space;
 use super::tags::{BLOCKS_AT_MOST, PAGE, Tags};
 use super::{Identity, lock};
+use crate::sync::Mutex;
 
 /// The blocks of one image in a file, as many as there are. All calls but [`has`](Self::has) and its like block the
 /// thread.

@@ -120,9 +120,10 @@ impl Shard {
         give_up(&mut self.passed)
     }
 
-    /// The least recently used span.
-    pub(super) fn give_up_kept(&mut self) -> Option<Span> {
-        give_up(&mut self.kept)
+    /// The least recently used span. One that was passed since these were looked through counts too: it would otherwise
+    /// be seen in neither place.
+    pub(super) fn give_up_any(&mut self) -> Option<Span> {
+        give_up(&mut self.kept).or_else(|| self.give_up_passed())
     }
 }
 
