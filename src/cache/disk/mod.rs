@@ -54,6 +54,9 @@ impl DiskCache {
         let folder = settings.prepare()?;
         entry::clean(&folder.images, SystemTime::now())
             .map_err(|source| DiskError::Folder { folder: settings.folder.clone(), source })?;
+        if let Some(caveat) = space::caveat(&folder.lock) {
+            tracing::warn!(folder = %settings.folder.display(), "the folder of --cache-dir: {caveat}");
+        }
         Ok(Self { home: Arc::new(Home::new(folder, settings)) })
     }
 

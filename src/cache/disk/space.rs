@@ -35,6 +35,27 @@ impl Space {
     }
 }
 
+/// What is to be said about a cache on the filesystem that has `file`.
+pub(super) fn caveat(file: &File) -> Option<&'static str> {
+    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; `answer` has room for what is written.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: the call succeeded, so it filled in all of it.
+    let kind = unsafe { answer.assume_init() }.f_type;
+    match kind {
+        libc::TMPFS_MAGIC => Some("it is in memory (tmpfs): what is cached there takes memory on top of --memory"),
+        libc::NFS_SUPER_MAGIC | libc::SMB_SUPER_MAGIC => {
+            Some("it is on a network filesystem, which may be slower than the Image service and gives back no space")
+        }
+        libc::OVERLAYFS_SUPER_MAGIC => {
+            Some("it is in a container's own layer (overlay) and goes with the container: a volume would stay")
+        }
+        _ => None,
+    }
+}
+
 /// Gives the space of `range` in `file` back to the disk; it reads as zeros then.
 pub(super) fn punch(file: &File, range: Range<u64>) -> io::Result<()> {
     let offset = i64::try_from(range.start).map_err(io::Error::other)?;
@@ -56,6 +77,13 @@ pub(super) fn user() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cache_in_memory_is_told_of() {
+        let Ok(memory) = File::open("/dev/shm") else { return };
+        assert!(caveat(&memory).is_none_or(|sentence| sentence.contains("memory")));
+        assert_eq!(caveat(&File::open("/proc").unwrap()), None);
+    }
 
     #[test]
     fn the_floor_is_a_twentieth_of_the_disk_unless_one_was_asked_for() {

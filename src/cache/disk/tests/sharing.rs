@@ -2,7 +2,8 @@
 //! they share is files and file locks, which belong to open files.
 
 use super::super::BLOCK;
-use super::super::testing::{PLENTY, Place, Sample};
+use super::super::testing::{PLENTY, Place, Sample, hashed};
+use crate::image::ImageId;
 
 #[test]
 fn what_one_process_wrote_the_other_finds_once_it_looks() {
@@ -42,19 +43,37 @@ fn a_block_that_the_other_process_punched_is_kept_again_by_one_who_did_not_notic
 
 #[test]
 fn an_image_that_the_other_process_removed_stays_right_for_those_who_have_it() {
-    let (place, sample) = (Place::new(), Sample::new(4 * BLOCK));
+    let hashed = hashed(ImageId::random(), 4 * BLOCK, "sha256", &"7".repeat(64));
+    for sample in [Sample::new(4 * BLOCK), Sample::of(hashed, 1)] {
+        let place = Place::new();
+        let (mine, theirs) = (place.open(PLENTY), place.open(PLENTY));
+        let image = mine.image(&sample.content).unwrap();
+        sample.write_all(&image);
+        theirs.forget(&sample.content);
+        assert_eq!(sample.readable(&image), [0, 1, 2, 3]);
+        // It seals and removes its own files, and not what is under its name by now.
+        let next = theirs.image(&sample.content).unwrap();
+        let entry = place.entry();
+        assert!(next.write(2, sample.block(2)));
+        assert!(image.seal(&sample.proof()).unwrap());
+        assert_eq!((sample.readable(&image).len(), sample.readable(&next)), (4, vec![2]));
+        image.lose();
+        assert_eq!((sample.readable(&next), place.entry()), (vec![2], entry));
+    }
+}
+
+#[test]
+fn a_look_finds_what_the_other_process_wrote_and_dropped() {
+    let (place, sample) = (Place::new(), Sample::new(3 * BLOCK));
     let (mine, theirs) = (place.open(PLENTY), place.open(PLENTY));
-    let image = mine.image(&sample.content).unwrap();
-    sample.write_all(&image);
-    theirs.forget(&sample.content);
-    assert_eq!(sample.readable(&image), [0, 1, 2, 3]);
-    // It seals its own files, and not what is under its name by now.
-    let next = theirs.image(&sample.content).unwrap();
-    assert!(next.write(2, sample.block(2)));
-    assert!(image.seal(&sample.proof()).unwrap());
-    assert_eq!((sample.readable(&image).len(), sample.readable(&next)), (4, vec![2]));
-    drop(image);
-    assert_eq!(sample.readable(&next), [2]);
+    let (one, two) = (mine.image(&sample.content).unwrap(), theirs.image(&sample.content).unwrap());
+    sample.write_all(&one);
+    assert!(!two.has(1) && two.look(1) && two.has(0) && sample.readable(&two) == [0, 1, 2]);
+    one.punch(BLOCK);
+    assert!(two.has(0) && !two.look(0) && two.look(1) && !two.look(3) && !two.look(u64::MAX));
+    assert!(one.seal(&sample.proof()).is_ok_and(|sealed| !sealed));
+    assert!(one.write(0, sample.block(0)) && one.seal(&sample.proof()).unwrap());
+    assert!(two.look(0) && two.is_sealed());
 }
 
 #[test]
