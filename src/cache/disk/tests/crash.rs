@@ -1,4 +1,4 @@
-//! Real processes that share a folder and are killed in the middle of what they do.
+//! Threads and real processes that share a folder, and are killed in the middle of what they do.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -48,9 +48,8 @@ fn step(cache: &DiskCache, sample: &Sample, image: &DiskImage, random: &mut fast
 }
 
 /// What a child does until it is killed, or for so many steps; each is told to the parent.
-fn play(folder: &Path, seed: u64, steps: u32) {
-    let (samples, mut random) = (samples(), fastrand::Rng::with_seed(seed));
-    let cache = cache(folder);
+fn play(cache: &DiskCache, samples: &[Sample], seed: u64, steps: u32, told: &mut dyn Write) {
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut open: Vec<Option<Arc<DiskImage>>> = vec![None; samples.len()];
     for _ in 0..steps {
         let number = random.usize(..samples.len());
@@ -61,9 +60,9 @@ fn play(folder: &Path, seed: u64, steps: u32) {
             open[number] = cache.image(&samples[number].content).ok();
         }
         if let Some(image) = &open[number] {
-            step(&cache, &samples[number], image, &mut random);
+            step(cache, &samples[number], image, &mut random);
         }
-        std::io::stderr().write_all(b".").unwrap();
+        told.write_all(b".").unwrap();
     }
 }
 
@@ -71,7 +70,8 @@ fn play(folder: &Path, seed: u64, steps: u32) {
 #[test]
 fn child() {
     if let (Some(folder), Ok(seed)) = (std::env::var_os(FOLDER), std::env::var(SEED)) {
-        play(Path::new(&folder), seed.parse().unwrap(), 150);
+        let (cache, told) = (cache(Path::new(&folder)), &mut std::io::stderr());
+        play(&cache, &samples(), seed.parse().unwrap(), 150, told);
     }
 }
 
@@ -146,6 +146,22 @@ fn a_killed_process_leaves_no_block_that_reads_wrongly() {
         here += check(&folder, &samples);
     }
     assert!(here > 0, "there was something to check");
+}
+
+#[test]
+fn threads_that_share_an_image_never_read_wrong_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    let (cache, samples) = (cache(&place.path().join("cache")), samples());
+    for seed in rounds(2, 40) {
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (cache, samples) = (&cache, &samples);
+                scope.spawn(move || play(cache, samples, 4 * seed + thread, 100, &mut std::io::sink()));
+            }
+        });
+        let used = cache.usage().unwrap();
+        assert!(used.bytes <= SIZE + SIZE / 2, "{used:?}, seed {seed}");
+    }
 }
 
 #[test]
