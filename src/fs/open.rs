@@ -94,7 +94,11 @@ impl FileSystem {
         let demand = self.demand(&content, asked);
         let (mode, in_mode) = self.modes.enter(ino, &content, &demand)?;
         let handle = match &mode {
-            Mode::Passthrough(_) => Handle::Sealed(SealedHandle { in_mode, content }),
+            Mode::Passthrough(_) => {
+                // Its hash was compared before it was sealed.
+                self.contents.verified(&content, Verified::Yes);
+                Handle::Sealed(SealedHandle { in_mode, content })
+            }
             Mode::Cached { .. } | Mode::Direct { .. } => Handle::Data(self.data_handle(content, in_mode)?),
         };
         Ok(Opened { handle: self.handles.insert(handle), mode })

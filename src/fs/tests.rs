@@ -330,6 +330,16 @@ async fn what_was_verified_once_stays_so_when_others_read_a_part() {
 }
 
 #[tokio::test]
+async fn an_image_that_the_kernel_reads_from_a_sealed_file_is_verified() {
+    let fs = mounted(&Fake::with([image(1, "a")]));
+    fs.seal(tempfile::tempfile().unwrap());
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    let opened = fs.open(ino, Asked { passthrough: true, ..Asked::default() }).await.unwrap();
+    fs.release(opened.handle);
+    assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await.unwrap(), b"yes");
+}
+
+#[tokio::test]
 async fn bytes_that_are_not_what_the_hash_says_are_an_error_and_go_on_being_one() {
     let mut damaged = image(1, "a");
     damaged.checksums.md5 = Some("00000000000000000000000000000000".into());
