@@ -4,6 +4,9 @@
 
 #[path = "../../benches/read/link/mod.rs"]
 mod link;
+#[expect(dead_code, reason = "shared with the bench, which asks for more")]
+#[path = "../../benches/read/preads.rs"]
+mod preads;
 #[path = "../../benches/read/stats.rs"]
 mod stats;
 
@@ -13,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use link::{Link, Schedule, Way};
+use preads::{Buffer, PAGE, pages};
 use stats::{median, spread};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -133,4 +137,27 @@ fn the_median_is_the_middle_value() {
 fn the_spread_is_the_range_in_medians() {
     assert!((spread(&[1.0, 2.0, 3.0]) - 1.0).abs() < 1e-9);
     assert!(spread(&[]).abs() < 1e-9);
+}
+
+#[test]
+fn the_pages_of_a_seed_are_always_the_same_and_each_is_touched_once() {
+    let drawn = |seed| pages(&mut fastrand::Rng::with_seed(seed), 1000, 500);
+    let chosen = drawn(1);
+    let different: std::collections::HashSet<_> = chosen.iter().collect();
+    assert_eq!(different.len(), 500);
+    assert!(chosen.iter().all(|page| *page < 1000));
+    assert_eq!(chosen, drawn(1));
+    assert_ne!(chosen, drawn(2));
+}
+
+#[test]
+fn no_more_pages_are_drawn_than_there_are() {
+    assert_eq!(pages(&mut fastrand::Rng::with_seed(1), 3, 10).len(), 3);
+}
+
+#[test]
+fn a_buffer_begins_at_a_page_and_is_as_long_as_asked() {
+    let mut buffer = Buffer::new(3 * PAGE);
+    assert_eq!(buffer.bytes().len(), 3 * PAGE);
+    assert_eq!(buffer.bytes().as_ptr().align_offset(PAGE), 0);
 }
