@@ -17,6 +17,7 @@ mod bytes;
 mod content;
 mod faults;
 mod images;
+mod kept;
 mod kernel;
 mod login;
 mod loops;
@@ -93,6 +94,7 @@ const SUBJECTS: &[&[Promise]] = &[
     faults::PROMISES,
     writing::PROMISES,
     login::PROMISES,
+    kept::PROMISES,
     loops::PROMISES,
     wild::PROMISES,
 ];
@@ -103,7 +105,8 @@ fn main() -> ExitCode {
     let promises = || SUBJECTS.iter().copied().flatten();
     let trials = services.iter().flat_map(|service| {
         let due = |promise: &&Promise| {
-            service.is_among(promise.on) && images::is_worth_it(promise, service) && loops::is_possible(promise)
+            let possible = loops::is_possible(promise) && kept::is_possible(promise);
+            service.is_among(promise.on) && images::is_worth_it(promise, service) && possible
         };
         promises().filter(due).map(|promise| trial(service, promise))
     });

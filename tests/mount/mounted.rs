@@ -1,5 +1,6 @@
 //! A mount that ends with the test, however the test ends.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -65,6 +66,14 @@ impl Mount {
     /// What the program has logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.place.path("log")).unwrap_or_default()
+    }
+
+    /// Kills the program while `open` is open, and clears its mount away.
+    pub(crate) fn kill(self, open: Option<File>) {
+        self.daemon.signal(libc::SIGKILL);
+        self.daemon.ended();
+        drop(open);
+        self.place.run(["umount".as_ref(), self.root().as_os_str()]).succeeded();
     }
 
     /// Unmounts, and fails if anything is left.
