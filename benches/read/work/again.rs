@@ -1,8 +1,9 @@
 //! Reading once more: what is in the page cache, or in a file that the disk cache has sealed.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Bench;
 use super::whole::dd;
@@ -42,6 +43,8 @@ pub(crate) fn sealed(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let mount = Mount::ours(bench.scene, address, &options)?;
         read(bench, &mount.file)?;
     }
+    let kept = kept(&folder)?;
+    ensure!(kept >= bench.scene.size, "of the image only {} MiB were kept on disk", kept >> 20);
     let ours = || {
         bench.scene.traffic()?;
         let mount = Mount::ours(bench.scene, address, &options)?;
@@ -53,6 +56,18 @@ pub(crate) fn sealed(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let rows = compared(bench, "dd again, sealed file of the disk cache", ours);
     std::fs::remove_dir_all(&folder)?;
     rows
+}
+
+/// Bytes on disk in a folder and those below it.
+fn kept(folder: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        // st_blocks counts in 512 bytes whatever the file system (stat(2)); holes are none.
+        sum += if about.is_dir() { kept(&entry.path())? } else { about.blocks() * 512 };
+    }
+    Ok(sum)
 }
 
 fn compared(bench: &Bench<'_>, name: &str, ours: impl FnMut() -> Result<Sample>) -> Result<Vec<Row>> {
