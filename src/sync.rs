@@ -62,7 +62,7 @@ pub(crate) async fn timeout<F: Future>(after: std::time::Duration, future: F) ->
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
 pub(crate) fn interleave(times: usize, test: impl Fn() + Send + Sync + 'static) {
-    let times = if std::env::var_os("GLANCEFS_TEST_LONG").is_some() { times * 50 } else { times } / 2;
+    let times = if std::env::var_os("GLANCEFS_TEST_LONG").is_some() { times * 10 } else { times } / 2;
     let test = std::sync::Arc::new(test);
     let again = std::sync::Arc::clone(&test);
     shuttle::check_random(move || test(), times);

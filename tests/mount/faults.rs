@@ -86,7 +86,7 @@ fn in_a_storm_of_faults_each_read_is_right_or_an_error(target: &Target) {
         let files = [(); 3].map(|()| File::open(&data).unwrap());
         let faults = drawn(2, 150, |_, met| met != Some(Fault::Stalled));
         target.behave(|behaviour| behaviour.faults = Some(faults));
-        let reads = if is_long() { 100 } else { 8 };
+        let reads = if is_long() { 24 } else { 8 };
         let failed = std::thread::scope(|scope| {
             let original = &original;
             let readers = files.iter().zip(0..).map(|(file, reader)| {
