@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::error::ReadError;
 use super::hash::{Expected, Hash};
 use super::seen::Seen;
-use crate::cache::{Identity, Run, lock};
+use crate::cache::{BLOCK, Identity, Run, lock};
 use crate::sync::Mutex;
 
 /// How much of an image's bytes was compared with the service's hash.
@@ -48,6 +48,9 @@ impl fmt::Display for Verified {
 /// again for it: then the image was read at random places, and the verdict comes behind the reader.
 const WORTH_WAITING: u64 = 256 << 20;
 
+/// How many blocks before its turn a run is held for it: the kernel has 4 MiB of reads under way at once.
+const EARLY: u64 = (4 << 20) / BLOCK;
+
 /// The proof of one content: pure state; [`Work`] says what is to be done, and others do it.
 pub(super) struct Proof {
     content: Identity,
@@ -65,12 +68,12 @@ struct State {
     /// Bytes of the queue that are held in memory, and that are not.
     held: u64,
     lacking: u64,
+    /// Runs that were seen before the blocks in front of them, by their first block: the kernel's reads overtake each
+    /// other.
+    early: BTreeMap<u64, Run>,
     hash: Option<Hash>,
     hashed: u64,
     working: bool,
-    /// The worker waits for a block that has to be fetched again. Meanwhile the queue holds no memory, because that may
-    /// be what the fetch waits for.
-    fetching: bool,
     /// Why the worker gave up, for the one who waits for it.
     trouble: Option<ReadError>,
     verdict: Option<Result<(), ReadError>>,
@@ -100,7 +103,7 @@ impl Proof {
             hash,
             hashed: 0,
             working: false,
-            fetching: false,
+            early: BTreeMap::new(),
             trouble: None,
             verdict: None,
         };
@@ -129,18 +132,28 @@ impl Proof {
 
     /// Queues what has been seen without a gap since.
     fn queue(&self, state: &mut State, run: &Run, room: u64) {
-        let (due, within) = (state.seen.prefix(), run.blocks());
+        let due = state.seen.prefix();
+        let near = due..due + EARLY;
+        if run.blocks().end > due && near.contains(&run.blocks().start) {
+            let held: u64 = state.early.values().map(|run| self.length(&run.blocks())).sum();
+            if held + self.length(&run.blocks()) <= room / 2 {
+                state.early.insert(run.blocks().start, run.clone());
+            }
+        }
         while state.queued < due {
             let at = state.queued;
-            let here = within.contains(&at);
-            let end = if here { within.end } else { within.start.max(at) };
-            let blocks = at..if end > at { end.min(due) } else { due };
-            let length = self.length(&blocks);
-            let keep = here && !state.fetching && state.held + length <= room;
-            *(if keep { &mut state.held } else { &mut state.lacking }) += length;
-            state.queued = blocks.end;
-            state.queue.push_back((blocks, keep.then(|| run.clone())));
+            let early = state.early.range(..=at).next_back().map(|(_, run)| run);
+            let here = [Some(run), early].into_iter().flatten().find(|run| run.has(at)).cloned();
+            let next = |start: u64| if start > at { start } else { due };
+            let end = here.as_ref().map_or_else(|| next(run.blocks().start), |run| run.blocks().end).min(due);
+            let length = self.length(&(at..end));
+            let here = here.filter(|_| state.held + length <= room);
+            *(if here.is_some() { &mut state.held } else { &mut state.lacking }) += length;
+            state.queue.push_back((at..end, here));
+            state.queued = end;
         }
+        let queued = state.queued;
+        state.early.retain(|_, run| run.blocks().end > queued);
     }
 
     fn length(&self, blocks: &Range<u64>) -> u64 {
@@ -162,17 +175,9 @@ impl Proof {
     /// What the worker is to do.
     pub(super) fn next(&self) -> Work {
         let mut state = lock(&self.state);
-        state.fetching = matches!(state.queue.front(), Some((_, None)));
         match state.queue.front() {
             Some((_, Some(_))) => Work::Feed,
-            Some((blocks, None)) => {
-                let block = blocks.start;
-                let held: Vec<Run> = state.queue.iter_mut().filter_map(|(_, run)| run.take()).collect();
-                state.lacking += std::mem::take(&mut state.held);
-                drop(state);
-                drop(held);
-                Work::Fetch(block)
-            }
+            Some((blocks, None)) => Work::Fetch(blocks.start),
             None => {
                 if state.hashed >= self.content.size() {
                     self.conclude(&mut state);
@@ -188,7 +193,6 @@ impl Proof {
     /// Gives the worker a block that it had to fetch.
     pub(super) fn give(&self, run: &Run) {
         let mut state = lock(&self.state);
-        state.fetching = false;
         let Some((blocks, _)) = state.queue.pop_front() else { return };
         let here = blocks.start..blocks.end.min(run.blocks().end);
         if here.end < blocks.end {
@@ -225,7 +229,7 @@ impl Proof {
     /// The worker could not have the next block, and ends.
     pub(super) fn give_up(&self, error: ReadError) {
         let mut state = lock(&self.state);
-        (state.working, state.fetching) = (false, false);
+        state.working = false;
         state.trouble = Some(error);
         drop(state);
         self.changed.notify_waiters();
@@ -256,10 +260,12 @@ impl Proof {
         self.expected.is_some() && state.verdict.is_none() && state.seen.is_whole() && soon
     }
 
-    /// Whether as much waits for the hash as may.
+    /// Whether so much waits for the hash that readers should wait too. It is said at half of the room, because reads
+    /// that are under way fill the rest.
     pub(super) fn is_full(&self, room: u64) -> bool {
         let state = lock(&self.state);
-        state.working && state.held >= room
+        let behind = state.lacking > WORTH_WAITING;
+        state.working && !behind && state.held + state.lacking >= room / 2
     }
 
     /// Waits until `done` says so, or the worker gave up.
