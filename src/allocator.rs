@@ -1,17 +1,28 @@
 //! How the allocator of the C library is set.
 
-/// Makes every buffer of 128 KiB or more a mapping of its own, which is gone as soon as it is freed.
+/// The limit from which a buffer is a mapping of its own. What arrives from a connection comes in pieces of up to half a
+/// MiB: a mapping for each would cost more, in faults of its pages, than reading it.
+#[cfg(target_env = "gnu")]
+const MAPPED: libc::c_int = 1 << 20;
+
+/// The memory at the end of a heap that is kept for the next pieces from connections.
+#[cfg(target_env = "gnu")]
+const KEPT: libc::c_int = 4 << 20;
+
+/// Makes every buffer of 1 MiB or more a mapping of its own, which is gone as soon as it is freed.
 ///
-/// That is how glibc begins (`M_MMAP_THRESHOLD` of mallopt(3)). Left alone it raises the limit up to 32 MiB once such a
-/// buffer was freed, takes the next ones from the heaps of its threads, and these keep twice the memory that is in use:
-/// a program that held its `--memory` in bytes would exceed it in pages. Other C libraries need no such word.
+/// Left alone, glibc (mallopt(3)) begins with 128 KiB and raises that limit up to 32 MiB once such a buffer was freed; it
+/// takes the next ones from the heaps of its threads, and these keep twice the memory that is in use. Other C libraries
+/// need no such word.
 pub fn give_back_large_buffers() {
     #[cfg(target_env = "gnu")]
     {
-        // SAFETY: the call takes two numbers and sets a limit of the allocator under the allocator's own lock.
-        let accepted = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
-        if accepted == 0 {
-            tracing::debug!("the allocator does not take a limit for its mappings");
+        for (limit, bytes) in [(libc::M_MMAP_THRESHOLD, MAPPED), (libc::M_TRIM_THRESHOLD, KEPT)] {
+            // SAFETY: the call takes two numbers and sets a limit of the allocator under the allocator's own lock.
+            let accepted = unsafe { libc::mallopt(limit, bytes) };
+            if accepted == 0 {
+                tracing::debug!(limit, "the allocator does not take this limit");
+            }
         }
     }
 }

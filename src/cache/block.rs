@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::spare::Spares;
+use super::spare::{Memory, Spares};
 use crate::budget::Reservation;
 use crate::image::{Checksums, ImageId};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -105,8 +106,7 @@ pub fn span_end(block: u64) -> u64 {
 ///
 /// It gives its bytes back to the budget when it is dropped, and then wakes those who wait for memory.
 pub struct Buffer {
-    bytes: Vec<u8>,
-    length: usize,
+    memory: Option<Memory>,
     reservation: Option<Reservation>,
     room: Arc<Room>,
 }
@@ -133,29 +133,31 @@ impl Room {
 }
 
 impl Buffer {
-    pub(super) fn new(reservation: Reservation, room: Arc<Room>) -> Self {
-        room.held.fetch_add(reservation.bytes(), Ordering::AcqRel);
+    /// Memory for what was reserved.
+    ///
+    /// # Errors
+    /// Where the system has none.
+    pub(super) fn new(reservation: Reservation, room: Arc<Room>) -> io::Result<Self> {
         // A reservation larger than the address space cannot be had, so that this conversion never cuts.
         let length = usize::try_from(reservation.bytes()).unwrap_or(usize::MAX);
-        Self { bytes: room.spares.take(length), length, reservation: Some(reservation), room }
+        let memory = room.spares.take(length)?;
+        room.held.fetch_add(reservation.bytes(), Ordering::AcqRel);
+        Ok(Self { memory: Some(memory), reservation: Some(reservation), room })
     }
 
     /// Bytes that are still to come.
     pub fn missing(&self) -> usize {
-        self.length - self.bytes.len()
+        self.memory.as_ref().map_or(0, Memory::missing)
     }
 
     /// Appends as much of `more` as fits, and answers how many bytes those were.
     pub fn fill(&mut self, more: &[u8]) -> usize {
-        let fits = more.get(..self.missing()).unwrap_or(more);
-        self.bytes.extend_from_slice(fits);
-        fits.len()
+        self.memory.as_mut().map_or(0, |memory| memory.fill(more))
     }
 
     /// All its memory, zeroed where nothing was filled in, to be written to in place.
     pub fn whole(&mut self) -> &mut [u8] {
-        self.bytes.resize(self.length, 0);
-        &mut self.bytes
+        self.memory.as_mut().map(Memory::whole).unwrap_or_default()
     }
 
     /// The bytes filled in, for a reader; the memory is held for as long as the answer or a part of it lives.
@@ -166,20 +168,22 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.memory.as_ref().map(Memory::bytes).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Buffer({} of {})", self.bytes.len(), self.length)
+        write!(out, "Buffer({} bytes, {} to come)", self.as_ref().len(), self.missing())
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         // First the memory, then the reservation, then the wake-up: who wakes finds both.
-        self.room.spares.give(std::mem::take(&mut self.bytes));
+        if let Some(memory) = self.memory.take() {
+            self.room.spares.give(memory);
+        }
         if let Some(reservation) = self.reservation.take() {
             self.room.held.fetch_sub(reservation.bytes(), Ordering::AcqRel);
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::block::{Buffer, Identity, Room, Run};
 use super::lock;
-use crate::budget::{Budget, Exhausted};
+use crate::budget::{Budget, Exhausted, Reservation};
 use crate::image::ImageId;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -112,11 +112,19 @@ impl Cache {
     pub fn try_buffer(&self, length: u64) -> Result<Buffer, Exhausted> {
         loop {
             match self.budget.reserve(length) {
-                Ok(reservation) => return Ok(Buffer::new(reservation, Arc::clone(&self.room))),
+                Ok(reservation) => return self.map(reservation),
                 Err(refused) if length > self.budget.total() || !self.evict() => return Err(refused),
                 Err(_) => {}
             }
         }
+    }
+
+    fn map(&self, reservation: Reservation) -> Result<Buffer, Exhausted> {
+        let wanted = reservation.bytes();
+        Buffer::new(reservation, Arc::clone(&self.room)).map_err(|error| {
+            tracing::error!(%error, wanted, "the system has no memory");
+            Exhausted { wanted, left: 0, total: self.budget.total() }
+        })
     }
 
     /// The same, and where no cached block can make room: waits for others to give memory back, until `deadline`.

@@ -118,7 +118,8 @@ fn mount(connection: &Connection, point: &Path) -> Result<Mounted, Failure> {
         memory: mount_settings::MEMORY,
         read: read::Settings::default(),
     };
-    let files = FileSystem::new(connection.service(), settings, SystemTime::now());
+    let files =
+        FileSystem::new(connection.service(), settings, SystemTime::now()).map_err(Failure::with(Code::Usage))?;
     let options = session::Options {
         source: "demo".to_owned(),
         point: point.to_owned(),

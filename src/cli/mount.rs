@@ -204,7 +204,8 @@ async fn mounted(
     signals: &mut EndSignals,
     waiting: &mut Option<Readiness>,
 ) -> Result<(), Failure> {
-    let filesystem = FileSystem::new(connection.service(), how.filesystem(), SystemTime::now());
+    let filesystem = FileSystem::new(connection.service(), how.filesystem(), SystemTime::now())
+        .map_err(Failure::with(Code::Usage))?;
     let mut mounted = session::start(filesystem, &how.kernel).map_err(Failure::with(Code::Mount))?;
     if let Err(error) = life::answers(&how.kernel.point).await {
         life::leave(&mut mounted, signals).await;

@@ -33,6 +33,7 @@ pub use self::open::{Asked, Opened};
 pub use self::ops::Space;
 pub use self::pages::VoidPages;
 use crate::budget::Budget;
+use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;
 use crate::read::{self, Reads};
 use crate::service::ImageService;
@@ -73,11 +74,18 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// The filesystem of what `service` shows; `began` is the time shown for folders that belong to no image.
-    pub fn new(service: Arc<dyn ImageService>, settings: Settings, began: SystemTime) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// Where the cache on disk cannot be used.
+    pub fn new(
+        service: Arc<dyn ImageService>,
+        settings: Settings,
+        began: SystemTime,
+    ) -> std::result::Result<Arc<Self>, DiskError> {
         let budget = Budget::new(settings.memory);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             catalogue: Catalogue::new(Arc::clone(&service), settings.ttl),
-            reads: Reads::new(service, budget, settings.read.clone()),
+            reads: Reads::new(service, budget, settings.read.clone())?,
             inodes: inode::Inodes::default(),
             handles: handle::Handles::default(),
             contents: handle::Contents::default(),
@@ -88,6 +96,6 @@ impl FileSystem {
             #[cfg(test)]
             sealed_by_test: std::sync::OnceLock::new(),
             began,
-        })
+        }))
     }
 }

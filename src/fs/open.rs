@@ -1,5 +1,6 @@
 //! Opening, reading and closing files.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -91,7 +92,8 @@ impl FileSystem {
             self.reads.forget(id);
             self.pages.are_void(ino);
         }
-        let demand = self.demand(&content, asked);
+        let sealed = if asked.passthrough { self.sealed(&content).await } else { None };
+        let demand = self.demand(&content, asked, sealed);
         let (mode, in_mode) = self.modes.enter(ino, &content, &demand)?;
         let handle = match &mode {
             Mode::Passthrough(_) => {
@@ -117,15 +119,14 @@ impl FileSystem {
         let Some(Handle::Sealed(SealedHandle { in_mode, content })) = sealed else {
             return Err(FsError::BadHandle);
         };
-        let demand = self.demand(&content, Asked { passthrough: false, ..asked });
+        let demand = self.demand(&content, asked, None);
         let mode = self.modes.without_passthrough(ino, &demand);
         let node = Node::Data(content.image);
         let handle = self.noted(ino, &node, self.data_handle(content, in_mode))?;
         Ok(Opened { handle: self.handles.insert(Handle::Data(handle)), mode })
     }
 
-    fn demand(&self, content: &Content, asked: Asked) -> Demand {
-        let sealed = if asked.passthrough { self.sealed(content) } else { None };
+    fn demand(&self, content: &Content, asked: Asked, sealed: Option<Arc<File>>) -> Demand {
         let available = if content.size <= SMALL || sealed.is_some() { u64::MAX } else { (asked.available)() };
         let trust = match self.contents.verdict(content.image) {
             Some(Verified::Yes) => Trust::Verified,
@@ -135,12 +136,12 @@ impl FileSystem {
         Demand { direct: asked.direct, size: content.size, available, trust, sealed }
     }
 
-    fn sealed(&self, content: &Content) -> Option<Arc<std::fs::File>> {
+    async fn sealed(&self, content: &Content) -> Option<Arc<File>> {
         #[cfg(test)]
         if let Some(file) = self.sealed_by_test.get() {
             return Some(Arc::clone(file));
         }
-        self.reads.sealed(content)
+        self.reads.sealed(content).await
     }
 
     /// Bytes of an open file from `offset` on, `size` of them; fewer only at the end.

@@ -14,7 +14,7 @@ const TTL: Duration = Duration::from_secs(5);
 fn mounted(service: &Fake) -> Arc<FileSystem> {
     let owner = Owner { uid: 1, gid: 2 };
     let settings = Settings { ttl: TTL, owner, memory: 64 << 20, read: read::Settings::default() };
-    FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH)
+    FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH).unwrap()
 }
 
 impl FileSystem {

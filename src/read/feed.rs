@@ -1,4 +1,4 @@
-//! One content and all who read it: the board of what is under way, the proof, and the spool of its stream.
+//! One content and all who read it: the board of what is under way, the proof, and what is on the disk.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::board::{Arrival, Board, LaneId, Start, Step, Wish};
 use super::cursor::Asked;
 use super::error::ReadError;
 use super::proof::{Proof, Work};
-use super::spool::Spool;
+use super::shelf::Shelf;
 use super::{Content, Reads, lane};
 use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
 use crate::service::{Kind, ServiceError};
@@ -28,8 +28,7 @@ pub(super) struct Feed {
     pub(super) proof: Proof,
     /// Under this lock the cache's locks are taken, never the other way round.
     board: Mutex<Board>,
-    /// What a stream lets pass, once somebody went back in it.
-    spool: Mutex<Option<Arc<Spool>>>,
+    pub(super) shelf: Shelf,
     readers: AtomicU64,
     /// Changes with everything that arrives: a block that is far away in a stream may take its time.
     progress: AtomicU64,
@@ -37,14 +36,15 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(content: Content, identity: Identity) -> Self {
-        let proof = Proof::new(&identity);
+    /// `kept` when the disk keeps images, so that this one may be sealed there.
+    pub(super) fn new(content: Content, identity: Identity, kept: bool) -> Self {
+        let proof = Proof::new(&identity, kept);
         Self {
             content,
             identity,
             proof,
             board: Mutex::default(),
-            spool: Mutex::default(),
+            shelf: Shelf::default(),
             readers: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             damaged: AtomicBool::new(false),
@@ -58,12 +58,48 @@ impl Feed {
         }
     }
 
-    /// Somebody closed it. With the last one, what is under way for nobody ends, and the spool goes.
-    pub(super) fn closed(&self) {
-        if self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            lock(&self.board).set_closed(true);
-            let spool = lock(&self.spool).take();
-            drop(spool);
+    /// Somebody closed it. With the last one, what is under way for nobody ends. What is complete on disk is proved then,
+    /// where no reader has done it.
+    pub(super) fn closed(self: &Arc<Self>, reads: &Arc<Reads>) {
+        if self.readers.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        lock(&self.board).set_closed(true);
+        let complete = reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete());
+        let open = complete && !self.proof.is_concluded();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if open => drop(runtime.spawn(Arc::clone(self).prove_from_disk(Arc::clone(reads)))),
+            _ => self.shelf.close(),
+        }
+    }
+
+    /// Looks for the image in the cache on disk, at its first use. One that is sealed needs no proof.
+    pub(super) async fn prepare(&self, reads: &Arc<Reads>) {
+        let found = self.shelf.open(reads, &self.identity).await;
+        if found && self.shelf.get().is_some_and(|image| image.is_sealed()) {
+            self.proof.accept();
+        }
+    }
+
+    /// Seals the image on disk, where it is complete and proved.
+    pub(super) async fn seal(self: &Arc<Self>, reads: &Reads) {
+        let Some(image) = self.shelf.get().filter(|image| reads.disk.is_some() && image.is_complete()) else { return };
+        let feed = Arc::clone(self);
+        let sealed = tokio::task::spawn_blocking(move || feed.proof.seal(&image)).await;
+        match sealed {
+            Ok(Ok(true)) => tracing::debug!(image = %self.content.image, "complete on disk, and proved"),
+            Ok(Err(error)) => tracing::warn!(image = %self.content.image, %error, "could not seal the cache on disk"),
+            Ok(Ok(false)) | Err(_) => {}
+        }
+    }
+
+    /// Proves and seals what is complete on disk and was read in pieces.
+    async fn prove_from_disk(self: Arc<Self>, reads: Arc<Reads>) {
+        if self.proof.see_all() {
+            Arc::clone(&self).prove(reads).await;
+        }
+        if self.is_idle() {
+            self.shelf.close();
         }
     }
 
@@ -130,8 +166,8 @@ impl Feed {
         let (lanes, part) = reads.lanes();
         let way = lock(&reads.routes).of(&self.content, &self.identity);
         let wish = Wish { blocks, reach, lanes, part: part / BLOCK, way, count: self.identity.blocks() };
-        let spool = self.spool();
-        let local = |block| spool.as_ref().is_some_and(|spool| spool.has(block));
+        let image = self.shelf.get();
+        let local = |block| image.as_ref().is_some_and(|image| image.has(block));
         board.wish(&wish, |block| reads.cache.has(&self.identity, block), local)
     }
 
@@ -210,24 +246,6 @@ impl Feed {
         }
     }
 
-    pub(super) fn spool(&self) -> Option<Arc<Spool>> {
-        lock(&self.spool).clone()
-    }
-
-    /// Makes the spool: from now on going back in the stream shall not begin it again.
-    pub(super) async fn make_spool(&self, reads: &Reads) {
-        let Some(folder) = reads.settings.spool.clone().filter(|_| self.spool().is_none()) else { return };
-        let size = self.identity.size();
-        let made = tokio::task::spawn_blocking(move || Spool::new(&folder, size)).await;
-        match made {
-            Ok(Ok(spool)) => *lock(&self.spool) = Some(Arc::new(spool)),
-            Ok(Err(error)) => {
-                tracing::warn!(image = %self.content.image, %error, "no spool: going back in this image will be slow");
-            }
-            Err(_) => {}
-        }
-    }
-
     // The proof.
 
     /// Tells the proof that the bytes `range`, all in `run`, go to a reader.
@@ -266,7 +284,7 @@ impl Feed {
                     let feed = Arc::clone(&self);
                     tokio::task::spawn_blocking(move || feed.proof.feed()).await.err().map(|_| self.failed())
                 }
-                Work::Fetch(block) => match self.run(&reads, block..block + 1, Use::Passing).await {
+                Work::Fetch(blocks) => match self.run(&reads, blocks, Use::Passing).await {
                     Ok((run, _)) => {
                         self.proof.give(&run);
                         None
@@ -278,9 +296,13 @@ impl Feed {
                 return self.proof.give_up(error);
             }
         }
-        if self.check().is_err() {
-            self.damaged.store(true, Ordering::Release);
-            reads.distrust(&self.identity);
+        match self.proof.verdict() {
+            Some(Ok(())) => self.seal(&reads).await,
+            Some(Err(_)) => {
+                self.damaged.store(true, Ordering::Release);
+                reads.distrust(&self.identity).await;
+            }
+            None => {}
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, SemaphorePermit};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::board::{LaneId, Start, Step, Way};
@@ -36,6 +37,8 @@ struct Lane {
     way: Way,
     nudge: Arc<Notify>,
     intake: Option<Intake>,
+    /// The run that is being written to the disk.
+    writing: Option<JoinHandle<()>>,
     /// Blocks in the next run at most.
     most: u64,
 }
@@ -44,7 +47,7 @@ struct Lane {
 pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
     let alarm = Alarm { feed: Arc::clone(&feed), id: start.id };
     let Start { id, way, nudge, .. } = start;
-    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, most: FIRST };
+    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, writing: None, most: FIRST };
     let outcome = lane.go().await;
     if let Err(ReadError::Service(failure)) = &outcome
         && failure.kind == Kind::Unseekable
@@ -65,7 +68,7 @@ impl Lane {
                 Step::End => return Ok(()),
                 Step::Restart => {
                     self.intake = None;
-                    self.feed.make_spool(&reads).await;
+                    self.feed.shelf.improvise(reads.settings.spool.clone(), &self.feed.identity).await;
                 }
                 Step::Pause => {
                     (permit, brought) = (None, 0);
@@ -114,7 +117,7 @@ impl Lane {
         let Some(mut buffer) = self.memory(blocks, length).await? else { return Ok(None) };
         let began = Instant::now();
         if self.way == Way::Local {
-            let Some(read) = self.read_spool(blocks, buffer).await else { return Ok(None) };
+            let Some(read) = self.take_from_disk(blocks, buffer).await else { return Ok(None) };
             buffer = read;
         } else {
             self.open(blocks.start).await?.fill(&mut buffer).await?;
@@ -132,10 +135,9 @@ impl Lane {
         if self.way != Way::Whole || self.feed.is_awaited(blocks.clone()) {
             return false;
         }
-        let (reads, spool) = (&self.reads, self.feed.spool());
-        let cached = |block| reads.cache.has(&self.feed.identity, block);
-        match spool {
-            Some(spool) => blocks.clone().all(|block| spool.has(block)),
+        let cached = |block| self.reads.cache.has(&self.feed.identity, block);
+        match self.feed.shelf.get() {
+            Some(image) => blocks.clone().all(|block| image.has(block)),
             None => blocks.clone().all(cached),
         }
     }
@@ -181,25 +183,31 @@ impl Lane {
         self.reads.service.0.read_range(&source, self.feed.identity.bytes(&(from..end))).await
     }
 
-    async fn read_spool(&mut self, blocks: &Range<u64>, mut buffer: Buffer) -> Option<Buffer> {
-        let (spool, at) = (self.feed.spool()?, self.feed.identity.bytes(blocks).start);
-        let read = tokio::task::spawn_blocking(move || spool.read(at, &mut buffer).map(|()| buffer)).await;
-        match read.ok()? {
-            Ok(buffer) => Some(buffer),
-            Err(error) => {
-                tracing::warn!(image = %self.feed.content.image, %error, "could not read the spool");
-                None
-            }
-        }
+    /// `None` where the disk has them no more, or not as they were written.
+    async fn take_from_disk(&mut self, blocks: &Range<u64>, mut buffer: Buffer) -> Option<Buffer> {
+        let (image, first) = (self.feed.shelf.get()?, blocks.start);
+        let read = tokio::task::spawn_blocking(move || image.read(first, buffer.whole()).then_some(buffer));
+        read.await.ok().flatten()
     }
 
+    /// Writes a run to the disk, where there is one for it. A disk that is slower than the line sets the pace: what it
+    /// misses would have to be fetched again.
     async fn keep(&mut self, run: &Run) {
-        let Some(spool) = self.feed.spool().filter(|_| self.way == Way::Whole) else { return };
-        let run = run.clone();
-        let kept = tokio::task::spawn_blocking(move || spool.write(&run)).await;
-        if let Ok(Err(error)) = kept {
-            tracing::warn!(image = %self.feed.content.image, %error, "could not write the spool: going back in this image will be slow");
+        let Some(image) = self.feed.shelf.get().filter(|_| self.way != Way::Local) else { return };
+        if let Some(before) = self.writing.take() {
+            // A write that failed is the disk's affair: readers have their bytes.
+            let _ = before.await;
         }
+        let (run, feed, reads) = (run.clone(), Arc::clone(&self.feed), Arc::clone(&self.reads));
+        self.writing = Some(tokio::spawn(async move {
+            let write = move || {
+                let bytes = run.bytes_of(run.content(), &run.range()).unwrap_or_default();
+                image.write(run.blocks().start, bytes) && image.is_complete()
+            };
+            if tokio::task::spawn_blocking(write).await.unwrap_or(false) {
+                feed.seal(&reads).await;
+            }
+        }));
     }
 
     /// Makes runs shorter on a slow line, and longer on a fast one.

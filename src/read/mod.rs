@@ -17,7 +17,7 @@ mod proof;
 mod reader;
 mod route;
 mod seen;
-mod spool;
+mod shelf;
 
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
@@ -40,6 +40,7 @@ pub use proof::Verified;
 pub use reader::Reader;
 
 use crate::budget::{Budget, Exhausted};
+use crate::cache::disk::{DiskCache, DiskError, DiskSettings};
 use crate::cache::{BLOCK, Cache, Identity, SPAN, lock};
 use crate::image::{Checksums, ImageId};
 use crate::service::ImageService;
@@ -79,6 +80,12 @@ pub struct Settings {
     pub disk: Option<Disk>,
 }
 
+impl Disk {
+    fn open(&self) -> Result<DiskCache, DiskError> {
+        DiskCache::open(&DiskSettings { folder: self.folder.clone(), size: self.size, floor: None })
+    }
+}
+
 /// A place for blocks on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
@@ -93,7 +100,7 @@ impl Default for Settings {
         Self {
             // Longer than a service's restart takes, shorter than the patience of who looks at a frozen program.
             patience: Duration::from_mins(2),
-            spool: Some(spool::default_folder()),
+            spool: Some(shelf::default_folder()),
             // Servers cut off who stands still for about 90 s.
             stream_idle: Duration::from_mins(1),
             // Enough for a path of 20 ms and 100 MB/s a connection; more would be felt by others who use the service.
@@ -123,6 +130,7 @@ pub struct Reads {
     service: Service,
     settings: Settings,
     cache: Cache,
+    disk: Option<DiskCache>,
     routes: Mutex<Routes>,
     feeds: Mutex<LruCache<Identity, Arc<Feed>>>,
     pace: Mutex<Pace>,
@@ -184,16 +192,21 @@ pub struct Stats {
 
 impl Reads {
     /// Reading from `service` with memory out of `budget`. Its readers are to be used inside a tokio runtime.
-    pub fn new(service: Arc<dyn ImageService>, budget: Budget, settings: Settings) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// Where the folder that blocks are to be kept in cannot be used.
+    pub fn new(service: Arc<dyn ImageService>, budget: Budget, settings: Settings) -> Result<Arc<Self>, DiskError> {
+        let disk = settings.disk.as_ref().map(Disk::open).transpose()?;
         let quarter = budget.total() / 4;
         let replies_kib = u32::try_from(quarter / 1024).unwrap_or(u32::MAX >> 3).clamp(1, u32::MAX >> 3);
         // Each request fills one buffer.
         let buffers = usize::try_from(quarter / (SPAN * BLOCK)).unwrap_or(usize::MAX);
         let requests = settings.max_parallel.min(buffers).max(1);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             service: Service(service),
             settings,
             cache: Cache::new(budget),
+            disk,
             routes: Mutex::default(),
             feeds: Mutex::new(LruCache::unbounded()),
             pace: Mutex::new(Pace::new(u64::try_from(requests).unwrap_or(1))),
@@ -203,7 +216,7 @@ impl Reads {
             replies_kib,
             open: AtomicU64::new(0),
             counters: Counters::default(),
-        })
+        }))
     }
 
     /// A reader of `content`, for one open file.
@@ -227,7 +240,7 @@ impl Reads {
         if let Some(feed) = known {
             return Arc::clone(feed);
         }
-        let feed = Arc::new(Feed::new(content, identity.clone()));
+        let feed = Arc::new(Feed::new(content, identity.clone(), self.disk.is_some()));
         feeds.put(identity, Arc::clone(&feed));
         while feeds.len() > REMEMBERED && feeds.peek_lru().is_some_and(|(_, oldest)| oldest.is_idle()) {
             feeds.pop_lru();
@@ -242,8 +255,11 @@ impl Reads {
     }
 
     /// The whole of `content` as a local file whose hash was compared with the service's, if there is one.
-    pub fn sealed(&self, _content: &Content) -> Option<Arc<std::fs::File>> {
-        None
+    pub async fn sealed(self: &Arc<Self>, content: &Content) -> Option<Arc<std::fs::File>> {
+        self.disk.as_ref()?;
+        let feed = self.feed(content.clone());
+        feed.prepare(self).await;
+        feed.shelf.get()?.sealed_file()
     }
 
     /// Drops what is cached of an image: it was deleted, or has another hash now.
@@ -259,9 +275,13 @@ impl Reads {
     }
 
     /// Drops what is cached of bytes that proved to be damaged.
-    fn distrust(&self, content: &Identity) {
+    async fn distrust(self: &Arc<Self>, content: &Identity) {
         lock(&self.feeds).pop(content);
         self.cache.forget_content(content);
+        let (reads, content) = (Arc::clone(self), content.clone());
+        let forget = move || reads.disk.as_ref().map(|disk| disk.forget(&content));
+        // A task that cannot be run is told by the runtime's end only, when all is over.
+        let _ = tokio::task::spawn_blocking(forget).await;
     }
 
     /// What happened so far.

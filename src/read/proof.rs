@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 use super::error::ReadError;
 use super::hash::{Expected, Hash};
 use super::seen::Seen;
-use crate::cache::{BLOCK, Identity, Run, lock};
+use crate::cache::disk::{self, DiskImage};
+use crate::cache::{BLOCK, Identity, Run, lock, span_end};
 use crate::sync::Mutex;
 
 /// How much of an image's bytes was compared with the service's hash.
@@ -48,8 +49,8 @@ impl fmt::Display for Verified {
 /// again for it: then the image was read at random places, and the verdict comes behind the reader.
 const WORTH_WAITING: u64 = 256 << 20;
 
-/// How many blocks before its turn a run is held for it: the kernel has 4 MiB of reads under way at once.
-const EARLY: u64 = (4 << 20) / BLOCK;
+/// How many blocks before its turn a run is held for it: the kernel has two read-aheads of 4 MiB under way at once.
+const EARLY: u64 = (16 << 20) / BLOCK;
 
 /// The proof of one content: pure state; [`Work`] says what is to be done, and others do it.
 pub(super) struct Proof {
@@ -57,6 +58,8 @@ pub(super) struct Proof {
     expected: Option<Expected>,
     state: Mutex<State>,
     changed: Notify,
+    /// What the disk has to hold to be sealed.
+    tags: Mutex<Option<disk::Proof>>,
 }
 
 struct State {
@@ -84,15 +87,15 @@ struct State {
 pub(super) enum Work {
     /// Feed what is here: [`Proof::feed`].
     Feed,
-    /// Fetch this block and give it back: [`Proof::give`].
-    Fetch(u64),
+    /// Fetch the first of these blocks, or more of them, and give them back: [`Proof::give`].
+    Fetch(Range<u64>),
     /// Nothing is left; the worker ends.
     Rest,
 }
 
 impl Proof {
-    /// Nothing seen yet.
-    pub(super) fn new(content: &Identity) -> Self {
+    /// Nothing seen yet. `kept` when the bytes are kept on disk, to be [sealed](Self::seal).
+    pub(super) fn new(content: &Identity, kept: bool) -> Self {
         let (expected, hash) = Expected::of(content.checksums()).unzip();
         let state = State {
             seen: Seen::new(content.blocks()),
@@ -107,8 +110,10 @@ impl Proof {
             trouble: None,
             verdict: None,
         };
-        let proof = Self { content: content.clone(), expected, state: Mutex::new(state), changed: Notify::new() };
-        if content.size() == 0 {
+        let tags = Mutex::new(kept.then(|| disk::Proof::new(content)));
+        let (content, state, changed) = (content.clone(), Mutex::new(state), Notify::new());
+        let proof = Self { content, expected, state, changed, tags };
+        if proof.content.size() == 0 {
             proof.conclude(&mut lock(&proof.state));
         }
         proof
@@ -128,6 +133,39 @@ impl Proof {
         state.seen.note(range.clone(), whole);
         self.queue(&mut state, run, room);
         Self::start(&mut state)
+    }
+
+    /// Counts everything as seen, because the disk has it. `true` when a worker is to be started.
+    pub(super) fn see_all(&self) -> bool {
+        let mut state = lock(&self.state);
+        if self.expected.is_none() || state.verdict.is_some() {
+            return false;
+        }
+        let rest = state.queued..self.content.blocks();
+        state.queued = rest.end;
+        if !rest.is_empty() {
+            state.lacking += self.length(&rest);
+            state.queue.push_back((rest, None));
+        }
+        Self::start(&mut state)
+    }
+
+    /// The bytes were proved before, and are still what they were.
+    pub(super) fn accept(&self) {
+        lock(&self.state).verdict.get_or_insert(Ok(()));
+    }
+
+    /// Whether there is nothing to be proved any more.
+    pub(super) fn is_concluded(&self) -> bool {
+        self.expected.is_none() || lock(&self.state).verdict.is_some()
+    }
+
+    /// Seals the image on disk, if what it holds is what was proved. Blocks the thread.
+    pub(super) fn seal(&self, image: &DiskImage) -> std::io::Result<bool> {
+        if !matches!(lock(&self.state).verdict, Some(Ok(()))) {
+            return Ok(false);
+        }
+        lock(&self.tags).as_ref().map_or(Ok(false), |tags| image.seal(tags))
     }
 
     /// Queues what has been seen without a gap since.
@@ -177,7 +215,7 @@ impl Proof {
         let mut state = lock(&self.state);
         match state.queue.front() {
             Some((_, Some(_))) => Work::Feed,
-            Some((blocks, None)) => Work::Fetch(blocks.start),
+            Some((blocks, None)) => Work::Fetch(blocks.start..blocks.end.min(span_end(blocks.start))),
             None => {
                 if state.hashed >= self.content.size() {
                     self.conclude(&mut state);
@@ -216,7 +254,11 @@ impl Proof {
             drop(state);
             let range = self.content.bytes(&blocks);
             // Runs were queued with their own blocks, so the bytes are there.
-            hash.feed(run.bytes_of(&self.content, &range).unwrap_or_default());
+            let bytes = run.bytes_of(&self.content, &range).unwrap_or_default();
+            hash.feed(bytes);
+            if let Some(tags) = lock(&self.tags).as_mut() {
+                tags.feed(bytes);
+            }
             drop(run);
             state = lock(&self.state);
             state.hashed = range.end;

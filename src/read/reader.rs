@@ -51,6 +51,7 @@ impl Reader {
             return Ok(Bytes::new());
         }
         self.reads.refuse_beyond_half(end - offset)?;
+        self.feed.prepare(&self.reads).await;
         let room = self.reads.hash_room();
         self.feed.wait_for_hash(&self.reads, |proof| !proof.is_full(room)).await?;
         let asked = self.note(&(offset..end));
@@ -127,6 +128,6 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.reads.open.fetch_sub(1, Ordering::Relaxed);
-        self.feed.closed();
+        self.feed.closed(&self.reads);
     }
 }

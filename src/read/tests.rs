@@ -2,6 +2,7 @@
 
 mod damage;
 mod flights;
+mod kept;
 mod memory;
 mod plain;
 mod streams;
@@ -22,7 +23,7 @@ const MIB: u64 = 1 << 20;
 
 fn bench_with(budget: u64, settings: Settings) -> Bench {
     let (fake, budget) = (Arc::new(Fake::new()), Budget::new(budget));
-    let reads = Reads::new(Arc::new(Shared(Arc::clone(&fake))), budget.clone(), settings);
+    let reads = Reads::new(Arc::new(Shared(Arc::clone(&fake))), budget.clone(), settings).unwrap();
     Bench { fake, budget, reads }
 }
 

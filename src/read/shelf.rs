@@ -1,0 +1,83 @@
+//! Where the blocks of one content are on a disk: in the cache that outlives the mount, or in a nameless file for as long
+//! as somebody reads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Reads;
+use crate::cache::disk::DiskImage;
+use crate::cache::Identity;
+use crate::sync::{Mutex, lock};
+
+/// The folder for nameless files when none was asked for: `TMPDIR` where set; else `/var/tmp`, because `/tmp` is in
+/// memory on many machines, and images are large.
+pub(super) fn default_folder() -> PathBuf {
+    let lasting = Path::new("/var/tmp");
+    if std::env::var_os("TMPDIR").is_none() && lasting.is_dir() { lasting.to_owned() } else { std::env::temp_dir() }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Shelf(Mutex<State>);
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    /// Nobody has looked since the image was opened.
+    #[default]
+    Unknown,
+    /// There is none.
+    Bare,
+    Here(Arc<DiskImage>),
+}
+
+impl Shelf {
+    /// The blocks, as far as is known.
+    pub(super) fn get(&self) -> Option<Arc<DiskImage>> {
+        match &*lock(&self.0) {
+            State::Here(image) => Some(Arc::clone(image)),
+            State::Unknown | State::Bare => None,
+        }
+    }
+
+    /// Looks into the cache on disk, unless that was done before. `true` when it was done now.
+    pub(super) async fn open(&self, reads: &Arc<Reads>, content: &Identity) -> bool {
+        if !matches!(&*lock(&self.0), State::Unknown) {
+            return false;
+        }
+        let state = if reads.disk.is_some() { look_up(reads, content).await } else { State::Bare };
+        *lock(&self.0) = state;
+        true
+    }
+
+    /// Makes a nameless file where there is nothing: from now on going back in a stream shall not begin it again.
+    pub(super) async fn improvise(&self, folder: Option<PathBuf>, content: &Identity) {
+        let Some(folder) = folder.filter(|_| self.get().is_none()) else { return };
+        let (image, content) = (content.image(), content.clone());
+        let made = tokio::task::spawn_blocking(move || DiskImage::anonymous(&folder, &content)).await;
+        match made {
+            Ok(Ok(made)) => *lock(&self.0) = State::Here(Arc::new(made)),
+            Ok(Err(error)) => tracing::warn!(%image, %error, "no spool: going back in this image will be slow"),
+            Err(_) => {}
+        }
+    }
+
+    /// Nobody has the image open any more: the next one looks again, and the cache may drop it meanwhile.
+    pub(super) fn close(&self) {
+        let state = std::mem::take(&mut *lock(&self.0));
+        // A nameless file of many GiB takes its time to go.
+        drop(state);
+    }
+}
+
+async fn look_up(reads: &Arc<Reads>, content: &Identity) -> State {
+    let (reads, wanted) = (Arc::clone(reads), content.clone());
+    let found = tokio::task::spawn_blocking(move || reads.disk.as_ref().map(|disk| disk.image(&wanted))).await;
+    match found {
+        Ok(Some(Ok(image))) => State::Here(image),
+        Ok(Some(Err(error))) => {
+            tracing::warn!(image = %content.image(), %error, "the cache on disk is not used for this image");
+            State::Bare
+        }
+        _ => State::Bare,
+    }
+}

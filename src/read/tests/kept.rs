@@ -1,0 +1,95 @@
+//! The cache on disk, from one mount to the next.
+
+use super::*;
+use crate::cache::disk::{DiskCache, DiskSettings};
+use crate::cache::{BLOCK, SPAN};
+
+/// A mount of the service `fake` with a cache in `folder`.
+fn mount(fake: &Arc<Fake>, folder: &std::path::Path) -> Bench {
+    let disk = Some(Disk { folder: folder.to_owned(), size: 1 << 30 });
+    let (fake, budget) = (Arc::clone(fake), Budget::new(8 * MIB));
+    let settings = Settings { disk, ..Settings::default() };
+    let reads = Reads::new(Arc::new(Shared(Arc::clone(&fake))), budget.clone(), settings).unwrap();
+    Bench { fake, budget, reads }
+}
+
+/// Waits until the image is complete on disk and sealed, which happens behind the readers.
+async fn sealed(bench: &Bench, content: &Content) {
+    let sealed = async {
+        while bench.reads.sealed(content).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), sealed).await.expect("it is never sealed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_was_read_once_is_sealed_and_never_fetched_again() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(1, (20 << 20) + 77);
+    let first = mount(&fake, folder.path());
+    assert!(read_all(&first.open(&content), 131_072).await.unwrap() == fake.bytes(&content));
+    sealed(&first, &content).await;
+    drop(first);
+    let requests = fake.log().len();
+    let second = mount(&fake, folder.path());
+    let file = second.reads.sealed(&content).await.unwrap();
+    assert_eq!(file.metadata().unwrap().len(), content.size);
+    let reader = second.open(&content);
+    read_at_random(&reader, &fake.bytes(&content), 50, 1).await;
+    assert_eq!(reader.verified(), Verified::Yes, "it was proved before");
+    assert_eq!(fake.log().len(), requests);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_read_in_pieces_is_proved_from_the_disk_once_it_is_complete() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(2, 12 << 20);
+    let bench = mount(&fake, folder.path());
+    for part in [8..12, 0..4, 4..8] {
+        let reader = bench.open(&content);
+        for at in part.rev() {
+            reader.read(at * MIB, 1 << 20).await.unwrap();
+        }
+    }
+    sealed(&bench, &content).await;
+    assert!(fake.sent() <= content.size + bench.cut_off(), "{} bytes", fake.sent());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_bytes_are_not_kept_on_disk() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(3, 5 << 20);
+    fake.damage(&content, 70_000);
+    let bench = mount(&fake, folder.path());
+    assert!(matches!(read_all(&bench.open(&content), 131_072).await, Err(ReadError::HashMismatch { .. })));
+    assert!(bench.reads.sealed(&content).await.is_none());
+    fake.damage(&content, 70_000);
+    drop(bench);
+    let bench = mount(&fake, folder.path());
+    assert!(read_all(&bench.open(&content), 131_072).await.unwrap() == fake.bytes(&content));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_in_part_is_read_from_the_disk_by_the_next_mount() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(4, 40 << 20);
+    let bench = mount(&fake, folder.path());
+    bench.open(&content).read(8 * MIB, 1 << 20).await.unwrap();
+    let kept = || {
+        let settings = DiskSettings { folder: folder.path().to_owned(), size: 1 << 30, floor: None };
+        let image = DiskCache::open(&settings).unwrap();
+        let identity = Identity::new(content.image, content.size, content.checksums.clone());
+        image.image(&identity).unwrap().run(8 * SPAN, SPAN)
+    };
+    drop(bench);
+    while kept() < SPAN {
+        tokio::task::yield_now().await;
+    }
+    let (requests, next) = (fake.log().len(), mount(&fake, folder.path()));
+    let got = next.open(&content).read(8 * MIB + 5, 1000).await.unwrap();
+    assert_eq!(got, fake.bytes(&content)[(8 << 20) + 5..][..1000]);
+    assert_eq!(fake.log().len(), requests);
+    let beyond = next.open(&content).read(20 * MIB, u32::try_from(BLOCK).unwrap()).await.unwrap();
+    assert_eq!(beyond, fake.bytes(&content)[20 << 20..][..beyond.len()]);
+}
