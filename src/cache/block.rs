@@ -140,9 +140,11 @@ impl Buffer {
     pub(super) fn new(reservation: Reservation, room: Arc<Room>) -> io::Result<Self> {
         // A reservation larger than the address space cannot be had, so that this conversion never cuts.
         let length = usize::try_from(reservation.bytes()).unwrap_or(usize::MAX);
-        let memory = room.spares.take(length)?;
+        // Counted before the memory is there, which takes its time: meanwhile it must not look like somebody else's.
         room.held.fetch_add(reservation.bytes(), Ordering::AcqRel);
-        Ok(Self { memory: Some(memory), reservation: Some(reservation), room })
+        let mut buffer = Self { memory: None, reservation: Some(reservation), room };
+        buffer.memory = Some(buffer.room.spares.take(length)?);
+        Ok(buffer)
     }
 
     /// Bytes that are still to come.

@@ -52,6 +52,8 @@ pub(super) struct Pace {
     pause: u32,
     /// What to try next, once a higher number has failed.
     down_next: bool,
+    /// Trials in which nobody had to wait, since the number was changed.
+    calm: u32,
     latency: Duration,
     trial: Trial,
     waiting: u32,
@@ -85,6 +87,7 @@ impl Pace {
             rest: REST,
             pause: 0,
             down_next: false,
+            calm: 0,
             latency: Duration::ZERO,
             trial: Trial::default(),
             waiting: 0,
@@ -149,7 +152,7 @@ impl Pace {
         match self.experiment.take() {
             // Nobody waits: nothing is learnt, and nothing is lost with what there was before.
             Some(experiment) if !hungry => self.lanes = experiment.before,
-            None if !hungry => {}
+            None if !hungry => self.ease(),
             Some(experiment) => self.conclude(experiment, rate),
             None => {
                 self.rate = rate;
@@ -161,6 +164,16 @@ impl Pace {
         }
         let settling = if self.lanes == before { Duration::ZERO } else { self.latency * SETTLING };
         self.trial = Trial { from: now + settling, bytes: 0, hungry: Duration::ZERO, since: now };
+    }
+
+    /// Who does not wait with so many requests may not have to with fewer, which cost the service less.
+    fn ease(&mut self) {
+        self.calm += 1;
+        if self.calm >= self.rest && self.lanes > 1 {
+            self.lanes /= 2;
+            (self.calm, self.pause) = (0, 0);
+            self.rest = (self.rest * 2).min(LONGEST_REST);
+        }
     }
 
     fn begin(&mut self) {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Reads;
-use crate::cache::disk::DiskImage;
 use crate::cache::Identity;
+use crate::cache::disk::DiskImage;
 use crate::sync::{Mutex, lock};
 
 /// The folder for nameless files when none was asked for: `TMPDIR` where set; else `/var/tmp`, because `/tmp` is in
