@@ -8,12 +8,13 @@ use crate::cache::{BLOCK, SPAN};
 /// (a disk's table and its contents), more are rare.
 const CURSORS: usize = 3;
 
-/// A read that begins at most this many bytes before the furthest one is a late part of the same sequence: the kernel
-/// sends up to 4 MiB of its own read-ahead in parts of at most 1 MiB, and they may arrive in any order.
-const LATE: u64 = 4 << 20;
+/// A read that begins at most so many of its own lengths before the furthest one is a late part of the same sequence:
+/// the kernel sends its own read-ahead in parts of up to 1 MiB, four to a time, and they may arrive in any order. Reads
+/// of 4 KiB that are as far apart are at random places.
+const LATE: u64 = 4;
 
-/// A read that begins at most this many bytes behind the furthest one is an early part of the same sequence.
-const EARLY: u64 = 1 << 20;
+/// A read that begins at most so many of its own lengths behind the furthest one is an early part of the same sequence.
+const EARLY: u64 = 2;
 
 /// The share of a window that must be free before more is asked for: asking for little at a time costs more than it
 /// brings, and asking late leaves the line idle.
@@ -59,7 +60,7 @@ impl Cursors {
     /// A sequence of reads widens its window by doubling whenever it had to wait (`waited`), up to `most` blocks.
     pub(super) fn note(&mut self, read: &Range<u64>, waited: bool, most: u64, count: u64) -> Asked {
         let own = read.start / BLOCK..read.end.div_ceil(BLOCK);
-        let near = self.0.iter().position(|cursor| cursor.is_near(read.start));
+        let near = self.0.iter().position(|cursor| cursor.is_near(read));
         let mut cursor = match near {
             Some(at) => self.0.remove(at),
             None => Cursor { end: read.end, window: 0, ahead: own.end },
@@ -74,8 +75,11 @@ impl Cursors {
 }
 
 impl Cursor {
-    fn is_near(&self, start: u64) -> bool {
-        start.saturating_add(LATE) >= self.end && start <= self.end.saturating_add(EARLY).max(self.ahead * BLOCK)
+    fn is_near(&self, read: &Range<u64>) -> bool {
+        let (start, length) = (read.start, read.end - read.start);
+        // Within a block there is nothing to tell apart, and what was asked for ahead is expected to be read.
+        let early = self.end.saturating_add(length * EARLY).max(self.ahead * BLOCK);
+        start.saturating_add((length * LATE).max(BLOCK)) >= self.end && start <= early
     }
 
     fn go_on(&mut self, read: &Range<u64>, waited: bool, most: u64) -> u64 {
@@ -179,6 +183,18 @@ mod tests {
         }
         assert_eq!(cursors.0.len(), 3);
         assert!(cursors.0.iter().all(|cursor| cursor.window == MOST));
+    }
+
+    #[test]
+    fn small_reads_at_random_places_ask_for_their_own_blocks_only() {
+        let (mut cursors, mut random) = (Cursors::default(), fastrand::Rng::with_seed(1));
+        let (mut asked, count) = (0, 16_384);
+        for _ in 0..8192 {
+            let at = random.u64(..count * BLOCK / 4096) * 4096;
+            let wish = cursors.note(&(at..at + 4096), true, MOST, count);
+            asked += wish.until - wish.own.start;
+        }
+        assert!(asked <= 8192 + 8192 / 50, "{asked} blocks for 8192 reads");
     }
 
     #[test]
