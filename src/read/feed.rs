@@ -65,6 +65,7 @@ impl Feed {
             return;
         }
         lock(&self.board).set_closed(true);
+        self.proof.rest();
         let complete = reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete());
         let open = complete && !self.proof.is_concluded();
         match tokio::runtime::Handle::try_current() {
@@ -164,6 +165,7 @@ impl Feed {
 
     fn wish(&self, reads: &Reads, board: &mut Board, blocks: Range<u64>, reach: u64) -> Vec<Start> {
         let (lanes, part) = reads.lanes();
+        let reach = reach.min(blocks.end.saturating_add(reads.longest_request()));
         let way = lock(&reads.routes).of(&self.content, &self.identity);
         let wish = Wish { blocks, reach, lanes, part: part / BLOCK, way, count: self.identity.blocks() };
         let image = self.shelf.get();

@@ -324,6 +324,11 @@ impl Reads {
         (lanes, (share / lanes).clamp(SHORTEST_PART, LONGEST_PART).min(PART))
     }
 
+    /// How many blocks a request may go beyond what is wanted now.
+    fn longest_request(&self) -> u64 {
+        if lock(&self.pace).is_settled() { u64::MAX } else { PART / BLOCK }
+    }
+
     /// The most blocks that one buffer may hold, so that sixteen of them fit into the budget.
     fn longest_run(&self) -> u64 {
         (self.cache.budget().total() / 16 / BLOCK).clamp(1, SPAN)

@@ -99,6 +99,12 @@ impl Pace {
         self.lanes
     }
 
+    /// Whether the number is not about to change: a long request that has to share its way is cut off, and what of it
+    /// was under way is lost.
+    pub(super) fn is_settled(&self) -> bool {
+        self.experiment.is_none() && (self.pause > 0 || self.calm > 0)
+    }
+
     /// The time from a request to its first byte, as of late.
     pub(super) fn latency(&self) -> Duration {
         self.latency

@@ -52,6 +52,9 @@ const WORTH_WAITING: u64 = 256 << 20;
 /// How many blocks before its turn a run is held for it: the kernel has two read-aheads of 4 MiB under way at once.
 const EARLY: u64 = (16 << 20) / BLOCK;
 
+/// The room from which on runs may be held before their turn, in bytes.
+const PLENTY: u64 = 4 << 20;
+
 /// The proof of one content: pure state; [`Work`] says what is to be done, and others do it.
 pub(super) struct Proof {
     content: Identity,
@@ -150,6 +153,12 @@ impl Proof {
         Self::start(&mut state)
     }
 
+    /// Nobody reads any more: what waits for its turn is not held for that.
+    pub(super) fn rest(&self) {
+        let early = std::mem::take(&mut lock(&self.state).early);
+        drop(early);
+    }
+
     /// The bytes were proved before, and are still what they were.
     pub(super) fn accept(&self) {
         lock(&self.state).verdict.get_or_insert(Ok(()));
@@ -174,7 +183,8 @@ impl Proof {
         let near = due..due + EARLY;
         if run.blocks().end > due && near.contains(&run.blocks().start) {
             let held: u64 = state.early.values().map(|run| self.length(&run.blocks())).sum();
-            if held + self.length(&run.blocks()) <= room / 2 {
+            // What waits for a block that never comes waits as long as the image is open: only plenty is lent so.
+            if held + self.length(&run.blocks()) <= room / 2 && room >= PLENTY {
                 state.early.insert(run.blocks().start, run.clone());
             }
         }

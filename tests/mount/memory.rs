@@ -15,9 +15,9 @@ crate::promises![Embedded:
 
 const MEBI: u64 = 1 << 20;
 const BUDGET: u64 = 32 * MEBI;
-/// What may be held besides image data: buffers of connections and of the kernel's requests, threads, and what the
-/// allocator keeps for itself.
-const BESIDES: u64 = 16 * MEBI;
+/// What the program may hold besides image data: itself, buffers of connections and of the kernel's requests, threads, and
+/// what the allocator keeps for itself.
+const BESIDES: u64 = 48 * MEBI;
 
 fn ten_readers_of_ten_images_stay_within_the_budget(target: &Target) {
     ten_readers(target);
@@ -39,7 +39,7 @@ fn ten_readers(target: &Target) {
     let peak = mount.memory("VmHWM");
     println!("idle {} MiB, at most {} MiB with a budget of 32 MiB", idle / MEBI, peak / MEBI);
     assert!(
-        peak < idle + BUDGET + BESIDES,
+        peak < BUDGET + BESIDES,
         "{} MiB beyond the {} MiB of an idle mount",
         (peak - idle) / MEBI,
         idle / MEBI
