@@ -32,7 +32,7 @@ impl Scene {
         let fake = Arc::new(Fake::new());
         fake.put(Self::content().image, BYTES.clone());
         let settings = Settings { spool: None, stream_idle, ..Settings::default() };
-        let reads = Reads::new(Arc::new(Shared(Arc::clone(&fake))), Budget::new(4 * MINIMUM), settings);
+        let reads = Reads::new(Arc::new(Shared(Arc::clone(&fake))), Budget::new(4 * MINIMUM), settings).unwrap();
         Self { fake, reads }
     }
 

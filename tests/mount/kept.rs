@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use glancefs::server::Ranges;
 use serde_json::json;
 
 use crate::Promise;
@@ -14,7 +15,9 @@ use crate::target::Target;
 use crate::tools::{attribute, printed, tool};
 
 crate::promises![Embedded:
+    what_was_read_is_read_from_the_disk_by_the_next_mount,
     what_is_on_the_disk_is_not_read_of_images_that_may_not_be_read,
+    a_byte_that_was_flipped_on_the_disk_is_never_read,
     a_mount_that_is_killed_while_it_keeps_an_image_leaves_only_right_bytes,
     mounts_that_share_a_folder_read_the_right_bytes,
     a_full_disk_costs_no_reader_anything,
@@ -38,10 +41,41 @@ fn keeping(target: &Target, folder: &str) -> Mount {
     target.mount_with("demo", &[&folder, "--ttl=0s"])
 }
 
+fn sent(target: &Target) -> u64 {
+    target.server(|server| server.traffic().body_bytes_sent)
+}
+
 #[track_caller]
 fn assert_whole(mount: &Mount, id: &str, original: &[u8], what: &str) {
     assert_same(&fs::read(mount.data(id)).unwrap(), original, what);
     assert_eq!(attribute(&mount.data(id), "user.glancefs.verified").as_deref(), Some("yes"), "{what}");
+}
+
+/// The files with images' bytes in a cache.
+fn kept_files(folder: &Path) -> Vec<PathBuf> {
+    let found =
+        printed("find", [folder.as_os_str(), "-type".as_ref(), "f".as_ref(), "-name".as_ref(), "data".as_ref()]);
+    found.lines().map(PathBuf::from).collect()
+}
+
+fn what_was_read_is_read_from_the_disk_by_the_next_mount(target: &Target) {
+    let original = noise(30, (9 << 20) + 123);
+    for ranges in [Ranges::Honoured, Ranges::Refused] {
+        let id = target.filled(&target.person("demo"), &json!({}), &original);
+        target.behave(|behaviour| behaviour.ranges = ranges);
+        let mount = keeping(target, "kept");
+        assert_whole(&mount, &id, &original, "while it is kept");
+        mount.end();
+        let before = sent(target);
+        for time in ["first", "second"] {
+            let mount = keeping(target, "kept");
+            compare_at_random(&mount.data(&id), &original, 100, fastrand::u64(..));
+            assert_whole(&mount, &id, &original, &format!("by the {time} mount after it"));
+            mount.end();
+        }
+        println!("{ranges:?}: {} bytes of {} were fetched again", sent(target) - before, original.len());
+        assert_eq!(sent(target), before, "{ranges:?}");
+    }
 }
 
 fn what_is_on_the_disk_is_not_read_of_images_that_may_not_be_read(target: &Target) {
@@ -63,6 +97,36 @@ fn what_is_on_the_disk_is_not_read_of_images_that_may_not_be_read(target: &Targe
     target.wait(demo.act(&deactivated, "reactivate")).is(204);
     assert_whole(&mount, &deactivated, &original, "when it may be read again");
     mount.end();
+}
+
+fn a_byte_that_was_flipped_on_the_disk_is_never_read(target: &Target) {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let original = noise(32, (9 << 20) + 123);
+    let id = target.filled(&target.person("demo"), &json!({}), &original);
+    for part in [original.len(), 5 << 20] {
+        let folder = format!("kept-{part}");
+        let mount = keeping(target, &folder);
+        // All of it, which is sealed then, and a part, which is not.
+        let mut found = vec![0; part];
+        File::open(mount.data(&id)).unwrap().read_exact_at(&mut found, 0).unwrap();
+        mount.end();
+        let files = kept_files(&target.file(&folder));
+        assert_eq!(files.len(), 1, "{files:?}");
+        let file = File::options().read(true).write(true).open(&files[0]).unwrap();
+        for _ in 0..5 {
+            let at = random.u64(..part as u64);
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ (1 << random.u32(..8))], at).unwrap();
+        }
+        drop(file);
+        let mount = keeping(target, &folder);
+        compare_at_random(&mount.data(&id), &original, 200, seed);
+        assert_whole(&mount, &id, &original, "with flipped bytes on the disk");
+        mount.end();
+    }
 }
 
 fn a_mount_that_is_killed_while_it_keeps_an_image_leaves_only_right_bytes(target: &Target) {
