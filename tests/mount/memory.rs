@@ -38,12 +38,7 @@ fn ten_readers(target: &Target) {
     read_all(&mount, &ids, &images);
     let peak = mount.memory("VmHWM");
     println!("idle {} MiB, at most {} MiB with a budget of 32 MiB", idle / MEBI, peak / MEBI);
-    assert!(
-        peak < BUDGET + BESIDES,
-        "{} MiB beyond the {} MiB of an idle mount",
-        (peak - idle) / MEBI,
-        idle / MEBI
-    );
+    assert!(peak < BUDGET + BESIDES, "{} MiB beyond the {} MiB of an idle mount", (peak - idle) / MEBI, idle / MEBI);
     mount.end();
 }
 
