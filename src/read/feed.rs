@@ -83,14 +83,29 @@ impl Feed {
     }
 
     /// Seals the image on disk, where it is complete and proved.
-    pub(super) async fn seal(self: &Arc<Self>, reads: &Reads) {
-        let Some(image) = self.shelf.get().filter(|image| reads.disk.is_some() && image.is_complete()) else { return };
+    pub(super) async fn seal(self: &Arc<Self>, reads: &Arc<Reads>) {
+        if reads.disk.is_none() {
+            return;
+        }
+        // The last reader may have closed it since.
+        self.shelf.open(reads, &self.identity).await;
+        let Some(image) = self.shelf.get().filter(|image| image.is_complete()) else { return };
         let feed = Arc::clone(self);
         let sealed = tokio::task::spawn_blocking(move || feed.proof.seal(&image)).await;
         match sealed {
             Ok(Ok(true)) => tracing::debug!(image = %self.content.image, "complete on disk, and proved"),
             Ok(Err(error)) => tracing::warn!(image = %self.content.image, %error, "could not seal the cache on disk"),
             Ok(Ok(false)) | Err(_) => {}
+        }
+    }
+
+    /// The last block has reached the disk, perhaps after the last reader has gone.
+    pub(super) async fn completed(self: &Arc<Self>, reads: &Arc<Reads>) {
+        if self.proof.is_concluded() {
+            self.seal(reads).await;
+        } else if self.is_idle() && reads.disk.is_some() {
+            self.shelf.open(reads, &self.identity).await;
+            Arc::clone(self).prove_from_disk(Arc::clone(reads)).await;
         }
     }
 
@@ -281,7 +296,11 @@ impl Feed {
     async fn prove(self: Arc<Self>, reads: Arc<Reads>) {
         loop {
             let failed = match self.proof.next() {
-                Work::Rest => break,
+                Work::Rest => return,
+                Work::Judge => {
+                    self.judge(&reads).await;
+                    None
+                }
                 Work::Feed => {
                     let feed = Arc::clone(&self);
                     tokio::task::spawn_blocking(move || feed.proof.feed()).await.err().map(|_| self.failed())
@@ -298,13 +317,19 @@ impl Feed {
                 return self.proof.give_up(error);
             }
         }
-        match self.proof.verdict() {
-            Some(Ok(())) => self.seal(&reads).await,
-            Some(Err(_)) => {
-                self.damaged.store(true, Ordering::Release);
-                reads.distrust(&self.identity).await;
-            }
-            None => {}
+    }
+
+    /// What proved to be damaged is gone before anybody hears of it and tries again.
+    async fn judge(self: &Arc<Self>, reads: &Arc<Reads>) {
+        let verdict = self.proof.judge().unwrap_or_else(|| Err(self.failed()));
+        let sound = verdict.is_ok();
+        if !sound {
+            self.damaged.store(true, Ordering::Release);
+            reads.distrust(&self.identity).await;
+        }
+        self.proof.publish(verdict);
+        if sound {
+            self.seal(reads).await;
         }
     }
 

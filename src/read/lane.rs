@@ -13,6 +13,7 @@ use super::error::ReadError;
 use super::feed::Feed;
 use super::intake::Intake;
 use super::{Reads, add};
+use crate::cache::disk::DiskImage;
 use crate::cache::{Buffer, Run, SPAN, lock};
 use crate::service::{ByteStream, Kind, ServiceError, Source};
 use crate::sync::timeout;
@@ -37,6 +38,8 @@ struct Lane {
     way: Way,
     nudge: Arc<Notify>,
     intake: Option<Intake>,
+    /// Where its runs are kept.
+    image: Option<Arc<DiskImage>>,
     /// The run that is being written to the disk.
     writing: Option<JoinHandle<()>>,
     /// Blocks in the next run at most.
@@ -47,7 +50,8 @@ struct Lane {
 pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
     let alarm = Alarm { feed: Arc::clone(&feed), id: start.id };
     let Start { id, way, nudge, .. } = start;
-    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, writing: None, most: FIRST };
+    let image = feed.shelf.get();
+    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, image, writing: None, most: FIRST };
     let outcome = lane.go().await;
     if let Err(ReadError::Service(failure)) = &outcome
         && failure.kind == Kind::Unseekable
@@ -193,7 +197,9 @@ impl Lane {
     /// Writes a run to the disk, where there is one for it. A disk that is slower than the line sets the pace: what it
     /// misses would have to be fetched again.
     async fn keep(&mut self, run: &Run) {
-        let Some(image) = self.feed.shelf.get().filter(|_| self.way != Way::Local) else { return };
+        // What is under way when the last reader leaves is kept too.
+        self.image = self.feed.shelf.get().or_else(|| self.image.take());
+        let Some(image) = self.image.clone().filter(|_| self.way != Way::Local) else { return };
         if let Some(before) = self.writing.take() {
             // A write that failed is the disk's affair: readers have their bytes.
             let _ = before.await;
@@ -205,7 +211,7 @@ impl Lane {
                 image.write(run.blocks().start, bytes) && image.is_complete()
             };
             if tokio::task::spawn_blocking(write).await.unwrap_or(false) {
-                feed.seal(&reads).await;
+                feed.completed(&reads).await;
             }
         }));
     }

@@ -92,6 +92,8 @@ pub(super) enum Work {
     Feed,
     /// Fetch the first of these blocks, or more of them, and give them back: [`Proof::give`].
     Fetch(Range<u64>),
+    /// Everything is hashed: compare it, [`Proof::judge`], and let the readers know, [`Proof::publish`].
+    Judge,
     /// Nothing is left; the worker ends.
     Rest,
 }
@@ -117,7 +119,8 @@ impl Proof {
         let (content, state, changed) = (content.clone(), Mutex::new(state), Notify::new());
         let proof = Self { content, expected, state, changed, tags };
         if proof.content.size() == 0 {
-            proof.conclude(&mut lock(&proof.state));
+            let verdict = proof.judge();
+            lock(&proof.state).verdict = verdict;
         }
         proof
     }
@@ -226,10 +229,8 @@ impl Proof {
         match state.queue.front() {
             Some((_, Some(_))) => Work::Feed,
             Some((blocks, None)) => Work::Fetch(blocks.start..blocks.end.min(span_end(blocks.start))),
+            None if state.hashed >= self.content.size() && state.verdict.is_none() => Work::Judge,
             None => {
-                if state.hashed >= self.content.size() {
-                    self.conclude(&mut state);
-                }
                 state.working = false;
                 drop(state);
                 self.changed.notify_waiters();
@@ -287,8 +288,9 @@ impl Proof {
         self.changed.notify_waiters();
     }
 
-    fn conclude(&self, state: &mut State) {
-        let Some((expected, hash)) = self.expected.as_ref().zip(state.hash.take()) else { return };
+    /// Compares the hash of everything with the service's; `None` where there is none. Nobody hears of it yet.
+    pub(super) fn judge(&self) -> Option<Result<(), ReadError>> {
+        let (expected, hash) = self.expected.as_ref().zip(lock(&self.state).hash.take())?;
         let actual = hash.finish();
         let same = actual == expected.value;
         let mismatch = || ReadError::HashMismatch {
@@ -297,7 +299,13 @@ impl Proof {
             expected: expected.value.clone(),
             actual,
         };
-        state.verdict = Some(if same { Ok(()) } else { Err(mismatch()) });
+        Some(if same { Ok(()) } else { Err(mismatch()) })
+    }
+
+    /// Tells the verdict to those who wait for it.
+    pub(super) fn publish(&self, verdict: Result<(), ReadError>) {
+        lock(&self.state).verdict = Some(verdict);
+        self.changed.notify_waiters();
     }
 
     /// The verdict, once there is one.
