@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::board::{Arrival, Board, LaneId, Start, Step, Wish};
+use super::board::{Arrival, Board, LaneId, Start, Step, Way, Wish};
 use super::cursor::Asked;
 use super::error::ReadError;
 use super::proof::{Proof, Work};
@@ -36,9 +36,8 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// `kept` when the disk keeps images, so that this one may be sealed there.
-    pub(super) fn new(content: Content, identity: Identity, kept: bool) -> Self {
-        let proof = Proof::new(&identity, kept);
+    pub(super) fn new(content: Content, identity: Identity) -> Self {
+        let proof = Proof::new(&identity);
         Self {
             content,
             identity,
@@ -97,6 +96,14 @@ impl Feed {
             Ok(Err(error)) => tracing::warn!(image = %self.content.image, %error, "could not seal the cache on disk"),
             Ok(Ok(false)) | Err(_) => {}
         }
+        self.close_if_idle();
+    }
+
+    /// What nobody has open, the cache on disk may drop.
+    pub(super) fn close_if_idle(&self) {
+        if self.is_idle() {
+            self.shelf.close();
+        }
     }
 
     /// The last block has reached the disk, perhaps after the last reader has gone.
@@ -114,9 +121,7 @@ impl Feed {
         if self.proof.see_all() {
             Arc::clone(&self).prove(reads).await;
         }
-        if self.is_idle() {
-            self.shelf.close();
-        }
+        self.close_if_idle();
     }
 
     /// Whether nobody has it open.
@@ -230,6 +235,26 @@ impl Feed {
 
     pub(super) fn is_awaited(&self, blocks: Range<u64>) -> bool {
         lock(&self.board).is_awaited(blocks)
+    }
+
+    /// Whether what a lane brought may be given to readers. Bytes that are not those which were hashed before are not: the
+    /// service is asked again for what the disk held, and a reader hears of what the service sent.
+    pub(super) async fn admits(&self, reads: &Arc<Reads>, run: &Run, way: &Way) -> Result<bool, ReadError> {
+        let local = *way == Way::Local;
+        if !local {
+            self.proof.is_fetched();
+        }
+        if self.proof.agrees(run) {
+            return Ok(true);
+        }
+        if local {
+            self.shelf.close();
+            reads.forget_on_disk(&self.identity).await;
+            return Ok(false);
+        }
+        let words = "the service sent other bytes than those that were compared with the image's hash before";
+        let action = format!("read image {}", self.content.image);
+        Err(ServiceError::new(Kind::Malformed, action).with_words(words).into())
     }
 
     /// Keeps a run that the lane brought, and gives it to all who wait for it.

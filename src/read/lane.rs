@@ -129,6 +129,9 @@ impl Lane {
         }
         self.adapt(blocks.end - blocks.start, began.elapsed());
         let Some(run) = Run::new(&self.feed.identity, blocks.clone(), buffer) else { return Ok(None) };
+        if !self.feed.admits(&self.reads, &run, &self.way).await? {
+            return Ok(None);
+        }
         self.keep(&run).await;
         self.feed.land(&self.reads, self.id, &run);
         Ok(Some(length))

@@ -240,7 +240,7 @@ impl Reads {
         if let Some(feed) = known {
             return Arc::clone(feed);
         }
-        let feed = Arc::new(Feed::new(content, identity.clone(), self.disk.is_some()));
+        let feed = Arc::new(Feed::new(content, identity.clone()));
         feeds.put(identity, Arc::clone(&feed));
         while feeds.len() > REMEMBERED && feeds.peek_lru().is_some_and(|(_, oldest)| oldest.is_idle()) {
             feeds.pop_lru();
@@ -259,7 +259,10 @@ impl Reads {
         self.disk.as_ref()?;
         let feed = self.feed(content.clone());
         feed.prepare(self).await;
-        feed.shelf.get()?.sealed_file()
+        let file = feed.shelf.get().and_then(|image| image.sealed_file());
+        // The file is right for as long as it is open, also when the cache has dropped it.
+        feed.close_if_idle();
+        file
     }
 
     /// Drops what is cached of an image: it was deleted, or has another hash now.
@@ -278,9 +281,13 @@ impl Reads {
     async fn distrust(self: &Arc<Self>, content: &Identity) {
         lock(&self.feeds).pop(content);
         self.cache.forget_content(content);
+        self.forget_on_disk(content).await;
+    }
+
+    async fn forget_on_disk(self: &Arc<Self>, content: &Identity) {
         let (reads, content) = (Arc::clone(self), content.clone());
         let forget = move || reads.disk.as_ref().map(|disk| disk.forget(&content));
-        // A task that cannot be run is told by the runtime's end only, when all is over.
+        // It fails only when the runtime ends, and then all is over.
         let _ = tokio::task::spawn_blocking(forget).await;
     }
 

@@ -61,8 +61,8 @@ pub(super) struct Proof {
     expected: Option<Expected>,
     state: Mutex<State>,
     changed: Notify,
-    /// What the disk has to hold to be sealed.
-    tags: Mutex<Option<disk::Proof>>,
+    /// What went into the hash, block by block: what is fetched again must be the same, and what is on disk to be sealed.
+    tags: Mutex<disk::Proof>,
 }
 
 struct State {
@@ -83,6 +83,8 @@ struct State {
     /// Why the worker gave up, for the one who waits for it.
     trouble: Option<ReadError>,
     verdict: Option<Result<(), ReadError>>,
+    /// The verdict is that of an earlier mount.
+    accepted: bool,
 }
 
 /// What the worker is to do next.
@@ -99,8 +101,8 @@ pub(super) enum Work {
 }
 
 impl Proof {
-    /// Nothing seen yet. `kept` when the bytes are kept on disk, to be [sealed](Self::seal).
-    pub(super) fn new(content: &Identity, kept: bool) -> Self {
+    /// Nothing seen yet.
+    pub(super) fn new(content: &Identity) -> Self {
         let (expected, hash) = Expected::of(content.checksums()).unzip();
         let state = State {
             seen: Seen::new(content.blocks()),
@@ -114,8 +116,9 @@ impl Proof {
             early: BTreeMap::new(),
             trouble: None,
             verdict: None,
+            accepted: false,
         };
-        let tags = Mutex::new(kept.then(|| disk::Proof::new(content)));
+        let tags = Mutex::new(disk::Proof::new(content));
         let (content, state, changed) = (content.clone(), Mutex::new(state), Notify::new());
         let proof = Self { content, expected, state, changed, tags };
         if proof.content.size() == 0 {
@@ -164,7 +167,24 @@ impl Proof {
 
     /// The bytes were proved before, and are still what they were.
     pub(super) fn accept(&self) {
-        lock(&self.state).verdict.get_or_insert(Ok(()));
+        let mut state = lock(&self.state);
+        state.accepted = state.verdict.is_none();
+        state.verdict.get_or_insert(Ok(()));
+    }
+
+    /// Bytes came from the service: what was accepted from before says nothing of them.
+    pub(super) fn is_fetched(&self) {
+        let mut state = lock(&self.state);
+        if std::mem::take(&mut state.accepted) {
+            state.verdict = None;
+        }
+    }
+
+    /// Whether the blocks of `run` are the bytes that went into the hash, as far as they did. A verdict speaks of those,
+    /// and not of what arrives later in their places.
+    pub(super) fn agrees(&self, run: &Run) -> bool {
+        let bytes = run.bytes_of(&self.content, &run.range()).unwrap_or_default();
+        lock(&self.tags).agrees(run.blocks().start, bytes)
     }
 
     /// Whether there is nothing to be proved any more.
@@ -177,7 +197,9 @@ impl Proof {
         if !matches!(lock(&self.state).verdict, Some(Ok(()))) {
             return Ok(false);
         }
-        lock(&self.tags).as_ref().map_or(Ok(false), |tags| image.seal(tags))
+        // Sealing reads the whole file; nobody should wait for that with the lock.
+        let tags = lock(&self.tags).clone();
+        image.seal(&tags)
     }
 
     /// Queues what has been seen without a gap since.
@@ -267,9 +289,7 @@ impl Proof {
             // Runs were queued with their own blocks, so the bytes are there.
             let bytes = run.bytes_of(&self.content, &range).unwrap_or_default();
             hash.feed(bytes);
-            if let Some(tags) = lock(&self.tags).as_mut() {
-                tags.feed(bytes);
-            }
+            lock(&self.tags).feed(bytes);
             drop(run);
             state = lock(&self.state);
             state.hashed = range.end;

@@ -61,7 +61,7 @@ impl Sum {
 ///
 /// Whoever computes the hash of an image feeds the same bytes to this, from the first to the last. It costs a fiftieth
 /// of the hash.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Proof {
     content: Identity,
     done: Vec<Tag>,
@@ -96,6 +96,16 @@ impl Proof {
         self.sum = Sum::new(self.done.len() as u64);
     }
 
+    /// Whether `bytes`, from the block `first` on, are those that went by before, as far as whole blocks of them have.
+    pub fn agrees(&self, first: u64, bytes: &[u8]) -> bool {
+        let block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
+        (first..).zip(bytes.chunks(block)).all(|(index, bytes)| {
+            let done = usize::try_from(index).ok().and_then(|index| self.done.get(index));
+            let last = index == self.done.len() as u64 && self.length == bytes.len() as u64;
+            done.copied().or_else(|| last.then(|| self.sum.tag())).is_none_or(|tag| tag == Tag::of(index, bytes))
+        })
+    }
+
     /// The tags of all blocks. `None` where not exactly the bytes of `content` went by.
     pub(super) fn tags(&self, content: &Identity) -> Option<Vec<Tag>> {
         let seen = (self.done.len() as u64).checked_mul(BLOCK)?.checked_add(self.length)?;
@@ -111,6 +121,22 @@ impl Proof {
 mod tests {
     use super::super::testing::{content, fill};
     use super::*;
+
+    #[test]
+    fn bytes_that_went_by_are_told_from_others_and_nothing_is_said_of_the_rest() {
+        let bytes = fill(1, 2 * BLOCK + 77);
+        let (first, rest) = bytes.split_at(usize::try_from(BLOCK).unwrap());
+        let mut proof = Proof::new(&content(bytes.len() as u64));
+        proof.feed(first);
+        assert!(proof.agrees(0, first) && proof.agrees(0, &bytes) && proof.agrees(1, first));
+        proof.feed(rest);
+        assert!(proof.agrees(0, &bytes) && proof.agrees(1, rest));
+        for at in [0, first.len() + 5, bytes.len() - 1] {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert!(!proof.agrees(0, &other), "byte {at}");
+        }
+    }
 
     #[test]
     fn any_flipped_bit_and_any_other_place_changes_the_tag() {

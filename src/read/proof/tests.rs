@@ -23,7 +23,7 @@ fn image(blocks: u64) -> Image {
     (0..blocks).for_each(|block| hash.feed(&vec![fill(block); usize::try_from(BLOCK).unwrap()]));
     let checksums = Checksums { md5: None, algorithm: Some("sha512".into()), value: Some(hash.finish().into()) };
     let identity = Identity::new(ImageId::random(), blocks * BLOCK, checksums);
-    let proof = Proof::new(&identity, false);
+    let proof = Proof::new(&identity);
     Image { identity, cache: Cache::new(Budget::new(64 << 20)), proof }
 }
 
@@ -144,7 +144,7 @@ fn a_reader_is_held_back_only_when_its_share_of_memory_waits_for_the_hash() {
 #[test]
 fn a_hash_that_nobody_can_compute_holds_nothing() {
     let checksums = Checksums { md5: None, algorithm: Some("shake_128".into()), value: Some("00".into()) };
-    let proof = Proof::new(&Identity::new(ImageId::random(), 8 * BLOCK, checksums), false);
+    let proof = Proof::new(&Identity::new(ImageId::random(), 8 * BLOCK, checksums));
     assert_eq!((proof.verified(), proof.is_due()), (Verified::Unknown, false));
 }
 
@@ -152,7 +152,7 @@ fn a_hash_that_nobody_can_compute_holds_nothing() {
 fn the_hash_of_nothing_is_compared_at_once() {
     let empty = |md5: &str| {
         let checksums = Checksums { md5: Some(md5.into()), ..Checksums::default() };
-        Proof::new(&Identity::new(ImageId::random(), 0, checksums), false).verified()
+        Proof::new(&Identity::new(ImageId::random(), 0, checksums)).verified()
     };
     assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427e"), Verified::Yes);
     assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427f"), Verified::No);

@@ -74,3 +74,20 @@ async fn a_hash_that_nobody_here_can_compute_hinders_no_read() {
     assert!(read_all(&reader, 131_072).await.unwrap() == bench.fake.bytes(&content));
     assert_eq!(reader.verified(), Verified::Unknown);
 }
+
+#[tokio::test]
+async fn bytes_that_are_damaged_when_they_are_fetched_again_are_found_although_the_image_was_verified() {
+    for seekless in [false, true] {
+        let bench = bench_with(8 * MIB, Settings::default());
+        bench.fake.seekless.store(seekless, Ordering::SeqCst);
+        let content = bench.fake.add(1, 30 << 20);
+        assert!(read_all(&bench.open(&content), 131_072).await.is_ok());
+        assert_eq!(bench.open(&content).verified(), Verified::Yes);
+        bench.fake.damage(&content, 3_000_000);
+        let outcome = read_all(&bench.open(&content), 131_072).await;
+        let Err(ReadError::Service(error)) = outcome else { panic!("{:?}", outcome.map(|bytes| bytes.len())) };
+        assert!(error.to_string().contains("other bytes"), "{error}");
+        bench.fake.damage(&content, 3_000_000);
+        assert!(read_all(&bench.open(&content), 131_072).await.unwrap() == bench.fake.bytes(&content));
+    }
+}
