@@ -29,7 +29,7 @@ pub enum Sink {
 /// How much is logged when [`VARIABLE`] does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// What went wrong.
+    /// What went wrong, and why the end of a mount takes its time.
     Problems,
     /// Each request of the kernel and each call of the service.
     Everything,
@@ -38,7 +38,7 @@ pub enum Detail {
 impl Detail {
     fn directives(self) -> &'static str {
         match self {
-            Self::Problems => "warn",
+            Self::Problems => "warn,glancefs::mount::life=info",
             Self::Everything => "glancefs=debug,info",
         }
     }

@@ -13,8 +13,11 @@ use crate::floor;
 use crate::process::{Running, peak_memory, processor_seconds, timed};
 use crate::scene::{self, Scene};
 
-/// How long a mount may take to answer, or to end.
+/// How long a mount may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long its program may take to end. Ours finishes what it keeps on disk, for a minute at most.
+const FAREWELL: Duration = Duration::from_secs(90);
 
 /// A program other than ours that shows a file behind a URL as a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +139,7 @@ impl Mount {
         Ok(Usage { cpu: processor_seconds(self.daemon.pid())?, peak: peak_memory(self.daemon.pid())? })
     }
 
+    /// Unmounts, and waits until the program has ended.
     fn unmount(&mut self) {
         for how in ["-u", "-uz"] {
             if !is_mounted(&self.point) {
@@ -145,7 +149,7 @@ impl Mount {
             // What it says when the mount is busy is nothing that the next attempt does not mend.
             let _ = timed(command.arg(how).arg(&self.point), PATIENCE);
         }
-        self.daemon.ends(PATIENCE);
+        self.daemon.ends(FAREWELL);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::ArgAction;
@@ -12,7 +13,7 @@ use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
 use crate::config::{OpenStackOptions, quantity};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
-use crate::mount::life::{self, EndSignals};
+use crate::mount::life::{self, EndSignals, Kept};
 use crate::mount::{point, session};
 use crate::telemetry::{self, Detail, Sink};
 use crate::{fs, read};
@@ -206,7 +207,7 @@ async fn mounted(
 ) -> Result<(), Failure> {
     let filesystem = FileSystem::new(connection.service(), how.filesystem(), SystemTime::now())
         .map_err(Failure::with(Code::Usage))?;
-    let mut mounted = session::start(filesystem, &how.kernel).map_err(Failure::with(Code::Mount))?;
+    let mut mounted = session::start(Arc::clone(&filesystem), &how.kernel).map_err(Failure::with(Code::Mount))?;
     if let Err(error) = life::answers(&how.kernel.point).await {
         life::leave(&mut mounted, signals).await;
         return Err(Failure::new(Code::Mount, format!("the mount at {} {error}", how.kernel.point.display())));
@@ -218,6 +219,11 @@ async fn mounted(
     tracing::info!(point = %how.kernel.point.display(), "mounted");
     let end = life::until_end(&mut mounted, signals).await;
     tracing::info!(?end, "the mount has ended");
+    if life::keep(&filesystem, end, signals).await == Kept::Part {
+        tracing::warn!(
+            "the cache on disk was left unfinished: the next mount compares complete images with their hash again"
+        );
+    }
     Ok(())
 }
 

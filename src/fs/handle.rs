@@ -65,6 +65,11 @@ impl Handles {
         self.open().remove(&id)
     }
 
+    /// Closes all of them.
+    pub(super) fn remove_all(&self) -> Vec<Arc<Handle>> {
+        self.open().drain().map(|(_, handle)| handle).collect()
+    }
+
     /// How many are open.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

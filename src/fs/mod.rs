@@ -98,4 +98,20 @@ impl FileSystem {
             began,
         }))
     }
+
+    /// Ends what is still open where the kernel has gone without closing it, and does not wait for its readers.
+    pub fn close_all(&self) {
+        let open = self.handles.remove_all();
+        drop(open);
+    }
+
+    /// Whether images are being written to the cache on disk, proved there or sealed.
+    pub fn is_keeping(&self) -> bool {
+        self.reads.is_keeping()
+    }
+
+    /// Waits until they are; while somebody reads, that may be never.
+    pub async fn kept(&self) {
+        self.reads.kept().await;
+    }
 }

@@ -240,6 +240,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         self.backings.release(ino, &HandleId(handle.0));
+        // What is complete on disk is proved behind the last reader.
+        let _entered = self.runtime.enter();
         self.files.release(HandleId(handle.0));
         reply.ok();
     }

@@ -8,10 +8,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::session::Mounted;
+use crate::fs::FileSystem;
 
 /// How long open files may hold up the end after a signal. Long enough for a copy's last read, short enough for a
 /// machine that shuts down (systemd waits 90 s).
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long what was read may take to be kept, after the mount has ended: enough to hash an image of 16 GiB from the disk or
+/// to write some GiB to a slow one. Together with [`PATIENCE`] it is less than the 90 s after which systemd kills.
+pub const KEEPING: Duration = Duration::from_mins(1);
 
 /// How long a fresh mount may take to answer its first stat, which asks nothing of the network.
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
@@ -31,8 +36,19 @@ pub enum End {
     Unmounted,
     /// A signal asked for it, and everything was closed.
     Signalled,
-    /// A signal asked for it, and files were still open when the patience was over or a second signal came.
+    /// A signal asked for it, and files were still open when the patience was over.
+    Overdue,
+    /// A second signal asked for it while files were still open.
     Forced,
+}
+
+/// What became of the cache on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All that was read is there, and images that are complete there are sealed.
+    All,
+    /// Some was not finished in time, or a signal came: the next mount goes on with what is there.
+    Part,
 }
 
 impl EndSignals {
@@ -81,7 +97,53 @@ pub async fn leave(mounted: &mut Mounted, signals: &mut EndSignals) -> End {
     }
     tokio::select! {
         () = mounted.ended() => End::Signalled,
-        () = tokio::time::sleep(PATIENCE) => End::Forced,
+        () = tokio::time::sleep(PATIENCE) => End::Overdue,
         () = signals.next() => End::Forced,
+    }
+}
+
+/// Lets what is under way to the cache on disk be finished, for as long as [`KEEPING`] and until the next signal.
+pub async fn keep(files: &FileSystem, end: End, signals: &mut EndSignals) -> Kept {
+    match end {
+        // The kernel tells of no close that it had not told of when it was cut off.
+        End::Unmounted | End::Signalled => files.close_all(),
+        End::Overdue => {}
+        End::Forced => return if files.is_keeping() { Kept::Part } else { Kept::All },
+    }
+    if !files.is_keeping() {
+        return Kept::All;
+    }
+    tracing::info!("finishing what is kept on disk; a signal ends that at once");
+    finish(files.kept(), signals.next()).await
+}
+
+async fn finish(kept: impl Future<Output = ()>, signal: impl Future<Output = ()>) -> Kept {
+    tokio::select! {
+        () = kept => Kept::All,
+        () = tokio::time::sleep(KEEPING) => Kept::Part,
+        () = signal => Kept::Part,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn took(kept: impl Future<Output = ()>, signal: impl Future<Output = ()>) -> (Kept, Duration) {
+        let began = Instant::now();
+        let outcome = finish(kept, signal).await;
+        (outcome, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_what_is_being_kept_until_a_signal_comes_or_a_minute_has_passed() {
+        let work = || tokio::time::sleep(Duration::from_secs(50));
+        assert_eq!(took(work(), pending()).await, (Kept::All, Duration::from_secs(50)));
+        assert_eq!(took(work(), ready(())).await, (Kept::Part, Duration::ZERO));
+        assert_eq!(took(pending(), pending()).await, (Kept::Part, KEEPING));
     }
 }

@@ -65,12 +65,22 @@ impl Feed {
         }
         lock(&self.board).set_closed(true);
         self.proof.rest();
-        let complete = reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete());
-        let open = complete && !self.proof.is_concluded();
+        let open = self.is_kept_whole(reads) && !self.proof.is_concluded();
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if open => drop(runtime.spawn(Arc::clone(self).prove_from_disk(Arc::clone(reads)))),
+            Ok(runtime) if open => {
+                let (feed, reads, work) = (Arc::clone(self), Arc::clone(reads), reads.keep());
+                runtime.spawn(async move {
+                    feed.prove_from_disk(reads).await;
+                    drop(work);
+                });
+            }
             _ => self.shelf.close(),
         }
+    }
+
+    /// Whether the cache on disk has all of it, as far as is known.
+    fn is_kept_whole(&self, reads: &Reads) -> bool {
+        reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete())
     }
 
     /// Looks for the image in the cache on disk, at its first use. One that is sealed needs no proof.
@@ -121,6 +131,8 @@ impl Feed {
         if self.proof.see_all() {
             Arc::clone(&self).prove(reads).await;
         }
+        // A worker that was at it before needs the disk as well.
+        self.proof.rested().await;
         self.close_if_idle();
     }
 
@@ -319,8 +331,14 @@ impl Feed {
 
     /// The worker: hashes what is queued, and ends when nothing is.
     async fn prove(self: Arc<Self>, reads: Arc<Reads>) {
+        let mut keeping = None;
         loop {
-            let failed = match self.proof.next() {
+            let work = self.proof.next();
+            // Whoever waits for the seal sees it begin before anybody hears the verdict.
+            if keeping.is_none() && (work == Work::Judge || self.is_kept_whole(&reads)) {
+                keeping = reads.keep();
+            }
+            let failed = match work {
                 Work::Rest => return,
                 Work::Judge => {
                     self.judge(&reads).await;

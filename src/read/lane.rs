@@ -208,6 +208,7 @@ impl Lane {
             let _ = before.await;
         }
         let (run, feed, reads) = (run.clone(), Arc::clone(&self.feed), Arc::clone(&self.reads));
+        let work = reads.keep();
         self.writing = Some(tokio::spawn(async move {
             let write = move || {
                 let bytes = run.bytes_of(run.content(), &run.range()).unwrap_or_default();
@@ -216,6 +217,7 @@ impl Lane {
             if tokio::task::spawn_blocking(write).await.unwrap_or(false) {
                 feed.completed(&reads).await;
             }
+            drop(work);
         }));
     }
 

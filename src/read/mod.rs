@@ -11,6 +11,7 @@ mod error;
 mod feed;
 mod hash;
 mod intake;
+mod keeping;
 mod lane;
 mod pace;
 mod proof;
@@ -47,6 +48,7 @@ use crate::service::ImageService;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use feed::Feed;
+use keeping::{Keeping, Work};
 use pace::Pace;
 use route::Routes;
 
@@ -131,6 +133,7 @@ pub struct Reads {
     settings: Settings,
     cache: Cache,
     disk: Option<DiskCache>,
+    keeping: Keeping,
     routes: Mutex<Routes>,
     feeds: Mutex<LruCache<Identity, Arc<Feed>>>,
     pace: Mutex<Pace>,
@@ -207,6 +210,7 @@ impl Reads {
             settings,
             cache: Cache::new(budget),
             disk,
+            keeping: Keeping::new(),
             routes: Mutex::default(),
             feeds: Mutex::new(LruCache::unbounded()),
             pace: Mutex::new(Pace::new(u64::try_from(requests).unwrap_or(1))),
@@ -263,6 +267,22 @@ impl Reads {
         // The file is right for as long as it is open, also when the cache has dropped it.
         feed.close_if_idle();
         file
+    }
+
+    /// Something is done for the cache on disk for as long as the answer lives. `None` where there is none.
+    fn keep(&self) -> Option<Work> {
+        self.disk.is_some().then(|| self.keeping.begin())
+    }
+
+    /// Whether images are being written to the cache on disk, proved there or sealed.
+    pub fn is_keeping(&self) -> bool {
+        self.keeping.is_busy()
+    }
+
+    /// Waits until what has been read is kept: all of it written to the cache on disk, and what is complete there proved and
+    /// sealed. While somebody reads, that may be never.
+    pub async fn kept(&self) {
+        self.keeping.ended().await;
     }
 
     /// Drops what is cached of an image: it was deleted, or has another hash now.

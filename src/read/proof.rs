@@ -363,6 +363,18 @@ impl Proof {
         }
     }
 
+    /// Waits until no worker is at it.
+    pub(super) async fn rested(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !lock(&self.state).working {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Bytes that went into the hash so far.
     pub(super) fn hashed(&self) -> u64 {
         lock(&self.state).hashed

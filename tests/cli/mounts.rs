@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use glancefs::server::{Server, Settings};
 use tokio::runtime::Runtime;
@@ -210,6 +210,46 @@ fn in_the_foreground_it_stays_until_it_is_unmounted() {
     tool("umount", &[place.mount().as_os_str()]).succeeded();
     log.for_each(drop);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    place.assert_nothing_is_left();
+}
+
+/// A mount in the foreground that keeps what is read, once it answers.
+fn keeping(place: &Place, service: &Service) -> (Child, Watched) {
+    let mut command = place.command();
+    command.args(["mount", "-f", "-o", "debug", "--cache-dir"]).arg(place.path("kept"));
+    let mut child = command.arg(&service.url).arg(place.mount()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.by_ref().any(|line| line.contains("mounted")), "it never says that it is mounted");
+    // Somebody has to read on, or the program would wait for it.
+    std::thread::spawn(move || log.for_each(drop));
+    let watched = Watched::new(i32::try_from(child.id()).unwrap());
+    (child, watched)
+}
+
+#[test]
+fn a_mount_that_lingers_after_its_end_is_not_in_the_way_of_the_next_one() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    let (mut first, watched) = keeping(&place, &service);
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    // Wherever it is now in keeping what was read, it stays there.
+    watched.signal(libc::SIGSTOP);
+    place.run(["umount".as_ref(), "--lazy".as_ref(), place.mount().as_os_str()]).succeeded();
+    assert!(!is_mounted(&place));
+    for _ in 0..2 {
+        let (mut next, other) = keeping(&place, &service);
+        assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+        tool("umount", &[place.mount().as_os_str()]).succeeded();
+        other.ended();
+        assert_eq!(next.wait().unwrap().code(), Some(0));
+    }
+    watched.signal(libc::SIGCONT);
+    watched.ended();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let (mut last, watched) = keeping(&place, &service);
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    watched.signal(libc::SIGTERM);
+    assert_eq!(last.wait().unwrap().code(), Some(0));
     place.assert_nothing_is_left();
 }
 

@@ -16,6 +16,7 @@ use crate::tools::{attribute, printed, tool};
 
 crate::promises![Embedded:
     what_was_read_is_read_from_the_disk_by_the_next_mount,
+    what_was_read_right_before_the_unmount_is_sealed,
     what_is_on_the_disk_is_not_read_of_images_that_may_not_be_read,
     a_byte_that_was_flipped_on_the_disk_is_never_read,
     a_mount_that_is_killed_while_it_keeps_an_image_leaves_only_right_bytes,
@@ -75,6 +76,23 @@ fn what_was_read_is_read_from_the_disk_by_the_next_mount(target: &Target) {
         }
         println!("{ranges:?}: {} bytes of {} were fetched again", sent(target) - before, original.len());
         assert_eq!(sent(target), before, "{ranges:?}");
+    }
+}
+
+fn what_was_read_right_before_the_unmount_is_sealed(target: &Target) {
+    let original = noise(36, (24 << 20) + 123);
+    let id = target.filled(&target.person("demo"), &json!({}), &original);
+    // All of it, and all but the last byte: then it is complete on disk, and not compared with its hash yet.
+    for part in [original.len(), original.len() - 1] {
+        let folder = format!("kept-{part}");
+        let mount = keeping(target, &folder);
+        let mut found = vec![0; part];
+        File::open(mount.data(&id)).unwrap().read_exact_at(&mut found, 0).unwrap();
+        mount.end();
+        let files = kept_files(&target.file(&folder));
+        // Only what is sealed is named by its hash.
+        let name = files[0].parent().unwrap().file_name().unwrap().to_string_lossy();
+        assert!(name.starts_with("sha512-"), "{part} bytes of {}: {files:?}", original.len());
     }
 }
 

@@ -56,6 +56,53 @@ async fn an_image_read_in_pieces_is_proved_from_the_disk_once_it_is_complete() {
     assert!(fake.sent() <= content.size + bench.cut_off(), "{} bytes", fake.sent());
 }
 
+/// Reads in some way, waits until that is kept, and has the next mount find the image sealed.
+async fn is_sealed_once_it_is_kept(seed: u64, read: impl AsyncFn(&Bench, &Content)) {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(seed, (12 << 20) + 77);
+    let bench = mount(&fake, folder.path());
+    read(&bench, &content).await;
+    bench.reads.kept().await;
+    assert!(!bench.reads.is_keeping());
+    // What the first one did from here on would come too late.
+    let next = mount(&fake, folder.path());
+    assert!(next.reads.sealed(&content).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_whole_is_sealed_once_it_is_kept() {
+    for seed in 0..10 {
+        is_sealed_once_it_is_kept(seed, async |bench, content| {
+            read_all(&bench.open(content), 1 << 20).await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_complete_on_disk_and_was_not_read_whole_is_sealed_once_it_is_kept() {
+    for seed in 0..10 {
+        is_sealed_once_it_is_kept(seed, async |bench, content| {
+            let reader = bench.open(content);
+            for at in (0..13).rev() {
+                // All but the last byte.
+                let length = if at == 12 { 76 } else { 1 << 20 };
+                reader.read(at * MIB, length).await.unwrap();
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_mount_without_a_disk_keeps_nothing_that_anybody_would_wait_for() {
+    let bench = bench();
+    let content = bench.fake.add(1, 3 << 20);
+    let reader = bench.open(&content);
+    read_all(&reader, 1 << 20).await.unwrap();
+    assert!(!bench.reads.is_keeping());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_bytes_are_not_kept_on_disk() {
     let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
