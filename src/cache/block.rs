@@ -121,13 +121,15 @@ pub(super) struct Room {
     spares: Spares,
 }
 
-/// The share of the budget that memory without an owner may have on top of it.
+/// The share of the budget that memory without an owner may have on top of it, and bytes that are enough for it: what is
+/// given back is mostly taken again at once.
 const SPARE_SHARE: u64 = 16;
+const ENOUGH_SPARE: u64 = 4 << 20;
 
 impl Room {
     /// The room of a cache with a budget of `total` bytes.
     pub(super) fn new(total: u64) -> Self {
-        let spare = usize::try_from(total / SPARE_SHARE).unwrap_or(usize::MAX);
+        let spare = usize::try_from((total / SPARE_SHARE).min(ENOUGH_SPARE)).unwrap_or(usize::MAX);
         Self { freed: Notify::default(), held: AtomicU64::default(), spares: Spares::new(spare) }
     }
 }

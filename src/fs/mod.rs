@@ -35,7 +35,7 @@ pub use self::pages::VoidPages;
 use crate::budget::Budget;
 use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;
-use crate::read::{self, Reads};
+use crate::read::{self, Division, Reads};
 use crate::service::ImageService;
 
 /// A result of the filesystem.
@@ -48,7 +48,7 @@ pub struct Settings {
     pub ttl: Duration,
     /// Who owns everything.
     pub owner: Owner,
-    /// Bytes of memory for image data.
+    /// Bytes of memory for image data, wherever it is on its way.
     pub memory: u64,
     /// How images are read.
     pub read: read::Settings,
@@ -82,10 +82,11 @@ impl FileSystem {
         settings: Settings,
         began: SystemTime,
     ) -> std::result::Result<Arc<Self>, DiskError> {
-        let budget = Budget::new(settings.memory);
+        let Division { requests, blocks } = Division::of(settings.memory, settings.read.max_parallel);
+        let reading = read::Settings { max_parallel: requests, ..settings.read.clone() };
         Ok(Arc::new(Self {
             catalogue: Catalogue::new(Arc::clone(&service), settings.ttl),
-            reads: Reads::new(service, budget, settings.read.clone())?,
+            reads: Reads::new(service, Budget::new(blocks), reading)?,
             inodes: inode::Inodes::default(),
             handles: handle::Handles::default(),
             contents: handle::Contents::default(),

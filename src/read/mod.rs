@@ -7,6 +7,7 @@
 
 mod board;
 mod cursor;
+mod division;
 mod error;
 mod feed;
 mod hash;
@@ -36,6 +37,7 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use division::{CONNECTION, Division};
 pub use error::ReadError;
 pub use proof::Verified;
 pub use reader::Reader;

@@ -63,6 +63,13 @@ impl Mount {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// How many sockets the program has open: connections, also those that wait to be used again, and some for itself.
+    pub(crate) fn sockets(&self) -> u64 {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.daemon.pid)).unwrap();
+        let targets = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count() as u64
+    }
+
     /// What the program has logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.place.path("log")).unwrap_or_default()
