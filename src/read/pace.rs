@@ -32,8 +32,8 @@ const ENOUGH: f64 = 0.9;
 const HUNGRY: f64 = 0.5;
 
 /// Trials passed before the next experiment, after the first one that failed; doubled for each further one up to the
-/// second number.
-const REST: u32 = 8;
+/// second number. The first may have failed because its connections were new.
+const REST: u32 = 2;
 const LONGEST_REST: u32 = 256;
 
 /// A point in time, counted from any beginning.
@@ -45,8 +45,10 @@ pub(super) struct Pace {
     most: u64,
     lanes: u64,
     experiment: Option<Experiment>,
-    /// The rate of the last trial with the present number, in bytes a second.
+    /// The rate with the present number, in bytes a second; the last trials count most.
     rate: f64,
+    /// The most requests that have paid.
+    proven: u64,
     rest: u32,
     /// Trials to pass before the next experiment.
     pause: u32,
@@ -84,6 +86,7 @@ impl Pace {
             lanes: 1,
             experiment: None,
             rate: 0.0,
+            proven: 1,
             rest: REST,
             pause: 0,
             down_next: false,
@@ -156,12 +159,11 @@ impl Pace {
     fn judge(&mut self, rate: f64, hungry: bool, now: Moment) {
         let before = self.lanes;
         match self.experiment.take() {
+            Some(experiment) => self.conclude(experiment, rate, hungry),
             // Nobody waits: nothing is learnt, and nothing is lost with what there was before.
-            Some(experiment) if !hungry => self.lanes = experiment.before,
             None if !hungry => self.ease(),
-            Some(experiment) => self.conclude(experiment, rate),
             None => {
-                self.rate = rate;
+                self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, rate) } else { rate };
                 self.pause = self.pause.saturating_sub(1);
                 if self.pause == 0 {
                     self.begin();
@@ -177,7 +179,7 @@ impl Pace {
         self.calm += 1;
         if self.calm >= self.rest && self.lanes > 1 {
             self.lanes /= 2;
-            (self.calm, self.pause) = (0, 0);
+            (self.calm, self.pause, self.rate) = (0, 0, 0.0);
             self.rest = (self.rest * 2).min(LONGEST_REST);
         }
     }
@@ -191,22 +193,25 @@ impl Pace {
         }
     }
 
-    fn conclude(&mut self, experiment: Experiment, rate: f64) {
+    fn conclude(&mut self, experiment: Experiment, rate: f64, hungry: bool) {
         let up = self.lanes > experiment.before;
-        let success = rate >= experiment.rate * if up { PAYS } else { ENOUGH };
-        if success {
-            self.rate = rate;
-            self.down_next = !up;
-            if up {
-                // What brought more may bring more again; at once, since a reader waits.
-                self.rest = REST;
-                if self.lanes < self.most {
-                    return self.begin();
-                }
-            }
-        } else {
+        if rate < experiment.rate * if up { PAYS } else { ENOUGH } {
             self.lanes = experiment.before;
             self.down_next = up;
+            if !hungry {
+                // A reader who does not wait shows nothing about the number.
+                return;
+            }
+        } else {
+            self.rate = rate;
+            self.down_next = !up;
+            if self.lanes > self.proven {
+                (self.proven, self.rest) = (self.lanes, REST);
+            }
+            if up && self.lanes < self.most {
+                // What brought more may bring more again; at once, since a reader waits.
+                return self.begin();
+            }
         }
         self.pause = self.rest;
         self.rest = (self.rest * 2).min(LONGEST_REST);

@@ -148,6 +148,33 @@ fn a_reader_who_stops_waiting_is_given_fewer_requests_and_the_same_bytes() {
 }
 
 #[test]
+fn a_reader_who_takes_less_than_the_most_has_enough_nearly_always() {
+    // Sixteen requests bring 1.2 GB/s and eight 0.6; the reader takes 0.7 (his hash cannot do more), out of 128 MiB.
+    let (taken_each, room) = (0.7e9 * 0.005, 128e6);
+    let (mut pace, mut now, mut here, mut read) = (Pace::new(16), Duration::ZERO, 0.0_f64, 0.0);
+    pace.wait(now);
+    pace.answered(CAPPED.latency);
+    let mut waits = true;
+    while now < Duration::from_secs(20) {
+        now += Duration::from_millis(5);
+        let bytes = (CAPPED.rate(pace.lanes()) * 0.005).min(room - here);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        pace.arrived(now, bytes as u64);
+        here += bytes;
+        let taken = here.min(taken_each);
+        (here, read) = (here - taken, read + taken);
+        match (waits, taken < taken_each) {
+            (false, true) => pace.wait(now),
+            (true, false) => pace.served(now),
+            _ => {}
+        }
+        waits = taken < taken_each;
+    }
+    let share = read / (taken_each * 4000.0);
+    assert!(share > 0.93, "{share}");
+}
+
+#[test]
 fn the_bound_of_the_mount_is_kept() {
     let mut pace = Pace::new(3);
     pace.wait(Duration::ZERO);
