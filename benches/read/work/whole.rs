@@ -24,6 +24,9 @@ pub(crate) const FAR: Way = Way { round_trip: Duration::from_millis(20), rate: S
 const SLOW_NEAR: u64 = 256;
 const SLOW_FAR: u64 = 64;
 
+/// What the long way carries on this machine, with the requests that `--max-parallel` allows: a bound, and no peer.
+const MOST: &str = "16 curls -o /dev/null, a part each";
+
 /// What is done with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -66,6 +69,10 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
     let name = format!("{}{}", what.tool(), if far { ", 20 ms and 100 MB/s a connection" } else { "" });
     let ends = Ends::of(bench, true, way)?;
     let mut contenders = duel(bench, what, &ends);
+    if far {
+        let address = ends.unhashed;
+        contenders.push(Contender::new(MOST, move || curls(bench, address)));
+    }
     if bench.peers {
         contenders.extend(peers(bench, what, &ends, far));
     }
@@ -181,6 +188,16 @@ fn ours(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
     let sample = read_through(bench, what, &mount, bench.scene.size)?.with_usage(before, &mount)?;
     drop(mount);
     Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
+}
+
+/// The image in sixteen parts at once, none of them kept.
+fn curls(bench: &Bench<'_>, address: SocketAddr) -> Result<Sample> {
+    let (url, part) = (scene::file_url(address), bench.scene.size / 16);
+    let one = |at: u64| {
+        format!("curl --fail --silent --output /dev/null --range {}-{} {url} &\n", at * part, (at + 1) * part - 1)
+    };
+    let script: String = (0..16).map(one).chain(["wait".to_owned()]).collect();
+    Ok(Sample::of(timed(Command::new("sh").arg("-c").arg(script), bench.limit)?, bench.scene.size))
 }
 
 fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Result<Sample> {
