@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use md5::{Digest, Md5};
+use sha2::Sha512;
 
 use super::FileSystem;
 use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
-use crate::service::{ByteStream, ImageService, Kind, ListQuery, Page, Result, ServiceError, Source};
+use crate::service::{
+    ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
+};
 
 /// The id of the n-th image.
 pub(crate) fn id(n: u32) -> ImageId {
@@ -44,7 +48,8 @@ pub(crate) fn image(n: u32, name: &str) -> Image {
     }
 }
 
-/// What the tests change behind the filesystem's back. The bytes of every image are `hello`, over and over.
+/// What the tests change behind the filesystem's back. The bytes of every image are `hello`, over and over, unless others
+/// were uploaded.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) images: Vec<Image>,
@@ -60,6 +65,8 @@ pub(crate) struct World {
     pub(crate) calls: Vec<&'static str>,
     /// Images a page.
     pub(crate) page: usize,
+    /// What was uploaded.
+    pub(crate) uploaded: BTreeMap<ImageId, Bytes>,
 }
 
 /// The service; clones share the world.
@@ -80,11 +87,11 @@ impl Fake {
         self.change(|world| world.calls.iter().filter(|call| **call == name).count())
     }
 
-    fn call<T>(&self, name: &'static str, answer: impl FnOnce(&World) -> Result<T>) -> Result<T> {
+    fn call<T>(&self, name: &'static str, answer: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
         self.change(|world| {
             world.calls.push(name);
-            match &world.failing {
-                Some(kind) => Err(ServiceError::new(kind.clone(), name)),
+            match world.failing.clone() {
+                Some(kind) => Err(ServiceError::new(kind, name)),
                 None => answer(world),
             }
         })
@@ -129,6 +136,10 @@ impl ImageService for Fake {
             if world.stalled {
                 return Ok(futures_util::stream::pending().boxed());
             }
+            if let Some(bytes) = world.uploaded.get(&source.image) {
+                let part = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+                return Ok(futures_util::stream::iter([Ok(bytes.slice(part))]).boxed());
+            }
             let letters = b"hello".iter().copied().cycle().skip(usize::try_from(range.start % 5).unwrap());
             let bytes: Bytes = letters.take(usize::try_from(range.end - range.start).unwrap()).collect();
             Ok(futures_util::stream::iter([Ok(bytes)]).boxed())
@@ -141,6 +152,95 @@ impl ImageService for Fake {
 
     async fn usage(&self) -> Result<Option<Usage>> {
         self.call("usage", |world| Ok(world.usage))
+    }
+
+    async fn create(&self, new: &NewImage) -> Result<Image> {
+        self.call("create", |world| {
+            if known(world, new.id).is_ok() {
+                return Err(ServiceError::new(Kind::Conflict, "create"));
+            }
+            let made = Image {
+                id: new.id,
+                name: new.name.clone(),
+                status: Status::Queued,
+                visibility: new.visibility.clone().unwrap_or(Visibility::Shared),
+                size: None,
+                disk_format: new.disk_format.clone(),
+                container_format: new.container_format.clone(),
+                checksums: Checksums::default(),
+                tags: new.tags.clone(),
+                properties: new.properties.clone(),
+                ..image(0, "")
+            };
+            world.images.push(made.clone());
+            Ok(made)
+        })
+    }
+
+    async fn delete(&self, image: ImageId) -> Result<()> {
+        self.call("delete", |world| {
+            if known(world, image)?.protected {
+                return Err(ServiceError::new(Kind::Forbidden, "delete"));
+            }
+            world.images.retain(|known| known.id != image);
+            world.hidden.retain(|known| known.id != image);
+            Ok(())
+        })
+    }
+
+    async fn update(&self, image: ImageId, changes: &[Change]) -> Result<Image> {
+        self.call("update", |world| {
+            let found = changing(world, image)?;
+            for change in changes {
+                apply(found, change);
+            }
+            Ok(found.clone())
+        })
+    }
+
+    async fn upload(&self, outgoing: Outgoing) -> Result<()> {
+        self.call("upload", |world| match changing(world, outgoing.image)?.status {
+            Status::Queued => Ok(()),
+            _ => Err(ServiceError::new(Kind::Conflict, "upload")),
+        })?;
+        let bytes = outgoing.body.try_collect::<Vec<_>>().await?.concat();
+        assert_eq!(bytes.len() as u64, outgoing.size, "as many bytes as announced");
+        self.change(|world| {
+            let found = changing(world, outgoing.image)?;
+            (found.status, found.size) = (Status::Active, Some(outgoing.size));
+            found.checksums.md5 = Some(hex(&Md5::digest(&bytes)));
+            found.checksums.algorithm = Some("sha512".into());
+            found.checksums.value = Some(hex(&Sha512::digest(&bytes)));
+            world.uploaded.insert(outgoing.image, bytes.into());
+            Ok(())
+        })
+    }
+}
+
+fn hex(hash: &[u8]) -> Box<str> {
+    hash.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}")).into()
+}
+
+fn changing(world: &mut World, image: ImageId) -> Result<&mut Image> {
+    let found = world.images.iter_mut().chain(&mut world.hidden).find(|known| known.id == image);
+    found.ok_or_else(|| ServiceError::new(Kind::NotFound, format!("change image {image}")))
+}
+
+fn apply(image: &mut Image, change: &Change) {
+    let (key, value) = match change {
+        Change::Remove { key } => return drop(image.properties.remove(key)),
+        Change::Set { key, value } => (key.as_str(), value),
+    };
+    let text = || value.as_str().map(str::to_owned);
+    match key {
+        "name" => image.name = text(),
+        "disk_format" => image.disk_format = text(),
+        "container_format" => image.container_format = text(),
+        "visibility" => image.visibility = value.as_str().unwrap().into(),
+        "protected" => image.protected = value.as_bool().unwrap(),
+        "os_hidden" => image.hidden = value.as_bool().unwrap(),
+        "tags" => image.tags = value.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect(),
+        property => drop(image.properties.insert(property.to_owned(), text().unwrap())),
     }
 }
 

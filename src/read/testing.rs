@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 
 use super::Content;
 use crate::image::{Checksums, Image, ImageId, Member, Usage};
-use crate::service::{ByteStream, ImageService, Kind, ListQuery, Page, Result, ServiceError, Source};
+use crate::service::{
+    ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
+};
 
 /// A request for bytes; without a range it is one for the whole image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +181,22 @@ impl ImageService for Shared {
     }
 
     async fn usage(&self) -> Result<Option<Usage>> {
+        unimplemented()
+    }
+
+    async fn create(&self, _: &NewImage) -> Result<Image> {
+        unimplemented()
+    }
+
+    async fn delete(&self, _: ImageId) -> Result<()> {
+        unimplemented()
+    }
+
+    async fn update(&self, _: ImageId, _: &[Change]) -> Result<Image> {
+        unimplemented()
+    }
+
+    async fn upload(&self, _: Outgoing) -> Result<()> {
         unimplemented()
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong between us and the service, as one typed error.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A call that failed, for good: retries are behind it.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct ServiceError {
     pub words: Option<String>,
     /// The service's name for the request (`x-openstack-request-id`), to be given to its operator.
     pub request_id: Option<String>,
+    /// How long the service asks to wait before another try (`Retry-After`).
+    pub retry_after: Option<Duration>,
 }
 
 /// The kinds of failure that callers tell apart.
@@ -30,8 +33,14 @@ pub enum Kind {
     Gone,
     /// A quota or a limit is used up (413).
     OverQuota,
-    /// The request is malformed in the service's eyes (400, 415, 416).
+    /// The image is larger than the service takes any (413).
+    TooLarge,
+    /// The service's own disk is full (413).
+    StoreFull,
+    /// The request is malformed in the service's eyes (400, 416).
     Invalid,
+    /// The bytes are not in the format that the image names; the service keeps them, and takes no others (415).
+    FormatMismatch,
     /// The marker of a listing exists no more.
     MarkerGone,
     /// The image's store answers no ranges.
@@ -59,7 +68,7 @@ pub enum Kind {
 impl ServiceError {
     /// A failure of this kind, without words of the service.
     pub fn new(kind: Kind, action: impl Into<String>) -> Self {
-        Self { kind, action: action.into(), words: None, request_id: None }
+        Self { kind, action: action.into(), words: None, request_id: None, retry_after: None }
     }
 
     /// The same with an explanation.
@@ -80,6 +89,9 @@ impl Kind {
             Self::Conflict => "its status does not allow it",
             Self::Gone => "it is gone",
             Self::OverQuota => "a quota is used up",
+            Self::TooLarge => "it is larger than the service takes any image",
+            Self::StoreFull => "the service's store is full",
+            Self::FormatMismatch => "its bytes are not in the format that it names",
             Self::Invalid => "the service does not accept the request",
             Self::MarkerGone => "an image was deleted while the listing went on",
             Self::Unseekable => "its store gives whole images only, no ranges",

@@ -1,4 +1,5 @@
 //! One request to the service, until it is answered for good: token, deadlines, retries, one replay after a 401.
+//! Only the bytes of an image are sent once ([`Http::put`]), by who has them.
 //!
 //! | what happens | what is done |
 //! |---|---|
@@ -11,8 +12,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
+use reqwest::{Body, Client, Method, Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
 
 use super::auth::{Login, Token};
@@ -38,8 +39,10 @@ const LARGEST_COMPLAINT: usize = 64 << 10;
 
 const TOKEN_HEADER: &str = "x-auth-token";
 const REQUEST_ID_HEADER: &str = "x-openstack-request-id";
+/// The size of an upload, which newer releases compare with what comes.
+const IMAGE_SIZE_HEADER: &str = "x-openstack-image-size";
 
-/// One GET.
+/// One request, as it is repeated.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     /// What is tried, to be read behind "could not".
@@ -47,12 +50,50 @@ pub(super) struct Call {
     pub(super) url: Url,
     /// The bytes to ask for, as a `Range` header has them.
     pub(super) range: Option<String>,
+    pub(super) method: Method,
+    /// A document to send, with its media type.
+    pub(super) document: Option<(&'static str, Bytes)>,
 }
 
 impl Call {
     pub(super) fn get(action: impl Into<String>, url: Url) -> Self {
-        Self { action: action.into(), url, range: None }
+        Self::new(Method::GET, action, url)
     }
+
+    pub(super) fn delete(action: impl Into<String>, url: Url) -> Self {
+        Self::new(Method::DELETE, action, url)
+    }
+
+    pub(super) fn post(action: impl Into<String>, url: Url, document: &serde_json::Value) -> Self {
+        Self::new(Method::POST, action, url).with("application/json", document)
+    }
+
+    pub(super) fn patch(
+        action: impl Into<String>,
+        url: Url,
+        media_type: &'static str,
+        document: &serde_json::Value,
+    ) -> Self {
+        Self::new(Method::PATCH, action, url).with(media_type, document)
+    }
+
+    fn new(method: Method, action: impl Into<String>, url: Url) -> Self {
+        Self { action: action.into(), url, range: None, method, document: None }
+    }
+
+    fn with(mut self, media_type: &'static str, document: &serde_json::Value) -> Self {
+        self.document = Some((media_type, document.to_string().into()));
+        self
+    }
+}
+
+/// How a call ended.
+pub(super) struct Answered {
+    /// The body of a successful answer, or the failure for good.
+    pub(super) outcome: Result<Bytes>,
+    /// Whether a try before the last one may have reached the service and taken effect there, although its answer was
+    /// none or a failure.
+    pub(super) unsure: bool,
 }
 
 /// Sends requests with a token.
@@ -63,8 +104,12 @@ pub(super) struct Http {
 }
 
 /// A try that failed.
-struct Failure {
-    error: ServiceError,
+pub(super) struct Failure {
+    pub(super) error: ServiceError,
+    /// The status of the answer; `None` where none came.
+    pub(super) status: Option<StatusCode>,
+    /// Whether the words in the error are the service's own.
+    pub(super) told: bool,
     next: Next,
 }
 
@@ -87,14 +132,52 @@ impl Http {
         Tries::new(self.patience)
     }
 
+    /// The login whose tokens it sends.
+    pub(super) fn login(&self) -> &Login {
+        &self.login
+    }
+
     /// The whole body of a successful answer.
     pub(super) async fn document(&self, call: &Call) -> Result<Bytes> {
-        let mut attempts = Attempts::begin(self).await?;
+        self.change(call).await.outcome
+    }
+
+    /// The same for a call that changes something, of which one must know whether it was made twice.
+    pub(super) async fn change(&self, call: &Call) -> Answered {
+        let mut attempts = match Attempts::begin(self).await {
+            Ok(attempts) => attempts,
+            Err(error) => return Answered { outcome: Err(error), unsure: false },
+        };
         loop {
+            let unsure = attempts.unsure;
             match self.whole(call, &attempts.token).await {
-                Ok(body) => return Ok(body),
-                Err(failure) => attempts.after(failure).await?,
+                Ok(body) => return Answered { outcome: Ok(body), unsure },
+                Err(failure) => {
+                    if let Err(error) = attempts.after(failure).await {
+                        return Answered { outcome: Err(error), unsure };
+                    }
+                }
             }
+        }
+    }
+
+    /// Sends `length` bytes to `url`, once and without a deadline, and waits for the answer to them.
+    pub(super) async fn put(
+        &self,
+        action: &str,
+        url: &Url,
+        token: &Token,
+        length: u64,
+        bytes: Body,
+    ) -> std::result::Result<(), Failure> {
+        let mut headers = headers(token);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(IMAGE_SIZE_HEADER, HeaderValue::from(length));
+        match self.client.put(url.clone()).headers(headers).body(bytes).send().await {
+            Err(error) => Err(broken(action, &place(url), &error)),
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => Err(refused(action, response).await),
         }
     }
 
@@ -114,24 +197,22 @@ impl Http {
         let request_id = request_id(&response);
         body(response, LARGEST_DOCUMENT).await.map_err(|error| {
             let error = ServiceError { action: call.action.clone(), request_id, ..error };
-            let next = if failure::is_passing(&error.kind) { Next::Again(None) } else { Next::Stop };
-            Failure { error, next }
+            Failure::without_answer(error)
         })
     }
 
     async fn once(&self, call: &Call, token: &Token) -> std::result::Result<Response, Failure> {
-        let mut headers = HeaderMap::new();
-        // Alone, or Glance answers errors as HTML.
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(value) = token.header_value() {
-            headers.insert(TOKEN_HEADER, value);
-        }
+        let mut headers = headers(token);
         if let Some(range) = call.range.as_deref().and_then(|range| HeaderValue::from_str(range).ok()) {
             headers.insert(RANGE, range);
         }
-        let sent = self.client.get(call.url.clone()).headers(headers).send();
-        match timeout(HEAD_DEADLINE, sent).await {
-            Err(_) => Err(Failure { error: ServiceError::new(Kind::TimedOut, &call.action), next: Next::Again(None) }),
+        let mut request = self.client.request(call.method.clone(), call.url.clone());
+        if let Some((media_type, document)) = &call.document {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            request = request.body(document.clone());
+        }
+        match timeout(HEAD_DEADLINE, request.headers(headers).send()).await {
+            Err(_) => Err(Failure::without_answer(ServiceError::new(Kind::TimedOut, &call.action))),
             Ok(Err(error)) => Err(broken(&call.action, &place(&call.url), &error)),
             Ok(Ok(response)) if response.status().is_success() => Ok(response),
             Ok(Ok(response)) => Err(refused(&call.action, response).await),
@@ -146,19 +227,24 @@ struct Attempts<'a> {
     tries: Tries,
     began: Instant,
     replayed: bool,
+    unsure: bool,
 }
 
 impl<'a> Attempts<'a> {
     async fn begin(http: &'a Http) -> Result<Self> {
         let token = http.login.token().await?;
-        Ok(Self { http, token, tries: http.tries(), began: Instant::now(), replayed: false })
+        Ok(Self { http, token, tries: http.tries(), began: Instant::now(), replayed: false, unsure: false })
     }
 
     /// Gets ready for the next try, or answers the failure for good.
-    async fn after(&mut self, Failure { error, next }: Failure) -> Result<()> {
+    async fn after(&mut self, Failure { error, next, .. }: Failure) -> Result<()> {
         let asked = match next {
             Next::Stop => return Err(error),
-            Next::Again(asked) => asked,
+            Next::Again(asked) => {
+                // Who was not reached did nothing.
+                self.unsure |= error.kind != Kind::Unreachable;
+                asked
+            }
             Next::NewToken if !self.replayed => {
                 self.replayed = true;
                 self.token = self.http.login.renew(&self.token).await?;
@@ -175,11 +261,27 @@ impl<'a> Attempts<'a> {
     }
 }
 
+impl Failure {
+    fn without_answer(error: ServiceError) -> Self {
+        let next = if failure::is_passing(&error.kind) { Next::Again(None) } else { Next::Stop };
+        Self { error, status: None, told: false, next }
+    }
+}
+
+/// What every request carries.
+fn headers(token: &Token) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    // Alone, or Glance answers errors as HTML.
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(value) = token.header_value() {
+        headers.insert(TOKEN_HEADER, value);
+    }
+    headers
+}
+
 /// A connection that failed.
 fn broken(action: &str, place: &str, error: &reqwest::Error) -> Failure {
-    let error = failure::of_request(error, action, place);
-    let next = if failure::is_passing(&error.kind) { Next::Again(None) } else { Next::Stop };
-    Failure { error, next }
+    Failure::without_answer(failure::of_request(error, action, place))
 }
 
 /// An answer that is no success.
@@ -188,12 +290,14 @@ async fn refused(action: &str, response: Response) -> Failure {
     let request_id = request_id(&response);
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
     let words = body(response, LARGEST_COMPLAINT).await.ok().and_then(|body| words::explanation(&body));
+    let told = words.is_some();
     let words = words.or_else(|| Some(format!("the service answered {status}")));
     let (kind, next) = meaning(status, asked);
-    Failure { error: ServiceError { kind, action: action.to_owned(), words, request_id }, next }
+    let error = ServiceError { kind, action: action.to_owned(), words, request_id, retry_after: asked };
+    Failure { error, status: Some(status), told, next }
 }
 
-/// What a status of a failed GET means.
+/// What a status of a failed call means.
 fn meaning(status: StatusCode, asked: Option<Duration>) -> (Kind, Next) {
     match status.as_u16() {
         401 => (Kind::Unauthorized, Next::NewToken),

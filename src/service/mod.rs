@@ -4,6 +4,7 @@
 //! [`ServiceError`]s.
 
 pub mod auth;
+pub mod change;
 pub mod clock;
 pub mod error;
 pub(crate) mod failure;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 
+pub use change::{Change, NewImage, Outgoing};
 pub use error::{Kind, ServiceError};
 
 use crate::image::{Image, ImageId, Member, Usage};
@@ -72,7 +74,7 @@ pub struct Page {
 /// An Image service, as far as the filesystem needs one.
 ///
 /// Every call has deadlines of its own, retries what may be retried, and renews a token that expired; the caller waits
-/// for the outcome and need not repeat it.
+/// for the outcome and need not repeat it. Only [`ImageService::upload`] is a single try.
 #[async_trait]
 pub trait ImageService: Send + Sync + 'static {
     /// One page of the images that match `query`, beginning behind the image `marker`.
@@ -99,4 +101,40 @@ pub trait ImageService: Send + Sync + 'static {
 
     /// How much of the project's quota is used; `None` where the service does not tell.
     async fn usage(&self) -> Result<Option<Usage>>;
+
+    /// Makes an image without bytes. Where an answer was lost, an image that is there under this id, queued and with
+    /// this name, is the one that was asked for.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when the id is taken, also by an image that is deleted or not to be seen;
+    /// [`Kind::OverQuota`]; [`Kind::Invalid`] for a value that the service does not take; [`Kind::Forbidden`].
+    async fn create(&self, image: &NewImage) -> Result<Image>;
+
+    /// Deletes an image, whatever its status. An upload that is under way to it ends with [`Kind::Gone`].
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there was none to begin with; [`Kind::Forbidden`] when it is protected or another
+    /// project's.
+    async fn delete(&self, image: ImageId) -> Result<()>;
+
+    /// Makes all changes or none, and answers the image as it is then. Changes of the same image follow one another,
+    /// because the service writes an image's properties as a whole and would lose some of those that come at once.
+    /// A property that is to be removed and is not there is no failure.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for what cannot be written (a format is fixed once the image has bytes);
+    /// [`Kind::Invalid`] for a value that the service does not take.
+    async fn update(&self, image: ImageId, changes: &[Change]) -> Result<Image>;
+
+    /// Sends an image's bytes, once: what may be tried again is for the caller to decide, who has the bytes. A success
+    /// means that the service has taken them all; the image's hash tells whether they are the right ones.
+    ///
+    /// # Errors
+    /// None of these leaves bytes behind but [`Kind::FormatMismatch`], after which the image is of no more use:
+    /// * [`Kind::OverQuota`], [`Kind::TooLarge`], [`Kind::StoreFull`]: there is no room for so many bytes;
+    /// * [`Kind::Invalid`]: the formats are not set, or the bytes are not as many as announced;
+    /// * [`Kind::Conflict`]: the image is not queued; [`Kind::Gone`], [`Kind::NotFound`]: it was deleted;
+    /// * [`Kind::Unavailable`], [`Kind::TimedOut`], [`Kind::Unreachable`]: another try may succeed. The service may
+    ///   all the same have taken the bytes, and shows so in the image's status, a little later perhaps.
+    async fn upload(&self, outgoing: Outgoing) -> Result<()>;
 }

@@ -25,6 +25,9 @@ pub(crate) enum Purpose {
     Api,
     /// Image bytes. One connection a request: several streams in one connection share its one window and come slower.
     Data,
+    /// Image bytes on their way to the service. The answer comes behind the last of them, so that silence means nothing
+    /// here; and a connection that waited for the next upload would be closed by the service in the middle of it.
+    Upload,
 }
 
 /// A client with these certificates.
@@ -34,12 +37,12 @@ pub(crate) fn client(tls: &Tls, purpose: Purpose) -> Result<Client, ServiceError
     let mut builder = Client::builder()
         .user_agent(concat!("glancefs/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .redirect(Policy::custom(follow));
-    if purpose == Purpose::Data {
-        builder = builder.http1_only();
-    }
+    builder = match purpose {
+        Purpose::Api => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS),
+        Purpose::Data => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS).http1_only(),
+        Purpose::Upload => builder.pool_max_idle_per_host(0).http1_only(),
+    };
     certificates(builder, tls)?.build().map_err(|error| configuration("use the certificates", &error))
 }
 

@@ -185,7 +185,10 @@ fn advice(kind: &Kind) -> &'static str {
         | Kind::Conflict
         | Kind::Gone
         | Kind::OverQuota
+        | Kind::TooLarge
+        | Kind::StoreFull
         | Kind::Invalid
+        | Kind::FormatMismatch
         | Kind::MarkerGone
         | Kind::Unseekable
         | Kind::NoData => "ask the cloud's operators, with the request id if there is one",

@@ -1,6 +1,9 @@
 //! The Image API, version 2 (docs.openstack.org/api-ref/image/v2), as Glance serves it.
 
 mod download;
+mod edit;
+mod turns;
+mod upload;
 mod wire;
 
 use std::ops::Range;
@@ -12,11 +15,15 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 
 use self::download::{Download, Mode};
+use self::turns::Turns;
 use super::auth::Login;
 use super::http::{Call, Http};
 use super::retry::Patience;
 use super::tls::{self, Purpose};
-use super::{ByteStream, Direction, ImageService, Kind, ListQuery, Page, Result, ServiceError, Source};
+use super::{
+    ByteStream, Change, Direction, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError,
+    Source,
+};
 use crate::config::Cloud;
 use crate::image::{Image, ImageId, Member, Usage};
 
@@ -29,6 +36,9 @@ pub struct Glance {
     http: Arc<Http>,
     /// For image data, over HTTP/1.1: one connection a range, so that none waits behind another.
     data: Arc<Http>,
+    /// For image data on its way there.
+    uploads: Http,
+    turns: Turns,
     /// The address of the API with its version: what paths are joined to.
     base: Url,
     version: Option<String>,
@@ -42,12 +52,15 @@ impl Glance {
 
     /// The same, repeating calls that fail as `patience` says.
     pub async fn connect_with(cloud: Cloud, patience: Patience) -> Result<Self> {
-        let (api, data) = (tls::client(&cloud.tls, Purpose::Api)?, tls::client(&cloud.tls, Purpose::Data)?);
+        let client = |purpose| tls::client(&cloud.tls, purpose);
+        let (api, data, uploads) = (client(Purpose::Api)?, client(Purpose::Data)?, client(Purpose::Upload)?);
         let login = Login::new(cloud)?;
         let endpoint = login.image_endpoint().await?;
         let http = Http::new(api, login.clone(), patience);
         let (base, version) = discover(&http, &endpoint).await?;
-        let glance = Self { http: Arc::new(http), data: Arc::new(Http::new(data, login, patience)), base, version };
+        let data = Arc::new(Http::new(data, login.clone(), patience));
+        let uploads = Http::new(uploads, login, patience);
+        let glance = Self { http: Arc::new(http), data, uploads, turns: Turns::default(), base, version };
         glance.try_list().await?;
         Ok(glance)
     }
@@ -96,9 +109,13 @@ impl Glance {
 
 /// The document that a call answers with.
 async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
-    let body = http.document(call).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        ServiceError::new(Kind::Malformed, &call.action).with_words(format!("the answer is not understood: {error}"))
+    understood(&call.action, &http.document(call).await?)
+}
+
+/// The document in the body of a successful answer.
+fn understood<T: DeserializeOwned>(action: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        ServiceError::new(Kind::Malformed, action).with_words(format!("the answer is not understood: {error}"))
     })
 }
 
@@ -176,10 +193,7 @@ impl ImageService for Glance {
 
     async fn show(&self, image: ImageId) -> Result<Image> {
         let action = format!("show image {image}");
-        let fields = self.get(&action, self.url(&["images", image.as_str()])?).await?;
-        wire::image(fields).filter(|shown| shown.id == image).ok_or_else(|| {
-            ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
-        })
+        edit::shown(self.get(&action, self.url(&["images", image.as_str()])?).await?, image, &action)
     }
 
     async fn members(&self, image: ImageId) -> Result<Vec<Member>> {
@@ -202,6 +216,24 @@ impl ImageService for Glance {
             Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotOffered | Kind::Malformed) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn create(&self, image: &NewImage) -> Result<Image> {
+        edit::create(self, image).await
+    }
+
+    async fn delete(&self, image: ImageId) -> Result<()> {
+        edit::delete(self, image).await
+    }
+
+    async fn update(&self, image: ImageId, changes: &[Change]) -> Result<Image> {
+        edit::update(self, image, changes).await
+    }
+
+    async fn upload(&self, outgoing: Outgoing) -> Result<()> {
+        let url = self.url(&["images", outgoing.image.as_str(), "file"])?;
+        let action = format!("upload the data of image {}", outgoing.image);
+        upload::send(&self.uploads, &action, &url, outgoing).await
     }
 }
 

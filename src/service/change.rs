@@ -1,0 +1,87 @@
+//! What is sent to the service to change something: a new image, changes of its attributes, its bytes.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::ByteStream;
+use crate::image::{ImageId, Visibility};
+
+/// An image to be made. What is `None` or empty is left out of the request, and is then as the service has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewImage {
+    /// The id, chosen by who asks, so that an answer that was lost never makes two images.
+    pub id: ImageId,
+    /// The name.
+    pub name: Option<String>,
+    /// The wrapping around the disk (`bare`, …).
+    pub container_format: Option<String>,
+    /// The format of the disk inside.
+    pub disk_format: Option<String>,
+    /// Who sees it.
+    pub visibility: Option<Visibility>,
+    /// Additional properties.
+    pub properties: BTreeMap<String, String>,
+    /// Tags.
+    pub tags: Vec<String>,
+}
+
+impl NewImage {
+    /// An image of which nothing is given but its id.
+    pub fn new(id: ImageId) -> Self {
+        Self {
+            id,
+            name: None,
+            container_format: None,
+            disk_format: None,
+            visibility: None,
+            properties: BTreeMap::new(),
+            tags: Vec::new(),
+        }
+    }
+}
+
+/// One change of an image's attributes or additional properties.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The attribute or property has this value afterwards, whether it was there before or not.
+    Set {
+        /// Its name, as the API spells it.
+        key: String,
+        /// Its value: a string for properties; `tags` is an array that replaces all of them.
+        value: Value,
+    },
+    /// The property is not there afterwards. Attributes cannot be removed.
+    Remove {
+        /// Its name.
+        key: String,
+    },
+}
+
+impl Change {
+    /// The attribute or property is to have this value.
+    pub fn set(key: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self::Set { key: key.into(), value: value.into() }
+    }
+
+    /// The property is to go.
+    pub fn remove(key: impl Into<String>) -> Self {
+        Self::Remove { key: key.into() }
+    }
+}
+
+/// An image's bytes, to be sent.
+pub struct Outgoing {
+    /// The image, which has to be queued.
+    pub image: ImageId,
+    /// How many bytes there are.
+    pub size: u64,
+    /// The bytes, exactly `size` of them. An error that it yields ends the upload, which fails with that very error.
+    pub body: ByteStream,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Outgoing").field("image", &self.image).field("size", &self.size).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! Making, changing and deleting images, so that an answer that was lost changes nothing about the outcome.
+
+use serde_json::{Map, Value, json};
+
+use super::{Glance, understood, wire};
+use crate::image::{Image, ImageId, Status};
+use crate::service::http::{Answered, Call};
+use crate::service::{Change, Kind, NewImage, Result, ServiceError};
+
+/// The media type of Glance's own dialect of JSON Patch; the one of RFC 6902 is refused.
+const PATCH: &str = "application/openstack-images-v2.1-json-patch";
+
+/// Makes an image. An id that is taken after a try that may have succeeded is looked at: it is probably ours.
+pub(super) async fn create(glance: &Glance, image: &NewImage) -> Result<Image> {
+    let action = match &image.name {
+        Some(name) => format!("create image '{name}'"),
+        None => format!("create image {}", image.id),
+    };
+    let call = Call::post(&action, glance.url(&["images"])?, &new_document(image));
+    let Answered { outcome, unsure } = glance.http.change(&call).await;
+    match outcome {
+        Ok(body) => shown(understood(&action, &body)?, image.id, &action),
+        Err(error) if error.kind == Kind::Conflict && unsure => ours(glance, image).await.ok_or(error),
+        Err(error) => Err(error),
+    }
+}
+
+/// The image under the new one's id, if it is the one that was asked for.
+async fn ours(glance: &Glance, wanted: &NewImage) -> Option<Image> {
+    let found = look(glance, wanted.id).await.ok().and_then(wire::image)?;
+    (found.status == Status::Queued && found.name == wanted.name).then_some(found)
+}
+
+/// Deletes an image. One that is gone after a try that may have succeeded was deleted by that.
+pub(super) async fn delete(glance: &Glance, image: ImageId) -> Result<()> {
+    let call = Call::delete(format!("delete image {image}"), glance.url(&["images", image.as_str()])?);
+    let Answered { outcome, unsure } = glance.http.change(&call).await;
+    match outcome {
+        Err(error) if error.kind == Kind::NotFound && unsure => Ok(()),
+        outcome => outcome.map(drop),
+    }
+}
+
+/// Changes an image. A conflict means that a property was gone that was to go, or that somebody else changed the image
+/// in the same moment; so the image is looked at, and what is still to be done is sent again.
+pub(super) async fn update(glance: &Glance, image: ImageId, changes: &[Change]) -> Result<Image> {
+    let _turn = glance.turns.take(image).await;
+    let action = format!("change image {image}");
+    let mut left: Vec<&Change> = changes.iter().collect();
+    let mut tries = glance.http.tries();
+    loop {
+        let document = Value::Array(left.iter().copied().map(operation).collect());
+        let call = Call::patch(&action, glance.url(&["images", image.as_str()])?, PATCH, &document);
+        let conflict = match glance.http.document(&call).await {
+            Ok(body) => return shown(understood(&action, &body)?, image, &action),
+            Err(error) if error.kind == Kind::Conflict => error,
+            Err(error) => return Err(error),
+        };
+        let fields = look(glance, image).await?;
+        let before = left.len();
+        left.retain(|change| !holds(change, &fields));
+        if left.is_empty() {
+            return shown(fields, image, &action);
+        }
+        let pause = tries.failed(None, fastrand::f64()).ok_or(conflict)?;
+        if left.len() == before {
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+async fn look(glance: &Glance, image: ImageId) -> Result<Map<String, Value>> {
+    glance.get(format!("show image {image}"), glance.url(&["images", image.as_str()])?).await
+}
+
+/// The image that a document shows, if it is the one that was asked for.
+pub(super) fn shown(fields: Map<String, Value>, wanted: ImageId, action: &str) -> Result<Image> {
+    wire::image(fields)
+        .filter(|shown| shown.id == wanted)
+        .ok_or_else(|| ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image"))
+}
+
+/// What is posted to make an image: attributes stand beside the additional properties, and go before them.
+fn new_document(image: &NewImage) -> Value {
+    let text = |value: &Option<String>| value.clone().map(Value::String);
+    let attributes = [
+        ("id", Some(image.id.as_str().into())),
+        ("name", text(&image.name)),
+        ("container_format", text(&image.container_format)),
+        ("disk_format", text(&image.disk_format)),
+        ("visibility", image.visibility.as_ref().map(|word| word.as_str().into())),
+        ("tags", Some(json!(image.tags)).filter(|_| !image.tags.is_empty())),
+    ];
+    let properties = image.properties.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
+    let attributes = attributes.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    properties.chain(attributes).collect()
+}
+
+/// A change as Glance takes it: `add` also replaces what is there, attributes too, while `replace` refuses what is not.
+fn operation(change: &Change) -> Value {
+    match change {
+        Change::Set { key, value } => json!({"op": "add", "path": pointer(key), "value": value}),
+        Change::Remove { key } => json!({"op": "remove", "path": pointer(key)}),
+    }
+}
+
+/// A JSON Pointer (RFC 6901) to a key of the document.
+fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Whether an image is already as a change wants it.
+fn holds(change: &Change, fields: &Map<String, Value>) -> bool {
+    match change {
+        Change::Remove { key } => !fields.contains_key(key),
+        Change::Set { key, value } => fields.get(key).is_some_and(|present| match (present, value) {
+            // Tags have no order.
+            (Value::Array(present), Value::Array(wanted)) => {
+                wanted.iter().all(|tag| present.contains(tag)) && present.iter().all(|tag| wanted.contains(tag))
+            }
+            (present, wanted) => present == wanted,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_given_is_left_out_of_a_new_image() {
+        let id = "cbedf87a-9d62-4eec-b777-de1bd4867530".parse().unwrap();
+        assert_eq!(new_document(&NewImage::new(id)), json!({"id": id.as_str()}));
+        let named = NewImage {
+            name: Some("n".to_owned()),
+            properties: [("p".to_owned(), "v".to_owned()), ("name".to_owned(), "no".to_owned())].into(),
+            tags: vec!["t".to_owned()],
+            ..NewImage::new(id)
+        };
+        assert_eq!(new_document(&named), json!({"id": id.as_str(), "name": "n", "p": "v", "tags": ["t"]}));
+    }
+
+    #[test]
+    fn a_key_is_escaped_for_its_pointer() {
+        assert_eq!(pointer("a/b~c"), "/a~1b~0c");
+        assert_eq!(operation(&Change::set("p", "v")), json!({"op": "add", "path": "/p", "value": "v"}));
+        assert_eq!(operation(&Change::remove("~1")), json!({"op": "remove", "path": "/~01"}));
+    }
+
+    #[test]
+    fn a_change_holds_when_the_image_is_so() {
+        let Value::Object(fields) = json!({"p": "v", "tags": ["a", "b"], "name": null}) else { unreachable!() };
+        assert!(holds(&Change::set("p", "v"), &fields) && !holds(&Change::set("p", "w"), &fields));
+        assert!(holds(&Change::set("tags", json!(["b", "a"])), &fields));
+        assert!(!holds(&Change::set("tags", json!(["a"])), &fields));
+        assert!(holds(&Change::set("name", Value::Null), &fields) && !holds(&Change::set("q", "v"), &fields));
+        assert!(holds(&Change::remove("q"), &fields) && !holds(&Change::remove("p"), &fields));
+    }
+}
