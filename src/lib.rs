@@ -9,9 +9,11 @@
 //! | [`mount`] | the kernel side; the only module that names `fuser` |
 //! | [`fs`] | the filesystem in plain async Rust |
 //! | [`catalogue`], [`read`] | which images exist; which bytes they hold |
+//! | [`write`](mod@write) | bytes on their way to the service: spool, journal, queue |
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
 //! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
+//! | `hash` | hashes of whole images |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
 //! | [`telemetry`] | the log |
 //! | `sync` | locks and counters, exchangeable for those of a test of interleavings |
@@ -25,6 +27,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod fs;
+mod hash;
 pub mod image;
 pub mod mount;
 pub mod name;
@@ -33,3 +36,4 @@ pub mod server;
 pub mod service;
 mod sync;
 pub mod telemetry;
+pub mod write;

@@ -10,7 +10,6 @@ mod cursor;
 mod division;
 mod error;
 mod feed;
-mod hash;
 mod intake;
 mod keeping;
 mod lane;

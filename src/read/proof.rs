@@ -15,10 +15,10 @@ use std::ops::Range;
 use tokio::sync::Notify;
 
 use super::error::ReadError;
-use super::hash::{Expected, Hash};
 use super::seen::Seen;
 use crate::cache::disk::{self, DiskImage};
 use crate::cache::{BLOCK, Identity, Run, lock, span_end};
+use crate::hash::{Expected, Hash};
 use crate::sync::Mutex;
 
 /// How much of an image's bytes was compared with the service's hash.

@@ -66,7 +66,7 @@ impl Algorithm {
 }
 
 /// A hash as it grows. Feeding it a MiB takes up to 6 ms, and the first bytes some more: do it where that blocks nobody.
-pub(super) struct Hash(Growing);
+pub(crate) struct Hash(Growing);
 
 enum Growing {
     /// Nothing was fed. The system's library is loaded when something is.
@@ -79,14 +79,14 @@ enum Growing {
 impl Hash {
     /// A hash of nothing yet, by the algorithm's name in hashlib. hashlib reads upper and lower case alike, and a `-`
     /// as the `_` of its own names. `None` for what is not known here, or has no length of its own (`shake_128`).
-    pub(super) fn named(algorithm: &str) -> Option<Self> {
+    pub(crate) fn named(algorithm: &str) -> Option<Self> {
         let name = algorithm.to_ascii_lowercase().replace('-', "_");
         let algorithm = ALGORITHMS.iter().find(|algorithm| algorithm.name == name)?;
         Some(Self(Growing::Unbegun(algorithm)))
     }
 
     /// Appends bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         if let Growing::Unbegun(algorithm) = self.0 {
             self.0 = algorithm.begin();
         }
@@ -100,7 +100,7 @@ impl Hash {
     }
 
     /// The hash of all that was fed, in lower-case hexadecimal digits.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.feed(&[]);
         match self.0 {
             Growing::Unbegun(_) => String::new(),
@@ -135,17 +135,17 @@ impl fmt::Debug for Hash {
 
 /// What an image's bytes are compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// The algorithm, as the service calls it.
-    pub(super) algorithm: String,
+    pub(crate) algorithm: String,
     /// The hash, in lower-case hexadecimal digits.
-    pub(super) value: String,
+    pub(crate) value: String,
 }
 
 impl Expected {
     /// What to compare with, and the hash to compute: the service's second one where it is known here, else MD5. `None`
     /// where the bytes cannot be verified.
-    pub(super) fn of(checksums: &Checksums) -> Option<(Self, Hash)> {
+    pub(crate) fn of(checksums: &Checksums) -> Option<(Self, Hash)> {
         let second = checksums.algorithm.as_deref().zip(checksums.value.as_deref());
         let first = checksums.md5.as_deref().map(|value| ("md5", value));
         second.into_iter().chain(first).find_map(|(algorithm, value)| {

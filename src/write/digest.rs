@@ -1,0 +1,245 @@
+//! The hashes of a spool, computed once, behind whatever passes over its bytes: the writer, or else the sender.
+//!
+//! Both hashes have a lane of their own that reads the file up to the *front*, which is where the writer or the sender
+//! has been. What it reads was written or read a moment ago, and is in the page cache: no bytes wait in memory for the
+//! hashes, nobody waits for them before the end, and the disk is not read once more.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::state::Hashes;
+use crate::hash::Hash;
+use crate::sync::{Mutex, lock};
+
+/// What a lane reads at once. Below 64 KiB no buffer counts against the memory of the mount, and a core's own cache
+/// holds it.
+const PIECE: usize = 64 << 10;
+
+/// A writer's first bytes are not hashed before so many are there: what is written again and again at the beginning, as
+/// disk formats do with their headers, would be begun anew each time.
+const WORTHWHILE: u64 = 4 << 20;
+
+/// The names of the hashes, a lane each.
+const LANES: [&str; 2] = ["md5", "sha512"];
+
+/// The hashes of one spool.
+pub(super) struct Digest {
+    file: Arc<File>,
+    runtime: Handle,
+    state: Mutex<State>,
+    /// The outcome, once there is one.
+    outcome: watch::Sender<Option<Result<Hashes, Arc<io::Error>>>>,
+}
+
+struct State {
+    /// Counts the beginnings. What a lane brings for an earlier one is void.
+    generation: u64,
+    /// Bytes below this are final, unless somebody writes there again.
+    front: u64,
+    /// The number of all bytes, once that is known.
+    whole: Option<u64>,
+    /// Somebody writes whom this does not hear of.
+    deaf: bool,
+    lanes: [Lane; 2],
+}
+
+struct Lane {
+    /// Absent while it is fed.
+    hash: Option<Hash>,
+    done: u64,
+    value: Option<String>,
+}
+
+impl Lane {
+    fn new(name: &str) -> Self {
+        Self { hash: Hash::named(name), done: 0, value: None }
+    }
+}
+
+impl State {
+    fn new(generation: u64) -> Self {
+        Self { generation, front: 0, whole: None, deaf: false, lanes: LANES.map(Lane::new) }
+    }
+
+    /// What lane `number` may read next.
+    fn due(&self, number: usize) -> Option<u64> {
+        let lane = self.lanes.get(number)?;
+        let end = self.whole.map_or(self.front, |whole| whole.min(self.front));
+        let worthwhile = self.whole.is_some() || lane.done > 0 || end >= WORTHWHILE;
+        (lane.value.is_none() && worthwhile && (lane.done < end || self.whole == Some(lane.done))).then_some(end)
+    }
+}
+
+impl Digest {
+    pub(super) fn new(file: Arc<File>, runtime: Handle) -> Arc<Self> {
+        let (state, outcome) = (Mutex::new(State::new(0)), watch::Sender::new(None));
+        Arc::new(Self { file, runtime, state, outcome })
+    }
+
+    /// Bytes were written in `from..to`, after [`Self::changes`] was told of them.
+    pub(super) fn wrote(self: &Arc<Self>, from: u64, to: u64) {
+        let mut state = lock(&self.state);
+        if from == state.front && state.whole.is_none() && !state.deaf {
+            state.front = to;
+            drop(state);
+            self.go_on();
+        }
+    }
+
+    /// Bytes from `from` on are about to change. What was computed of them is void.
+    pub(super) fn changes(&self, from: u64) {
+        let mut state = lock(&self.state);
+        if from < state.front || state.whole.is_some() {
+            let deaf = state.deaf;
+            self.begin_anew(&mut state, deaf);
+        }
+    }
+
+    /// Bytes are going to be written, after all.
+    pub(super) fn reopen(&self) {
+        self.begin_anew(&mut lock(&self.state), false);
+    }
+
+    /// Bytes are written from now on without a word: only the sender is followed.
+    pub(super) fn ignore_writer(&self) {
+        self.begin_anew(&mut lock(&self.state), true);
+    }
+
+    fn begin_anew(&self, state: &mut State, deaf: bool) {
+        *state = State { deaf, ..State::new(state.generation + 1) };
+        self.outcome.send_replace(None);
+    }
+
+    /// There are `size` bytes, and none of them changes any more. What no pass went over waits for the sender.
+    pub(super) fn complete(self: &Arc<Self>, size: u64) {
+        lock(&self.state).whole = Some(size);
+        self.go_on();
+    }
+
+    /// The hashes are known from an earlier mount.
+    pub(super) fn know(&self, hashes: Hashes) {
+        self.outcome.send_replace(Some(Ok(hashes)));
+    }
+
+    /// The sender has read up to `front`.
+    pub(super) fn passed(self: &Arc<Self>, front: u64) {
+        let mut state = lock(&self.state);
+        if state.front < front {
+            state.front = front;
+            drop(state);
+            self.go_on();
+        }
+    }
+
+    /// The hashes of all bytes, or why the file cannot be read. It waits until all are passed.
+    pub(super) async fn hashes(&self) -> Result<Hashes, Arc<io::Error>> {
+        let mut outcome = self.outcome.subscribe();
+        match outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
+            Ok(Some(outcome)) => outcome,
+            // The sender is a part of this.
+            Ok(None) | Err(_) => Err(Arc::new(io::ErrorKind::Interrupted.into())),
+        }
+    }
+
+    /// The hashes, where they are computed already.
+    pub(super) fn known(&self) -> Option<Hashes> {
+        self.outcome.borrow().as_ref().and_then(|outcome| outcome.clone().ok())
+    }
+
+    /// Sends each lane after the front, unless it is at it.
+    fn go_on(self: &Arc<Self>) {
+        if self.outcome.borrow().is_some() {
+            return;
+        }
+        for number in 0..LANES.len() {
+            let taken = {
+                let mut state = lock(&self.state);
+                let due = state.due(number).is_some();
+                let generation = state.generation;
+                let lane = state.lanes.get_mut(number).filter(|_| due);
+                lane.and_then(|lane| lane.hash.take()).map(|hash| (generation, hash))
+            };
+            if let Some((generation, hash)) = taken {
+                let digest = Arc::clone(self);
+                drop(self.runtime.spawn_blocking(move || digest.follow(number, generation, hash)));
+            }
+        }
+    }
+
+    /// Reads after the front until it is reached. The hash goes back to its lane when there is no more to read.
+    fn follow(&self, number: usize, generation: u64, hash: Hash) {
+        let (mut hash, mut buffer) = (Some(hash), vec![0; PIECE]);
+        while let Some(stretch) = self.stretch(number, generation, &mut hash) {
+            let end = stretch.end;
+            let fed = hash.as_mut().map_or(Ok(()), |hash| self.feed(hash, &mut buffer, stretch));
+            if let Err(error) = fed {
+                return self.fail(generation, error);
+            }
+            self.did(number, generation, end);
+        }
+    }
+
+    /// What lane `number` is to read now, at most a few MiB. `None` where it has to stop: its hash was put back or
+    /// finished, or is void.
+    fn stretch(&self, number: usize, generation: u64, hash: &mut Option<Hash>) -> Option<Range<u64>> {
+        const LONGEST: u64 = 4 << 20;
+        let mut state = lock(&self.state);
+        if state.generation != generation {
+            return None;
+        }
+        let (due, whole) = (state.due(number), state.whole);
+        let lane = state.lanes.get_mut(number)?;
+        if let Some(end) = due.filter(|end| *end > lane.done) {
+            return Some(lane.done..end.min(lane.done.saturating_add(LONGEST)));
+        }
+        if whole == Some(lane.done) {
+            lane.value = hash.take().map(Hash::finish);
+            self.tell(&state);
+        } else {
+            lane.hash = hash.take();
+        }
+        None
+    }
+
+    fn did(&self, number: usize, generation: u64, end: u64) {
+        let mut state = lock(&self.state);
+        if state.generation == generation
+            && let Some(lane) = state.lanes.get_mut(number)
+        {
+            lane.done = end;
+        }
+    }
+
+    /// Tells the hashes once all lanes have theirs.
+    fn tell(&self, state: &State) {
+        if let [Lane { value: Some(md5), .. }, Lane { value: Some(sha512), .. }] = &state.lanes {
+            let hashes = Hashes { md5: md5.clone(), sha512: sha512.clone() };
+            self.outcome.send_replace(Some(Ok(hashes)));
+        }
+    }
+
+    fn fail(&self, generation: u64, error: io::Error) {
+        let state = lock(&self.state);
+        if state.generation == generation {
+            self.outcome.send_replace(Some(Err(Arc::new(error))));
+        }
+    }
+
+    fn feed(&self, hash: &mut Hash, buffer: &mut [u8], stretch: Range<u64>) -> io::Result<()> {
+        let mut at = stretch.start;
+        while at < stretch.end {
+            let length = usize::try_from(stretch.end - at).unwrap_or(PIECE).min(PIECE);
+            let piece = buffer.get_mut(..length).unwrap_or_default();
+            self.file.read_exact_at(piece, at)?;
+            hash.feed(piece);
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+}

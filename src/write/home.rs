@@ -1,0 +1,115 @@
+//! What all uploads of a mount share, and the queue's clockwork.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use super::clock::Clock;
+use super::journal::Journal;
+use super::queue::Queue;
+use super::settings::Settings;
+use super::upload::Upload;
+use super::worker;
+use crate::budget::Reservation;
+use crate::image::ImageId;
+use crate::service::ImageService;
+use crate::sync::{Mutex, lock};
+
+/// What all uploads of a mount share. It knows none of them, so that each of them can hold it.
+pub(super) struct Home {
+    pub(super) settings: Settings,
+    pub(super) journal: Journal,
+    pub(super) service: Arc<dyn ImageService>,
+    pub(super) clock: Clock,
+    pub(super) runtime: Handle,
+    queue: Mutex<Queue>,
+    /// Something was put into the queue.
+    queued: Notify,
+    /// Some upload's state changed.
+    pub(super) moved: Notify,
+    /// Nothing more is to be taken in.
+    pub(super) closed: AtomicBool,
+    /// What the senders' buffers hold.
+    pub(super) _memory: Option<Reservation>,
+}
+
+/// The uploads of a mount that are not done.
+pub(super) type Table = Mutex<HashMap<ImageId, Arc<Upload>>>;
+
+impl Home {
+    pub(super) fn new(
+        settings: Settings,
+        journal: Journal,
+        service: Arc<dyn ImageService>,
+        memory: Option<Reservation>,
+    ) -> Self {
+        Self {
+            settings,
+            journal,
+            service,
+            clock: Clock::start(),
+            runtime: Handle::current(),
+            queue: Mutex::default(),
+            queued: Notify::new(),
+            moved: Notify::new(),
+            closed: AtomicBool::new(false),
+            _memory: memory,
+        }
+    }
+
+    /// Gives `image` its turn at `due`.
+    pub(super) fn enqueue(&self, image: ImageId, due: Timestamp) {
+        lock(&self.queue).put(image, due);
+        self.queued.notify_one();
+    }
+
+    pub(super) fn dequeue(&self, image: ImageId) {
+        lock(&self.queue).remove(image);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Runs what blocks a thread where that harms nobody.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        // It fails only when the program ends.
+        self.runtime.spawn_blocking(work).await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+    }
+}
+
+/// Sends what is due, so many at once, for ever. Dropping it stops all of them.
+pub(super) async fn dispatch(home: Arc<Home>, table: Arc<Table>) {
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.len() < home.settings.workers.max(1)
+            && let Some(image) = take(&home)
+        {
+            let upload = lock(&table).get(&image).map(Arc::clone);
+            if let Some(upload) = upload {
+                tasks.spawn(worker::run(upload, Arc::clone(&table)));
+            }
+        }
+        let next = if tasks.len() < home.settings.workers.max(1) { lock(&home.queue).next() } else { None };
+        let turn = home.clock.instant(next.unwrap_or(Timestamp::MAX));
+        tokio::select! {
+            () = home.queued.notified() => {}
+            _ = tasks.join_next(), if !tasks.is_empty() => {}
+            () = sleep_until(turn), if next.is_some() => {}
+        }
+    }
+}
+
+fn take(home: &Home) -> Option<ImageId> {
+    lock(&home.queue).take(home.clock.now())
+}

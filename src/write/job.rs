@@ -1,0 +1,160 @@
+//! The record of an upload: `job.json` beside its bytes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::State;
+use crate::image::{Image, ImageId};
+
+/// The form of the record. What has another one is moved aside, not guessed at.
+const VERSION: u32 = 1;
+
+/// The name of the record in the folder of an upload.
+pub(super) const RECORD: &str = "job.json";
+
+/// No record is as large as this, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// What is written down about an upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Job {
+    version: u32,
+    /// The image's id.
+    image: String,
+    /// Its name, for people.
+    pub(super) name: Option<String>,
+    /// The formats that the image names, as far as is known.
+    pub(super) container_format: Option<String>,
+    pub(super) disk_format: Option<String>,
+    /// The boot of the machine in which the bytes were written. What a killed process wrote is there as long as the
+    /// machine runs, also without waiting for the disk.
+    boot: String,
+    /// Whether the bytes are on the disk, and are there after a power cut too.
+    pub(super) durable: bool,
+    /// Where the upload is.
+    #[serde(flatten)]
+    pub(super) state: State,
+}
+
+impl Job {
+    /// The record of an upload that begins now.
+    pub(super) fn new(image: &Image) -> Self {
+        Self {
+            version: VERSION,
+            image: image.id.to_string(),
+            name: image.name.clone(),
+            container_format: image.container_format.clone(),
+            disk_format: image.disk_format.clone(),
+            boot: boot().to_owned(),
+            durable: false,
+            state: State::Writing,
+        }
+    }
+
+    /// Takes over what the service shows of the image.
+    pub(super) fn learn(&mut self, image: &Image) {
+        self.name.clone_from(&image.name);
+        self.container_format.clone_from(&image.container_format);
+        self.disk_format.clone_from(&image.disk_format);
+    }
+
+    /// Whether the machine went down before the bytes were on its disk.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.durable && self.boot != boot()
+    }
+
+    /// From now on the bytes are those of this boot.
+    pub(super) fn is_of_this_boot(&mut self) {
+        boot().clone_into(&mut self.boot);
+    }
+
+    /// The record in the folder of `image`.
+    pub(super) fn read(folder: &Path, image: ImageId) -> io::Result<Self> {
+        let path = folder.join(RECORD);
+        if fs::metadata(&path)?.len() > LARGEST {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large for a record"));
+        }
+        let job: Self = serde_json::from_slice(&fs::read(path)?)?;
+        match () {
+            () if job.version != VERSION => Err(invalid("it is in a form that this version does not know")),
+            () if job.image != image.as_str() => Err(invalid("it is the record of another image")),
+            () => Ok(job),
+        }
+    }
+
+    /// Writes the record into `folder`, in place of the one that is there. It survives a kill in any case, and where
+    /// `durable` a power cut.
+    pub(super) fn write(&self, folder: &Path, durable: bool) -> io::Result<()> {
+        let new = folder.join("job.json.new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        file.write_all(&text)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&new, folder.join(RECORD))?;
+        if durable { sync_folder(folder) } else { Ok(()) }
+    }
+}
+
+fn invalid(sentence: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, sentence)
+}
+
+/// Makes the names in `folder` durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// What tells this boot of the machine from every other one.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let read = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        // Without it no boot is the same as another, and only what is durable is believed.
+        read.map_or_else(|_| format!("{:016x}", fastrand::u64(..)), |id| id.trim().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::testing::queued;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_only_for_its_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = queued(Some("disk"));
+        let job = Job::new(&image);
+        for durable in [false, true] {
+            job.write(folder.path(), durable).unwrap();
+            assert_eq!(Job::read(folder.path(), image.id).unwrap(), job);
+        }
+        assert!(Job::read(folder.path(), ImageId::random()).is_err());
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_not_guessed_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = queued(None);
+        let newer = Job { version: VERSION + 1, ..Job::new(&image) };
+        newer.write(folder.path(), false).unwrap();
+        assert!(Job::read(folder.path(), image.id).unwrap_err().to_string().contains("version"));
+    }
+
+    #[test]
+    fn bytes_of_an_earlier_boot_count_only_where_they_were_durable() {
+        let image = queued(None);
+        let job = Job::new(&image);
+        let earlier = Job { boot: "another".to_owned(), ..job.clone() };
+        assert!(!job.is_lost());
+        assert!(earlier.is_lost());
+        assert!(!Job { durable: true, ..earlier }.is_lost());
+    }
+}

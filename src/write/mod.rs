@@ -1,0 +1,43 @@
+//! Bytes on their way to the service: spool, journal, queue.
+//!
+//! [`Uploads`] has a folder with a folder for each upload: the bytes, written in any order, and a record of how far the
+//! upload is. What is sealed is sent by a few workers; it is retried and verified until the image is active, and only
+//! then removed. A daemon that is killed at any moment finds in the folder what it has to go on with.
+//!
+//! It knows paths on the disk and the service, and nothing of files as the kernel sees them.
+
+#![allow(dead_code, reason = "the worker uses the rest")]
+
+mod clock;
+mod digest;
+mod error;
+mod failure;
+mod format;
+mod home;
+mod job;
+mod journal;
+mod queue;
+mod report;
+mod settings;
+mod spool;
+mod state;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod uploads;
+mod worker;
+mod writer;
+
+pub use error::WriteError;
+pub use format::{Format, Formats, HEAD, Unfit, fit, recognise};
+pub use journal::Aside;
+pub use queue::Patience;
+pub use report::Report;
+pub use settings::Settings;
+pub use spool::{Allocation, Whence};
+pub use state::{Cause, Hashes, Reason, Sealed, State};
+pub use upload::Upload;
+pub use uploads::Uploads;
+pub use writer::Writer;

@@ -1,0 +1,143 @@
+//! The bytes of an upload: a sparse file, written in any order.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::digest::Digest;
+
+/// The file. All calls block the thread.
+pub(super) struct Spool {
+    pub(super) file: Arc<File>,
+    pub(super) digest: Arc<Digest>,
+}
+
+/// What is done to the space of a file, as `fallocate(2)` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// Space is reserved, and the file is made longer where it is shorter.
+    Extend,
+    /// Space is reserved; the length stays.
+    Reserve,
+    /// The space is given back, and the bytes are zeros.
+    Punch,
+    /// The bytes are zeros; the file is made longer where it is shorter.
+    Zero,
+    /// The bytes are zeros; the length stays.
+    ZeroWithin,
+}
+
+impl Allocation {
+    /// What the flags of `fallocate(2)` ask for. `None` for what moves bytes about.
+    pub fn of_flags(flags: i32) -> Option<Self> {
+        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        const ZERO_WITHIN: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+        match flags {
+            0 => Some(Self::Extend),
+            libc::FALLOC_FL_KEEP_SIZE => Some(Self::Reserve),
+            PUNCH => Some(Self::Punch),
+            libc::FALLOC_FL_ZERO_RANGE => Some(Self::Zero),
+            ZERO_WITHIN => Some(Self::ZeroWithin),
+            _ => None,
+        }
+    }
+
+    fn flags(self) -> i32 {
+        match self {
+            Self::Extend => 0,
+            Self::Reserve => libc::FALLOC_FL_KEEP_SIZE,
+            Self::Punch => libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+            Self::Zero => libc::FALLOC_FL_ZERO_RANGE,
+            Self::ZeroWithin => libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE,
+        }
+    }
+
+    fn changes_bytes(self) -> bool {
+        matches!(self, Self::Punch | Self::Zero | Self::ZeroWithin)
+    }
+}
+
+/// What is looked for in a sparse file, as `lseek(2)` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// The next bytes that were written.
+    Data,
+    /// The next hole, or the end.
+    Hole,
+}
+
+impl Spool {
+    pub(super) fn new(file: File, runtime: Handle) -> Self {
+        let file = Arc::new(file);
+        let digest = Digest::new(Arc::clone(&file), runtime);
+        Self { file, digest }
+    }
+
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset.saturating_add(done as u64)) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.digest.changes(offset);
+        self.file.write_all_at(bytes, offset)?;
+        self.digest.wrote(offset, offset.saturating_add(bytes.len() as u64));
+        Ok(())
+    }
+
+    pub(super) fn truncate(&self, length: u64) -> io::Result<()> {
+        self.digest.changes(length);
+        self.file.set_len(length)
+    }
+
+    pub(super) fn allocate(&self, how: Allocation, offset: u64, length: u64) -> io::Result<()> {
+        if how.changes_bytes() {
+            self.digest.changes(offset);
+        }
+        let (offset, length) = (signed(offset)?, signed(length)?);
+        // SAFETY: the descriptor is open for as long as `self` is borrowed; no memory is passed.
+        match unsafe { libc::fallocate(self.file.as_raw_fd(), how.flags(), offset, length) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    pub(super) fn seek(&self, whence: Whence, offset: u64) -> io::Result<u64> {
+        let how = match whence {
+            Whence::Data => libc::SEEK_DATA,
+            Whence::Hole => libc::SEEK_HOLE,
+        };
+        // SAFETY: the descriptor is open for as long as `self` is borrowed; nobody uses its position.
+        let found = unsafe { libc::lseek(self.file.as_raw_fd(), signed(offset)?, how) };
+        u64::try_from(found).map_err(|_| io::Error::last_os_error())
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Space on the disk, in units of 512 bytes.
+    pub(super) fn blocks(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.blocks())
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+fn signed(number: u64) -> io::Result<i64> {
+    i64::try_from(number).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}

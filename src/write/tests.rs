@@ -1,0 +1,3 @@
+//! Promises of the write side.
+
+mod spooling;

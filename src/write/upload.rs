@@ -1,0 +1,456 @@
+//! One upload: its bytes, its record, and where it is.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::error::WriteError;
+use super::format::{self, HEAD};
+use super::home::Home;
+use super::job::Job;
+use super::journal::Entry;
+use super::report::Report;
+use super::spool::{Spool, Whence};
+use super::state::{Cause, Hashes, Reason, Sealed, State};
+use crate::image::{Image, ImageId};
+use crate::sync::{Mutex, lock};
+
+/// An upload of one image, from the first byte that is written until the image is active.
+///
+/// Lock order: `gate`, `record`, the hashes' own.
+pub struct Upload {
+    image: ImageId,
+    pub(super) home: Arc<Home>,
+    pub(super) spool: Spool,
+    /// Whoever writes holds it shared, whoever seals alone, so that nothing is written into what is sealed.
+    gate: RwLock<()>,
+    /// Held while the record is written to the disk: by threads that may block, only.
+    record: Mutex<Record>,
+    /// The same for those who may not block.
+    stage: watch::Sender<Stage>,
+    pub(super) has_writer: AtomicBool,
+    /// The image was queued when it was opened, and nothing was sent since.
+    pub(super) is_certain: AtomicBool,
+    /// Held by the worker that sends it.
+    pub(super) working: tokio::sync::Mutex<()>,
+    /// Bytes that this try has sent, and when it began.
+    pub(super) sent: AtomicU64,
+    pub(super) began: Mutex<Option<Instant>>,
+    /// Seals it when nobody writes for a while.
+    quiet: Mutex<Option<AbortHandle>>,
+}
+
+struct Record {
+    job: Job,
+    /// Counts how often the upload was taken back. What a worker does for an earlier one is void.
+    epoch: u64,
+}
+
+/// Where an upload is, for those who wait.
+#[derive(Clone)]
+pub(super) struct Stage {
+    pub(super) epoch: u64,
+    pub(super) state: State,
+    name: Option<String>,
+    /// The image as it is, once it is done.
+    image: Option<Arc<Image>>,
+    discarded: bool,
+}
+
+/// A step that was not made.
+#[derive(Debug)]
+pub(super) enum Missed {
+    /// The upload was taken back.
+    Superseded,
+    /// The record could not be written.
+    Disk(io::Error),
+}
+
+/// What came of sealing.
+enum Sealing {
+    /// It is sealed, and goes to the queue.
+    Now,
+    /// It was sealed before.
+    Before,
+    /// The service would not take it.
+    Unfit(Cause),
+}
+
+impl Sealing {
+    fn of(entered: Result<(), Missed>, outcome: Self) -> io::Result<Self> {
+        match entered {
+            Ok(()) => Ok(outcome),
+            Err(Missed::Superseded) => Ok(Self::Before),
+            Err(Missed::Disk(error)) => Err(error),
+        }
+    }
+}
+
+/// How safe a record has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Safe {
+    /// From a kill.
+    Kill,
+    /// From a power cut too, with all bytes.
+    PowerCut,
+}
+
+impl Upload {
+    pub(super) fn new(home: Arc<Home>, entry: Entry) -> Self {
+        let Entry { image, job, data } = entry;
+        let spool = Spool::new(data, home.runtime.clone());
+        if let Some(sealed) = job.state.sealed() {
+            spool.digest.complete(sealed.size);
+            if let Some(hashes) = &sealed.hashes {
+                spool.digest.know(hashes.clone());
+            }
+        }
+        let stage = Stage { epoch: 0, state: job.state.clone(), name: job.name.clone(), image: None, discarded: false };
+        Self {
+            image,
+            home,
+            spool,
+            gate: RwLock::new(()),
+            record: Mutex::new(Record { job, epoch: 0 }),
+            stage: watch::Sender::new(stage),
+            has_writer: AtomicBool::new(false),
+            is_certain: AtomicBool::new(false),
+            working: tokio::sync::Mutex::new(()),
+            sent: AtomicU64::new(0),
+            began: Mutex::new(None),
+            quiet: Mutex::new(None),
+        }
+    }
+
+    /// The image.
+    pub fn image(&self) -> ImageId {
+        self.image
+    }
+
+    /// Where the upload is.
+    pub fn state(&self) -> State {
+        self.stage.borrow().state.clone()
+    }
+
+    /// Whether somebody has it open for writing.
+    pub fn has_writer(&self) -> bool {
+        self.has_writer.load(Ordering::Acquire)
+    }
+
+    /// The upload as people see it.
+    pub fn report(&self) -> Report {
+        let stage = self.stage.borrow().clone();
+        let size = stage.state.sealed().map_or_else(|| self.spool.len().unwrap_or_default(), |sealed| sealed.size);
+        let sent = self.sent.load(Ordering::Acquire);
+        let sending = matches!(stage.state, State::Sending { .. });
+        let took = lock(&self.began).map(|began| began.elapsed()).filter(|_| sending);
+        let rate = took.and_then(|took| u128::from(sent).saturating_mul(1000).checked_div(took.as_millis()));
+        Report {
+            image: self.image,
+            name: stage.name,
+            state: stage.state,
+            has_writer: self.has_writer(),
+            size,
+            sent,
+            rate: rate.and_then(|rate| u64::try_from(rate).ok()),
+        }
+    }
+
+    /// Up to `length` bytes from `offset` on; fewer at the end.
+    pub async fn read_at(self: &Arc<Self>, offset: u64, length: usize) -> Result<Bytes, WriteError> {
+        self.on_spool("read", move |upload| {
+            let mut bytes = vec![0; length];
+            let count = upload.spool.read_at(offset, &mut bytes)?;
+            bytes.truncate(count);
+            Ok(bytes.into())
+        })
+        .await
+    }
+
+    /// The length in bytes.
+    pub fn len(&self) -> Result<u64, WriteError> {
+        self.spool.len().map_err(|error| self.failed("look at", error))
+    }
+
+    /// Whether there are no bytes at all.
+    pub fn is_empty(&self) -> Result<bool, WriteError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Space that the bytes take on the disk, in units of 512 bytes; a hole takes none.
+    pub fn blocks(&self) -> Result<u64, WriteError> {
+        self.spool.blocks().map_err(|error| self.failed("look at", error))
+    }
+
+    /// The next data or hole from `offset` on; `ENXIO` behind the end.
+    pub async fn seek(self: &Arc<Self>, whence: Whence, offset: u64) -> Result<u64, WriteError> {
+        self.on_spool("look at", move |upload| upload.spool.seek(whence, offset)).await
+    }
+
+    /// Makes what was written so far survive a power cut. It seals nothing.
+    pub async fn sync(self: &Arc<Self>) -> Result<(), WriteError> {
+        self.on_spool("sync", |upload| {
+            let mut record = lock(&upload.record);
+            upload.spool.sync()?;
+            let mut job = record.job.clone();
+            job.durable = true;
+            upload.write_job(&job, true)?;
+            record.job = job;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The file with the bytes, for reading by the kernel itself.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.spool.file)
+    }
+
+    /// Nobody writes any more: the bytes are complete, and the queue sends them. What was sealed already is no failure.
+    ///
+    /// # Errors
+    /// [`WriteError::Failed`] where the bytes contradict the format that the image names: then nothing is sent, and the
+    /// upload has failed. [`WriteError::Spool`] where it cannot be written down: then it is as it was.
+    pub async fn seal(self: &Arc<Self>) -> Result<(), WriteError> {
+        self.set_timer(None);
+        self.seal_and_queue().await
+    }
+
+    async fn seal_and_queue(self: &Arc<Self>) -> Result<(), WriteError> {
+        let upload = Arc::clone(self);
+        let sealed = self.home.blocking(move || upload.seal_now()).await;
+        match sealed.map_err(|error| self.failed("seal", error))? {
+            Sealing::Unfit(cause) => return Err(WriteError::Failed(cause)),
+            Sealing::Now => self.home.enqueue(self.image, self.home.clock.now()),
+            Sealing::Before => {}
+        }
+        Ok(())
+    }
+
+    fn seal_now(&self) -> io::Result<Sealing> {
+        let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let (epoch, state) = self.at();
+        if state != State::Writing {
+            return Ok(Sealing::Before);
+        }
+        let sealed = Sealed { size: self.spool.len()?, hashes: None };
+        let size = sealed.size;
+        if let Some(cause) = self.unfit()? {
+            let failed = State::Failed { sealed, attempt: 0, cause: cause.clone() };
+            return Sealing::of(self.enter(epoch, failed, Safe::PowerCut), Sealing::Unfit(cause));
+        }
+        let safe = if self.home.settings.write_back { Safe::PowerCut } else { Safe::Kill };
+        let entered = self.enter(epoch, State::Sealed(sealed), safe);
+        if entered.is_ok() {
+            self.spool.digest.complete(size);
+        }
+        Sealing::of(entered, Sealing::Now)
+    }
+
+    /// Why the service would refuse these bytes, if so.
+    fn unfit(&self) -> io::Result<Option<Cause>> {
+        let head = self.head()?;
+        let record = lock(&self.record);
+        let (container, disk) = (record.job.container_format.as_deref(), record.job.disk_format.as_deref());
+        Ok(format::fit(&head, container, disk).err().map(|unfit| Cause::new(Reason::Format, unfit.to_string())))
+    }
+
+    /// The first bytes, as many as tell the format.
+    pub(super) fn head(&self) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; HEAD];
+        let count = self.spool.read_at(0, &mut head)?;
+        head.truncate(count);
+        Ok(head)
+    }
+
+    /// Seals it once nobody has written for as long as [`super::Settings::quiet`]. Opening it for writing again puts
+    /// that off.
+    pub fn seal_when_quiet(self: &Arc<Self>) {
+        let (upload, quiet) = (Arc::downgrade(self), self.home.settings.quiet);
+        let timer = self.home.runtime.spawn(async move {
+            tokio::time::sleep(quiet).await;
+            if let Some(upload) = upload.upgrade()
+                && !upload.has_writer()
+                && let Err(error) = upload.seal_and_queue().await
+            {
+                tracing::warn!(image = %upload.image, %error, "an upload could not be sealed");
+            }
+        });
+        self.set_timer(Some(timer.abort_handle()));
+    }
+
+    /// Whether it is sealed soon ([`Self::seal_when_quiet`]).
+    pub(super) fn is_resting(&self) -> bool {
+        lock(&self.quiet).as_ref().is_some_and(|timer| !timer.is_finished())
+    }
+
+    pub(super) fn set_timer(&self, timer: Option<AbortHandle>) {
+        if let Some(before) = std::mem::replace(&mut *lock(&self.quiet), timer) {
+            before.abort();
+        }
+    }
+
+    /// Waits until the image is active with these bytes, and answers it as it is then.
+    ///
+    /// # Errors
+    /// [`WriteError::Failed`] with the cause, once the upload is given up; [`WriteError::Reopened`] and
+    /// [`WriteError::Discarded`] where somebody else saw to it that it is not sent.
+    pub async fn settled(&self) -> Result<Arc<Image>, WriteError> {
+        let mut stages = self.stage.subscribe();
+        let epoch = stages.borrow().epoch;
+        let stage = stages
+            .wait_for(|stage| {
+                stage.epoch != epoch || stage.discarded || matches!(stage.state, State::Done | State::Failed { .. })
+            })
+            .await
+            .map_err(|_| WriteError::Closed)?
+            .clone();
+        match (stage.discarded, stage.state, stage.image) {
+            (true, ..) => Err(WriteError::Discarded(self.image)),
+            (_, State::Done, Some(image)) => Ok(image),
+            (_, State::Failed { cause, .. }, _) if stage.epoch == epoch => Err(WriteError::Failed(cause)),
+            _ => Err(WriteError::Reopened(self.image)),
+        }
+    }
+
+    async fn on_spool<T: Send + 'static>(
+        self: &Arc<Self>,
+        action: &str,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        let upload = Arc::clone(self);
+        self.home.blocking(move || work(&upload)).await.map_err(|error| self.failed(action, error))
+    }
+
+    pub(super) fn failed(&self, action: &str, error: io::Error) -> WriteError {
+        WriteError::spool(format!("{action} the spool of image {}", self.image), error)
+    }
+
+    /// Where the worker has to begin.
+    pub(super) fn at(&self) -> (u64, State) {
+        let stage = self.stage.borrow();
+        (stage.epoch, stage.state.clone())
+    }
+
+    /// The formats that the image names, as far as is known.
+    pub(super) fn formats(&self) -> (Option<String>, Option<String>) {
+        let record = lock(&self.record);
+        (record.job.container_format.clone(), record.job.disk_format.clone())
+    }
+
+    /// Takes over what the service shows of the image, with the next record.
+    pub(super) fn learn(&self, image: &Image) {
+        lock(&self.record).job.learn(image);
+        self.stage.send_modify(|stage| stage.name.clone_from(&image.name));
+    }
+
+    /// Goes to `next`, for who began in `epoch`: first the record, and then nobody goes back behind it. It blocks.
+    pub(super) fn enter(&self, epoch: u64, next: State, safe: Safe) -> Result<(), Missed> {
+        let mut record = lock(&self.record);
+        if record.epoch != epoch || !record.job.state.may_become(&next) {
+            return Err(Missed::Superseded);
+        }
+        let mut job = record.job.clone();
+        if matches!(next, State::Writing | State::Sealed(_)) && !matches!(job.state, State::Failed { .. }) {
+            // What was durable before may have been written to since.
+            job.durable = false;
+            job.is_of_this_boot();
+        }
+        job.state = next.clone();
+        let sync = safe == Safe::PowerCut && !job.durable;
+        if sync {
+            self.spool.sync().map_err(Missed::Disk)?;
+            job.durable = true;
+        }
+        self.write_job(&job, sync).map_err(Missed::Disk)?;
+        record.job = job;
+        self.show(|stage| stage.state = next);
+        Ok(())
+    }
+
+    fn write_job(&self, job: &Job, durable: bool) -> io::Result<()> {
+        job.write(&self.home.journal.folder(self.image), durable)?;
+        if durable { self.home.journal.sync() } else { Ok(()) }
+    }
+
+    /// The state as it is when the disk takes no record of it: in memory only.
+    pub(super) fn pretend(&self, epoch: u64, next: State) {
+        let mut record = lock(&self.record);
+        if record.epoch == epoch && record.job.state.may_become(&next) {
+            record.job.state = next.clone();
+            self.show(|stage| stage.state = next);
+        }
+    }
+
+    /// The image is active with these bytes: nothing is left to keep. It blocks.
+    pub(super) fn finish(&self, epoch: u64, image: Image) -> Result<(), Missed> {
+        let mut record = lock(&self.record);
+        if record.epoch != epoch {
+            return Err(Missed::Superseded);
+        }
+        if let Err(error) = self.home.journal.remove(self.image) {
+            // The next mount finds that it is done.
+            tracing::warn!(image = %self.image, %error, "an upload that is done could not be removed from the disk");
+        }
+        record.job.state = State::Done;
+        self.show(|stage| {
+            stage.state = State::Done;
+            stage.image = Some(Arc::new(image));
+        });
+        Ok(())
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Stage)) {
+        self.stage.send_modify(change);
+        self.home.moved.notify_waiters();
+    }
+
+    /// From now on whatever a worker does is void. Answers the new epoch.
+    pub(super) fn supersede(&self) -> u64 {
+        let mut record = lock(&self.record);
+        record.epoch += 1;
+        let epoch = record.epoch;
+        self.show(|stage| stage.epoch = epoch);
+        epoch
+    }
+
+    /// Waits until what was begun in `epoch` is void.
+    pub(super) async fn superseded(&self, epoch: u64) {
+        let _ = self.stage.subscribe().wait_for(|stage| stage.epoch != epoch).await;
+    }
+
+    /// Removes it from the disk. It blocks.
+    pub(super) fn discard(&self) -> io::Result<()> {
+        let record = lock(&self.record);
+        self.home.journal.remove(self.image)?;
+        drop(record);
+        self.show(|stage| stage.discarded = true);
+        Ok(())
+    }
+
+    /// The hashes, where they are computed.
+    pub(super) fn hashes(&self) -> Option<Hashes> {
+        self.spool.digest.known()
+    }
+}
+
+impl Upload {
+    /// Does `work` while nobody can seal. `None` where it is sealed.
+    pub(super) fn while_writing<T>(&self, work: impl FnOnce(&Spool) -> io::Result<T>) -> io::Result<Option<T>> {
+        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        if self.stage.borrow().state == State::Writing { work(&self.spool).map(Some) } else { Ok(None) }
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Upload").field("image", &self.image).field("state", &self.state()).finish_non_exhaustive()
+    }
+}

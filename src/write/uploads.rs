@@ -1,0 +1,264 @@
+//! The uploads of a mount.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::WriteError;
+use super::home::{Home, Table, dispatch};
+use super::job::Job;
+use super::journal::{Aside, Entry, Found, Journal};
+use super::report::Report;
+use super::settings::Settings;
+use super::state::State;
+use super::upload::{Missed, Safe, Upload};
+use super::worker;
+use super::writer::Writer;
+use crate::image::{Image, ImageId, Status};
+use crate::service::ImageService;
+use crate::sync::lock;
+
+/// The uploads of a mount.
+pub struct Uploads {
+    home: Arc<Home>,
+    table: Arc<Table>,
+    aside: Vec<Aside>,
+    dispatcher: JoinHandle<()>,
+    /// Held by the one who makes or takes away an upload.
+    doorstep: tokio::sync::Mutex<()>,
+}
+
+impl Uploads {
+    /// Takes up the uploads in the folder where an earlier mount left them: what was sealed is sent, what was still
+    /// written is kept. What another mount is at is left to that.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used, or there is no memory to send with.
+    pub async fn open(settings: Settings, service: Arc<dyn ImageService>) -> Result<Arc<Self>, WriteError> {
+        let memory = settings.budget.as_ref().map(|budget| {
+            budget.reserve(worker::MEMORY.saturating_mul(u64::try_from(settings.workers.max(1)).unwrap_or(1)))
+        });
+        let (folder, runtime) = (settings.folder.clone(), tokio::runtime::Handle::current());
+        let opened = runtime.spawn_blocking(move || {
+            let journal = Journal::open(&folder)?;
+            let taken = journal.take_all();
+            let taken = taken.map_err(|source| WriteError::Folder { folder, source: Arc::new(source) })?;
+            Ok((journal, taken))
+        });
+        let (journal, (entries, aside)) = opened.await.unwrap_or(Err(WriteError::Closed))?;
+        let home = Arc::new(Home::new(settings, journal, service, memory.transpose()?));
+        let table = Arc::new(Table::default());
+        for moved in &aside {
+            let path = moved.path.display();
+            tracing::warn!(%path, "an upload could not be taken up and was moved aside: {}", moved.sentence);
+        }
+        let dispatcher = tokio::spawn(dispatch(Arc::clone(&home), Arc::clone(&table)));
+        let uploads = Self { home, table, aside, dispatcher, doorstep: tokio::sync::Mutex::default() };
+        for entry in entries {
+            uploads.adopt(entry);
+        }
+        Ok(Arc::new(uploads))
+    }
+
+    /// Goes on with an upload of an earlier mount.
+    fn adopt(&self, mut entry: Entry) {
+        let image = entry.image;
+        if entry.job.is_lost() && entry.job.state != State::Writing {
+            tracing::warn!(%image, "the machine went down before the bytes of an upload were on its disk");
+            // As if it had been killed while they were written: they are kept, and not sent.
+            entry.job.state = State::Writing;
+        }
+        let goes_on = entry.job.state.is_under_way();
+        let upload = Arc::new(Upload::new(Arc::clone(&self.home), entry));
+        lock(&self.table).insert(image, upload);
+        if goes_on {
+            self.home.enqueue(image, self.home.clock.now());
+        }
+    }
+
+    /// What could not be read when the folder was opened, and where it is now.
+    pub fn aside(&self) -> &[Aside] {
+        &self.aside
+    }
+
+    /// Opens `image` for writing. It is a new upload, or the one that there is and whose image is not active yet: that
+    /// is taken out of the queue with its bytes, also when they are on their way.
+    ///
+    /// # Errors
+    /// [`WriteError::Busy`] where there is a writer already; [`WriteError::Immutable`], [`WriteError::Status`] and
+    /// [`WriteError::Poisoned`] where the image takes no data; [`WriteError::Spool`] where the disk fails.
+    pub async fn begin(&self, image: &Image) -> Result<Writer, WriteError> {
+        if self.home.is_closed() {
+            return Err(WriteError::Closed);
+        }
+        let here = self.of(image.id);
+        check(image, here.is_some())?;
+        let upload = match here {
+            Some(upload) => upload,
+            None => self.make(image).await?,
+        };
+        let writer = Writer::of(&upload)?;
+        upload.learn(image);
+        writer.reopen().await?;
+        upload.is_certain.store(image.status == Status::Queued, Ordering::Release);
+        Ok(writer)
+    }
+
+    async fn make(&self, image: &Image) -> Result<Arc<Upload>, WriteError> {
+        let _doorstep = self.doorstep.lock().await;
+        if let Some(upload) = self.of(image.id) {
+            return Ok(upload);
+        }
+        let (journal, job, id) = (self.home.journal.clone(), Job::new(image), image.id);
+        let made = self.home.blocking(move || match journal.make(id, &job)? {
+            Some(data) => Ok(Found::Entry(Box::new(Entry { image: id, job, data }))),
+            None => journal.take(id),
+        });
+        match made.await.map_err(|error| WriteError::spool(format!("make a spool for image {id}"), error))? {
+            Found::Entry(entry) => {
+                self.adopt(*entry);
+                self.of(id).ok_or(WriteError::Busy(id))
+            }
+            // It is finished by another process, at this moment; or was, and is not there on the next try.
+            Found::Busy | Found::Nothing | Found::Unreadable(_) => Err(WriteError::Busy(id)),
+        }
+    }
+
+    /// The upload of `image`, while that is not active. Readers see its bytes.
+    pub fn of(&self, image: ImageId) -> Option<Arc<Upload>> {
+        lock(&self.table).get(&image).map(Arc::clone)
+    }
+
+    /// All uploads that are not done.
+    pub fn all(&self) -> Vec<Arc<Upload>> {
+        let mut all: Vec<_> = lock(&self.table).values().map(Arc::clone).collect();
+        all.sort_by_key(|upload| upload.image());
+        all
+    }
+
+    /// The same as people see them.
+    pub fn list(&self) -> Vec<Report> {
+        self.all().iter().map(|upload| upload.report()).collect()
+    }
+
+    /// What is in a folder of uploads, for who has no mount: it asks nobody, and changes nothing. It blocks.
+    pub fn peek(folder: &Path) -> Result<Vec<Report>, WriteError> {
+        let records = Journal::peek(folder)
+            .map_err(|source| WriteError::Folder { folder: folder.to_owned(), source: Arc::new(source) })?;
+        let report = |(image, job): (ImageId, Job)| Report {
+            image,
+            name: job.name,
+            size: job.state.sealed().map_or(0, |sealed| sealed.size),
+            state: job.state,
+            has_writer: false,
+            sent: 0,
+            rate: None,
+        };
+        Ok(records.into_iter().map(report).collect())
+    }
+
+    /// Tries an upload again that has failed, or that waits, now.
+    pub async fn retry(&self, image: ImageId) -> Result<(), WriteError> {
+        let upload = self.of(image).ok_or(WriteError::Unknown(image, "retry"))?;
+        let (epoch, state) = upload.at();
+        match state {
+            State::Failed { sealed, .. } => {
+                let again = Arc::clone(&upload);
+                let work = move || Ok(again.enter(epoch, State::Sealed(sealed), Safe::Kill));
+                match self.home.blocking(work).await.map_err(|error| upload.failed("retry", error))? {
+                    Ok(()) => {}
+                    Err(Missed::Superseded) => return Err(WriteError::Busy(image)),
+                    Err(Missed::Disk(error)) => return Err(upload.failed("retry", error)),
+                }
+            }
+            State::Waiting { .. } | State::Sealed(_) => {}
+            _ => return Err(WriteError::Unknown(image, "retry")),
+        }
+        self.home.enqueue(image, self.home.clock.now());
+        Ok(())
+    }
+
+    /// Gives an upload up, and removes its bytes. The image stays as the service has it.
+    ///
+    /// # Errors
+    /// [`WriteError::Busy`] while somebody has it open for writing.
+    pub async fn discard(&self, image: ImageId) -> Result<(), WriteError> {
+        let _doorstep = self.doorstep.lock().await;
+        let upload = self.of(image).ok_or(WriteError::Unknown(image, "discard"))?;
+        let _writer = Writer::of(&upload)?;
+        self.home.dequeue(image);
+        upload.supersede();
+        let _working = upload.working.lock().await;
+        let given_up = Arc::clone(&upload);
+        let removed = self.home.blocking(move || given_up.discard()).await;
+        removed.map_err(|error| upload.failed("discard", error))?;
+        lock(&self.table).remove(&image);
+        Ok(())
+    }
+
+    /// Waits until the queue is empty, at most for so long, and takes nothing more in. Answers what is left: it is in
+    /// the folder, for the next mount to go on with. What rests unsealed is sealed now.
+    pub async fn drain(&self, deadline: Duration) -> Vec<Report> {
+        self.home.closed.store(true, Ordering::Release);
+        let until = Instant::now() + deadline;
+        for upload in self.all() {
+            if upload.is_resting()
+                && !upload.has_writer()
+                && let Err(error) = upload.seal().await
+            {
+                tracing::warn!(image = %upload.image(), %error, "an upload could not be sealed");
+            }
+        }
+        let _ = timeout_at(until, self.idle()).await;
+        self.dispatcher.abort();
+        self.list()
+    }
+
+    /// Waits until nothing is under way.
+    async fn idle(&self) {
+        loop {
+            let moved = self.home.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if !self.all().iter().any(|upload| upload.state().is_under_way()) {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        self.dispatcher.abort();
+    }
+}
+
+impl std::fmt::Debug for Uploads {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Uploads").field(&self.list()).finish()
+    }
+}
+
+/// Whether data can be written to an image that the service shows so.
+fn check(image: &Image, is_ours: bool) -> Result<(), WriteError> {
+    match &image.status {
+        Status::Queued if is_poisoned(image) => Err(WriteError::Poisoned(image.id)),
+        Status::Queued => Ok(()),
+        // By an upload of our own.
+        Status::Saving if is_ours => Ok(()),
+        status if status.has_data() => Err(WriteError::Immutable(image.id)),
+        status => Err(WriteError::Status { image: image.id, status: status.clone() }),
+    }
+}
+
+/// Whether an upload that was refused after its last byte left the image unusable: it is queued, and has a hash all the
+/// same, and no size.
+pub(super) fn is_poisoned(image: &Image) -> bool {
+    let hashed = image.checksums.md5.is_some() || image.checksums.value.is_some() || !image.stores.is_empty();
+    image.status == Status::Queued && image.size.is_none() && hashed
+}

@@ -1,0 +1,156 @@
+//! Writing an upload, and taking it back to be written again.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::error::WriteError;
+use super::spool::{Allocation, Spool};
+use super::state::State;
+use super::upload::{Missed, Safe, Upload};
+use crate::image::Status;
+
+/// The right to write an upload; there is one at a time. Dropping it gives the right back and seals nothing.
+#[derive(Debug)]
+pub struct Writer {
+    upload: Arc<Upload>,
+}
+
+impl Writer {
+    /// Takes the right, unless somebody has it.
+    pub(super) fn of(upload: &Arc<Upload>) -> Result<Self, WriteError> {
+        if upload.has_writer.swap(true, Ordering::AcqRel) {
+            return Err(WriteError::Busy(upload.image()));
+        }
+        upload.set_timer(None);
+        Ok(Self { upload: Arc::clone(upload) })
+    }
+
+    /// The upload.
+    pub fn upload(&self) -> &Arc<Upload> {
+        &self.upload
+    }
+
+    /// Writes `bytes` at `offset`, all of them. What was sealed is taken out of the queue for it.
+    ///
+    /// # Errors
+    /// [`WriteError::Spool`] where the disk is full or fails; [`WriteError::Immutable`] where the image is active.
+    pub async fn write_at(&self, offset: u64, bytes: Bytes) -> Result<(), WriteError> {
+        self.change("write to", move |spool| spool.write_at(offset, &bytes)).await
+    }
+
+    /// The same on this thread, which it may block, where the upload is [`State::Writing`]; `false`, and nothing was
+    /// written, where it is not.
+    pub fn write_now(&self, offset: u64, bytes: &[u8]) -> Result<bool, WriteError> {
+        let write = || self.upload.while_writing(|spool| spool.write_at(offset, bytes));
+        Ok(write().map_err(|error| self.upload.failed("write to", error))?.is_some())
+    }
+
+    /// Makes it `length` bytes long; what is added reads as zeros.
+    pub async fn truncate(&self, length: u64) -> Result<(), WriteError> {
+        self.change("truncate", move |spool| spool.truncate(length)).await
+    }
+
+    /// Reserves or gives back space, as `fallocate(2)` does.
+    pub async fn allocate(&self, how: Allocation, offset: u64, length: u64) -> Result<(), WriteError> {
+        self.change("allocate space in", move |spool| spool.allocate(how, offset, length)).await
+    }
+
+    /// The file, for the kernel to write into by itself. The hashes are then computed when it is sent. Whoever writes
+    /// so has to be done before the upload is sealed.
+    pub fn lend(&self) -> Arc<File> {
+        self.upload.spool.digest.ignore_writer();
+        self.upload.file()
+    }
+
+    async fn change(
+        &self,
+        action: &str,
+        work: impl Fn(&Spool) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Result<(), WriteError> {
+        let work = Arc::new(work);
+        loop {
+            let (upload, work) = (Arc::clone(&self.upload), Arc::clone(&work));
+            let done = self.upload.home.blocking(move || upload.while_writing(|spool| work(spool))).await;
+            match done.map_err(|error| self.upload.failed(action, error))? {
+                Some(()) => return Ok(()),
+                None => self.reopen().await?,
+            }
+        }
+    }
+}
+
+impl std::ops::Deref for Writer {
+    type Target = Arc<Upload>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.upload
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.upload.has_writer.store(false, Ordering::Release);
+    }
+}
+
+/// How long the service may show `saving` after an upload to it was broken off; it takes about a second.
+const SETTLING: Duration = Duration::from_secs(15);
+
+/// How often it is asked meanwhile.
+const ASKING: Duration = Duration::from_millis(200);
+
+impl Writer {
+    /// Takes the upload back out of the queue, whatever its state, to be written again.
+    pub(super) async fn reopen(&self) -> Result<(), WriteError> {
+        let upload = &self.upload;
+        if upload.state() == State::Writing {
+            return Ok(());
+        }
+        upload.home.dequeue(upload.image());
+        let epoch = upload.supersede();
+        // The worker lets go, and with it of the connection.
+        let working = upload.working.lock().await;
+        if let Err(error) = self.settle().await {
+            drop(working);
+            upload.home.enqueue(upload.image(), upload.home.clock.now());
+            return Err(error);
+        }
+        let taken = Arc::clone(upload);
+        let entered = upload.home.blocking(move || Ok(taken.enter(epoch, State::Writing, Safe::Kill))).await;
+        match entered.map_err(|error| upload.failed("open", error))? {
+            Ok(()) => {
+                upload.spool.digest.reopen();
+                upload.sent.store(0, Ordering::Release);
+                Ok(())
+            }
+            Err(Missed::Superseded) => Err(WriteError::Immutable(upload.image())),
+            Err(Missed::Disk(error)) => Err(upload.failed("open", error)),
+        }
+    }
+
+    /// Waits until the service is sure not to have the bytes that were on their way.
+    async fn settle(&self) -> Result<(), WriteError> {
+        let upload = &self.upload;
+        match upload.state() {
+            State::Done => return Err(WriteError::Immutable(upload.image())),
+            State::Sending { .. } | State::Verifying { .. } => {}
+            _ => return Ok(()),
+        }
+        let began = Instant::now();
+        loop {
+            let image = upload.home.service.show(upload.image()).await?;
+            match image.status {
+                Status::Queued => return Ok(()),
+                Status::Saving if began.elapsed() < SETTLING => tokio::time::sleep(ASKING).await,
+                _ if image.status.has_data() => return Err(WriteError::Immutable(upload.image())),
+                status => return Err(WriteError::Status { image: upload.image(), status }),
+            }
+        }
+    }
+}
