@@ -1,6 +1,6 @@
 //! `glancefs serve`: the embedded Image service alone.
 
-use crate::server::{Accounts, Behaviour, Faults, Ranges, Server, Settings};
+use crate::server::{Accounts, Behaviour, Faults, Quota, Ranges, Server, Settings};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -34,6 +34,18 @@ pub struct Serve {
     /// Bytes a second for each download.
     #[arg(long, value_name = "BYTES")]
     rate: Option<u64>,
+    /// Bytes a second for each upload.
+    #[arg(long, value_name = "BYTES")]
+    upload_rate: Option<u64>,
+    /// The largest image that is taken, in bytes; 1 TiB unless given.
+    #[arg(long, value_name = "BYTES")]
+    size_cap: Option<u64>,
+    /// Without accounts: the MiB that all images together may have.
+    #[arg(long, value_name = "MIB", conflicts_with_all = ["accounts", "example_accounts"])]
+    quota: Option<u32>,
+    /// Without accounts: how many images there may be.
+    #[arg(long, value_name = "N", conflicts_with_all = ["accounts", "example_accounts"])]
+    image_quota: Option<u32>,
     /// Let one request in this many meet a fault.
     #[arg(long, value_name = "N")]
     fault_one_in: Option<u32>,
@@ -99,12 +111,26 @@ impl Serve {
             faults: self.fault_one_in.map(|one_in| Faults { seed: self.fault_seed, one_in }),
             keep_alive: !self.no_keep_alive,
             token_lifetime: Duration::from_secs(self.token_lifetime),
+            upload_rate: self.upload_rate,
+            size_cap: self.size_cap.unwrap_or(Behaviour::default().size_cap),
+            quota: self.limits(),
             ..Behaviour::default()
         };
         if settings.accounts.is_none() && !settings.listen.ip().is_loopback() {
             bail!("without accounts anyone who reaches {} could do everything: give --accounts", settings.listen);
         }
         Ok(settings)
+    }
+
+    /// The limits of a service without accounts, where any is given.
+    fn limits(&self) -> Option<Quota> {
+        let limit = |given: Option<u32>| given.map_or(-1, i64::from);
+        let any = self.quota.is_some() || self.image_quota.is_some();
+        any.then(|| Quota {
+            image_size_total: limit(self.quota),
+            image_count_total: limit(self.image_quota),
+            ..Quota::default()
+        })
     }
 
     fn accounts(&self) -> Result<Option<Accounts>> {

@@ -1,5 +1,7 @@
 //! Switches that make the service behave like what is hard to have: other stores, slow lines, faults.
 
+use super::keystone::accounts::Quota;
+use super::upload_fault::UploadFault;
 use std::time::Duration;
 
 /// What the store does with a ranged download.
@@ -44,6 +46,14 @@ pub struct Behaviour {
     pub size_cap: u64,
     /// Flips a byte of each download, so that a reader who verifies hashes must notice.
     pub corrupt: bool,
+    /// What befalls the uploads that follow, one each, before `faults` has its turn. It begins anew when it is set.
+    pub uploads: Vec<UploadFault>,
+    /// Bytes a second for each upload; without a value as fast as they come.
+    pub upload_rate: Option<u64>,
+    /// How long a sender may be silent before its upload fails; under uWSGI it is `socket-timeout`.
+    pub sender_patience: Duration,
+    /// The limits of the one caller of a service without accounts; accounts have limits of their own.
+    pub quota: Option<Quota>,
 }
 
 impl Default for Behaviour {
@@ -59,6 +69,10 @@ impl Default for Behaviour {
             // Glance's default, 1 TiB.
             size_cap: 1 << 40,
             corrupt: false,
+            uploads: Vec::new(),
+            upload_rate: None,
+            sender_patience: Duration::from_mins(1),
+            quota: None,
         }
     }
 }

@@ -18,8 +18,8 @@ use uuid::Uuid;
 /// More than any body that the limits on properties and tags let through.
 const LONGEST_BODY: usize = 16 << 20;
 /// Glance's defaults.
-const MOST_PROPERTIES: usize = 128;
-const MOST_TAGS: usize = 128;
+pub(crate) const MOST_PROPERTIES: usize = 128;
+pub(crate) const MOST_TAGS: usize = 128;
 /// The attributes that a body may set; every other key is a property.
 const SETTABLE: [&str; 13] = [
     "id",
@@ -44,7 +44,10 @@ pub(crate) async fn create(
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let (parts, body) = request.into_parts();
-    let body = read_body(body).await?;
+    let Value::Object(body) = read_json(body).await? else {
+        // Glance fails over a list instead of refusing it.
+        return Err(ApiError::internal().into());
+    };
     validate::against_schema(&body)?;
     validate::against_rules(&body)?;
     let record = new_record(&caller, &body)?;
@@ -57,7 +60,8 @@ pub(crate) async fn create(
     }
 }
 
-async fn read_body(body: Body) -> Result<Map<String, Value>, Refusal> {
+/// The object or list in a request's body.
+pub(crate) async fn read_json(body: Body) -> Result<Value, Refusal> {
     let bytes = axum::body::to_bytes(body, LONGEST_BODY)
         .await
         .map_err(|_| ApiError::bad_request("Malformed JSON in request body."))?;
@@ -65,9 +69,7 @@ async fn read_body(body: Body) -> Result<Map<String, Value>, Refusal> {
         return Err(ApiError::bad_request("Body expected in request.").into());
     }
     match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(map)) => Ok(map),
-        // Glance fails over a list instead of refusing it.
-        Ok(Value::Array(_)) => Err(ApiError::internal().into()),
+        Ok(document @ (Value::Object(_) | Value::Array(_))) => Ok(document),
         Ok(_) => Err(ApiError::bad_request("Unexpected body type. Expected list/dict.").into()),
         Err(_) => Err(ApiError::bad_request("Malformed JSON in request body.").into()),
     }
@@ -126,7 +128,7 @@ fn new_record(caller: &Caller, body: &Map<String, Value>) -> Result<Record, Refu
 }
 
 /// A whole number that may be written as `1.0`; its range has been checked.
-fn number(given: Option<&Value>) -> u32 {
+pub(crate) fn number(given: Option<&Value>) -> u32 {
     let text = given.map_or_else(String::new, ToString::to_string);
     text.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0)
 }
@@ -154,7 +156,8 @@ fn may_add(caller: &Caller, visibility: Visibility) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn within_limit(what: &str, attempted: usize, maximum: usize) -> Result<(), Refusal> {
+/// 413 where there are more than the limit.
+pub(crate) fn within_limit(what: &str, attempted: usize, maximum: usize) -> Result<(), Refusal> {
     if attempted <= maximum {
         return Ok(());
     }

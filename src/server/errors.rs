@@ -116,6 +116,15 @@ impl ApiError {
         error.with_detail(format!("Invalid content type {}", given.unwrap_or("None")))
     }
 
+    /// 415 for a PATCH in no dialect that the service speaks.
+    pub(crate) fn patch_type(given: Option<&str>) -> Self {
+        const DIALECTS: &str =
+            "application/openstack-images-v2.0-json-patch, application/openstack-images-v2.1-json-patch";
+        let mut error = Self::media_type(given);
+        error.headers.push((HeaderName::from_static("accept-patch"), HeaderValue::from_static(DIALECTS)));
+        error.with_detail(format!("Image PATCH expects Content-Type one of: {DIALECTS}"))
+    }
+
     /// 401, with the place to get a token from.
     pub(crate) fn unauthorized(keystone: &str) -> Self {
         let mut error = Self::new(

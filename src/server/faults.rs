@@ -39,14 +39,19 @@ const ALL: [Fault; 8] = [
 ];
 
 impl Faults {
-    /// The fault of the request with this number since these faults were set, if it meets one.
+    /// The fault of the request with this number since these faults were set, if it meets one and is no upload.
     pub fn of(self, number: u64) -> Option<Fault> {
+        self.drawn(number, &ALL)
+    }
+
+    /// One of `all`, or none, for the request with this number.
+    pub(crate) fn drawn<T: Copy>(self, number: u64, all: &[T]) -> Option<T> {
         // The odd constant spreads neighbouring numbers over the generator's states.
         let mut rng = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         if self.one_in == 0 || rng.u32(0..self.one_in) != 0 {
             return None;
         }
-        rng.choice(ALL)
+        rng.choice(all).copied()
     }
 }
 

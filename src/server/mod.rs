@@ -17,6 +17,7 @@ pub mod keystone;
 mod list;
 mod listener;
 mod members;
+mod patch;
 mod path;
 mod quota;
 mod range;
@@ -24,6 +25,7 @@ mod receive;
 mod record;
 mod routes;
 mod schemas;
+mod sender;
 mod service;
 mod show;
 mod sniff;
@@ -33,14 +35,17 @@ mod store;
 mod tests;
 mod time_filter;
 mod traffic;
+mod update;
 mod upload;
+mod upload_fault;
 mod validate;
 mod versions;
 
 pub use behaviour::{Behaviour, Faults, Ranges};
 pub use faults::Fault;
-pub use keystone::accounts::{Accounts, AccountsError};
+pub use keystone::accounts::{Accounts, AccountsError, Quota};
 pub use traffic::Traffic;
+pub use upload_fault::UploadFault;
 
 use keystone::tokens::Identity;
 use service::Service;
@@ -173,6 +178,7 @@ impl Server {
             identity.set_lifetime(behaviour.token_lifetime);
         }
         self.service.counters.fault_number.store(0, Ordering::Relaxed);
+        self.service.counters.upload_number.store(0, Ordering::Relaxed);
         *self.service.behaviour.write().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 

@@ -1,10 +1,12 @@
 //! From a request to its handler, and what every answer of the Image API carries.
 
+use super::behaviour::Behaviour;
 use super::errors::{ApiError, Refusal};
 use super::faults::{self, Fault};
 use super::path::Resource;
 use super::service::{Caller, Service};
-use super::{actions, create, delete, download, info, list, members, schemas, show, upload, versions};
+use super::upload_fault::{Early, UploadFault};
+use super::{actions, create, delete, download, info, list, members, schemas, show, update, upload, versions};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::sync::Arc;
@@ -25,20 +27,58 @@ pub(crate) async fn answer(service: Arc<Service>, request: Request<Body>) -> Res
     if !behaviour.latency.is_zero() {
         tokio::time::sleep(behaviour.latency).await;
     }
-    let fault =
-        behaviour.faults.and_then(|faults| faults.of(service.counters.fault_number.fetch_add(1, Ordering::Relaxed)));
-    let mut response = match fault {
-        Some(Fault::Closed) => return Err(Dropped),
-        Some(fault) => match faults::replacement(fault) {
-            Some(response) => response,
-            None => faults::spoil(plain_answer(service, request).await?, fault),
-        },
-        None => plain_answer(service, request).await?,
+    let mut response = if is_upload(&request) {
+        upload_answer(service, &behaviour, request).await?
+    } else {
+        other_answer(service, &behaviour, request).await?
     };
     if !behaviour.keep_alive {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+fn is_upload(request: &Request<Body>) -> bool {
+    request.method() == Method::PUT && matches!(Resource::of(request.uri().path()), Resource::File(_))
+}
+
+/// An upload, with the fault that it meets: the next one of the list, or one that the seed draws.
+async fn upload_answer(
+    service: Arc<Service>,
+    behaviour: &Behaviour,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Dropped> {
+    let counters = &service.counters;
+    counters.uploads.fetch_add(1, Ordering::Relaxed);
+    let listed = behaviour.uploads.get(counters.upload_number.fetch_add(1, Ordering::Relaxed)).copied();
+    let fault = listed.or_else(|| {
+        behaviour.faults.and_then(|faults| faults.of_upload(counters.fault_number.fetch_add(1, Ordering::Relaxed)))
+    });
+    match fault.and_then(UploadFault::early) {
+        Some(Early::Closed) => return Err(Dropped),
+        Some(Early::Answered(response)) => return Ok(*response),
+        None => {}
+    }
+    if let Some(fault) = fault {
+        request.extensions_mut().insert(fault);
+    }
+    plain_answer(service, request).await
+}
+
+async fn other_answer(
+    service: Arc<Service>,
+    behaviour: &Behaviour,
+    request: Request<Body>,
+) -> Result<Response<Body>, Dropped> {
+    let number = || service.counters.fault_number.fetch_add(1, Ordering::Relaxed);
+    match behaviour.faults.and_then(|faults| faults.of(number())) {
+        Some(Fault::Closed) => Err(Dropped),
+        Some(fault) => match faults::replacement(fault) {
+            Some(response) => Ok(response),
+            None => Ok(faults::spoil(plain_answer(service, request).await?, fault)),
+        },
+        None => plain_answer(service, request).await,
+    }
 }
 
 async fn plain_answer(service: Arc<Service>, request: Request<Body>) -> Result<Response<Body>, Dropped> {
@@ -91,6 +131,7 @@ async fn dispatch(
         (&Method::GET, Resource::Images) => list::list(&service, &caller, request.uri().query().unwrap_or("")),
         (&Method::POST, Resource::Images) => create::create(service, caller, request).await,
         (&Method::GET, Resource::Image(id)) => show::show(&service, &caller, id),
+        (&Method::PATCH, Resource::Image(id)) => update::update(service, caller, id.clone(), request).await,
         (&Method::DELETE, Resource::Image(id)) => delete::delete(service, caller, id.clone()).await,
         (&Method::GET, Resource::File(id)) => download::download(service, caller, id, request).await,
         (&Method::PUT, Resource::File(id)) => upload::upload(service, caller, id.clone(), request).await,

@@ -29,7 +29,7 @@ impl Service {
     /// Who sends these headers; 401 for who does not show a valid token.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let Some(identity) = &self.identity else {
-            return Ok(Caller::anyone());
+            return Ok(Caller::anyone(self.behaviour().quota));
         };
         let token = headers.get("x-auth-token").and_then(|value| value.to_str().ok());
         match token.and_then(|token| identity.caller(token)) {
@@ -58,8 +58,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The one caller of a service without logins.
-    fn anyone() -> Self {
-        Self { project: None, admin: true, member: true, quota: None }
+    fn anyone(quota: Option<Quota>) -> Self {
+        Self { project: None, admin: true, member: true, quota }
     }
 
     pub(crate) fn owns(&self, record: &Record) -> bool {

@@ -5,10 +5,12 @@ use super::quota;
 use super::receive::{Outcome, Upload};
 use super::record::{DEFAULT_STORE, Record, STORES, Status};
 use super::routes::no_content;
+use super::sender::Sender;
 use super::service::{Caller, Service, disk_failed};
+use super::upload_fault::{UploadFault, late};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
-use futures_util::StreamExt;
+use std::io;
 use std::sync::Arc;
 
 const MEDIA_TYPE: &str = "application/octet-stream";
@@ -32,41 +34,31 @@ pub(crate) async fn upload(
         Some(status) => not_from(status),
         None => Refusal::from(ApiError::no_image(&id)),
     })?;
-    let upload = Upload::new(Arc::clone(&service.store), record, store, declared, service.behaviour().size_cap);
-    answer(&id, receive(upload, body).await?)
-}
-
-/// Hands the body to the task that hashes and writes it, until it ends or that task has seen enough.
-async fn receive(upload: Upload, body: Body) -> Result<Outcome, Refusal> {
-    let (chunks, task) = upload.start();
-    let mut body = body.into_data_stream();
-    loop {
-        match body.next().await {
-            Some(Ok(chunk)) => {
-                if chunks.send(Some(chunk)).await.is_err() {
-                    break;
-                }
-            }
-            // The sender is gone: dropping the channel without a word of the end undoes the upload.
-            Some(Err(_)) => {
-                drop(chunks);
-                return Err(Refusal::Drop);
-            }
-            None => {
-                // A failure shows in the outcome.
-                let _ = chunks.send(None).await;
-                break;
-            }
+    let behaviour = service.behaviour();
+    let upload = Upload::new(Arc::clone(&service.store), record, store, declared, behaviour.size_cap);
+    let fault = parts.extensions.get::<UploadFault>().copied();
+    let (counters, length) = (Arc::clone(&service.counters), content_length(&parts.headers));
+    let outcome = Sender::new(body, behaviour, counters, fault, length).deliver(upload).await?;
+    match (fault, &outcome) {
+        (Some(UploadFault::Unanswered), Outcome::Stored) => Err(Refusal::Drop),
+        (Some(UploadFault::Late), Outcome::Stored) => Ok(late()),
+        (Some(UploadFault::Broken), Outcome::Cut) => Err(ApiError::internal().into()),
+        (Some(UploadFault::Stuck), Outcome::Cut) => {
+            // The upload has been undone; all that a killed worker leaves is the word. Deleted meanwhile, it leaves none.
+            let _ = service.store.change_status(&id, Status::Queued, Status::Saving);
+            Err(Refusal::Drop)
         }
+        _ => answer(&id, outcome),
     }
-    drop(chunks);
-    task.await.map_err(|_| ApiError::internal().into())
 }
 
 fn answer(id: &str, outcome: Outcome) -> Result<Response<Body>, Refusal> {
     let error = match outcome {
         Outcome::Stored => return Ok(no_content()),
         Outcome::Cut => return Err(Refusal::Drop),
+        Outcome::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
+            ApiError::too_large(format!("Image storage media is full: {error}"))
+        }
         Outcome::Disk(error) => return Err(disk_failed(&error)),
         Outcome::TooLarge => ApiError::too_large("The incoming image is too large"),
         Outcome::Longer { expected, got } => {

@@ -125,13 +125,18 @@ pub(crate) fn against_rules(body: &Map<String, Value>) -> Result<(), Refusal> {
         if name.starts_with("os_glance_") {
             return Err(ApiError::access_denied(format!("Attribute '{name}' is reserved.")).into());
         }
-        number_in_range(name, given)?;
-        within_bmp(name, given)?;
+        storable(name, given)?;
         if name.chars().count() > 255 {
             return Err(ApiError::bad_request("Custom property should not be greater than 255 characters.").into());
         }
     }
     Ok(())
+}
+
+/// Refuses a value that the database under Glance cannot hold.
+pub(crate) fn storable(name: &str, given: &Value) -> Result<(), Refusal> {
+    number_in_range(name, given)?;
+    within_bmp(name, given)
 }
 
 fn number_in_range(name: &str, given: &Value) -> Result<(), Refusal> {

@@ -19,6 +19,7 @@ mod errors;
 mod info;
 mod keystone;
 mod list;
+mod patch;
 mod person;
 mod show;
 mod target;
@@ -60,6 +61,7 @@ const SUBJECTS: &[&[Contract]] = &[
     create::CONTRACTS,
     list::CONTRACTS,
     show::CONTRACTS,
+    patch::CONTRACTS,
     upload::CONTRACTS,
     download::CONTRACTS,
     delete::CONTRACTS,
