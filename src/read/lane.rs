@@ -28,6 +28,11 @@ const TURN: u64 = 16 << 20;
 /// A run should take no longer than this to arrive: readers get its first byte with its last one.
 const SLOW: Duration = Duration::from_millis(20);
 
+/// How long bytes that nobody waits for may gather in the socket. A service that sends 64 KiB at a time would wake the
+/// lane thousands of times a second, which costs more than to copy what came; and the hash, which then has a processor
+/// nearly to itself, sets the pace. The socket holds what arrives meanwhile.
+const GATHERING: Duration = Duration::from_millis(1);
+
 /// Blocks in the first run of a lane, before its rate is known.
 const FIRST: u64 = SPAN / 2;
 
@@ -124,6 +129,7 @@ impl Lane {
             let Some(read) = self.take_from_disk(blocks, buffer).await else { return Ok(None) };
             buffer = read;
         } else {
+            self.gather(blocks).await;
             self.open(blocks.start).await?.fill(&mut buffer).await?;
             self.reads.arrived(length);
         }
@@ -146,6 +152,14 @@ impl Lane {
         match self.feed.shelf.get() {
             Some(image) => blocks.clone().all(|block| image.has(block)),
             None => blocks.clone().all(cached),
+        }
+    }
+
+    /// Lets bytes gather that nobody waits for.
+    async fn gather(&mut self, blocks: &Range<u64>) {
+        if self.intake.is_some() && self.reads.is_calm() && !self.feed.is_awaited(blocks.clone()) {
+            // A nudge only says that more is wanted, which the next step sees.
+            let _ = timeout(GATHERING, self.nudge.notified()).await;
         }
     }
 

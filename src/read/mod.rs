@@ -352,6 +352,11 @@ impl Reads {
         (lanes, (share / lanes).clamp(SHORTEST_PART, LONGEST_PART).min(PART))
     }
 
+    /// Whether readers have what they want in time.
+    fn is_calm(&self) -> bool {
+        lock(&self.pace).is_calm()
+    }
+
     /// How many blocks a request may go beyond what is wanted now.
     fn longest_request(&self) -> u64 {
         if lock(&self.pace).is_settled() { u64::MAX } else { PART / BLOCK }

@@ -58,6 +58,8 @@ pub(super) struct Pace {
     calm: u32,
     latency: Duration,
     trial: Trial,
+    /// In the last trial nobody had to wait for long.
+    calm_now: bool,
     waiting: u32,
 }
 
@@ -93,6 +95,7 @@ impl Pace {
             calm: 0,
             latency: Duration::ZERO,
             trial: Trial::default(),
+            calm_now: false,
             waiting: 0,
         }
     }
@@ -106,6 +109,11 @@ impl Pace {
     /// was under way is lost.
     pub(super) fn is_settled(&self) -> bool {
         self.experiment.is_none() && (self.pause > 0 || self.calm > 0)
+    }
+
+    /// Whether bytes come in time, so that they may gather for a moment before they are taken.
+    pub(super) fn is_calm(&self) -> bool {
+        self.waiting == 0 && self.calm_now
     }
 
     /// The time from a request to its first byte, as of late.
@@ -158,6 +166,7 @@ impl Pace {
 
     fn judge(&mut self, rate: f64, hungry: bool, now: Moment) {
         let before = self.lanes;
+        self.calm_now = !hungry;
         match self.experiment.take() {
             Some(experiment) => self.conclude(experiment, rate, hungry),
             // Nobody waits: nothing is learnt, and nothing is lost with what there was before.

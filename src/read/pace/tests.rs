@@ -175,6 +175,26 @@ fn a_reader_who_takes_less_than_the_most_has_enough_nearly_always() {
 }
 
 #[test]
+fn bytes_may_gather_only_while_readers_have_theirs_in_time() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    let mut trial = |pace: &mut Pace| {
+        now += LONG_TRIAL;
+        pace.arrived(now, 1);
+        now
+    };
+    assert!(!pace.is_calm(), "nothing is known yet");
+    let passed = trial(&mut pace);
+    assert!(pace.is_calm());
+    pace.wait(passed);
+    assert!(!pace.is_calm(), "somebody waits");
+    let passed = trial(&mut pace);
+    pace.served(passed);
+    assert!(!pace.is_calm(), "somebody has waited all the time");
+    trial(&mut pace);
+    assert!(pace.is_calm());
+}
+
+#[test]
 fn the_bound_of_the_mount_is_kept() {
     let mut pace = Pace::new(3);
     pace.wait(Duration::ZERO);
