@@ -127,6 +127,15 @@ impl Digest {
         self.outcome.send_replace(Some(Ok(hashes)));
     }
 
+    /// A sender begins to read all `size` bytes. Where the file could not be read before, it is tried again.
+    pub(super) fn is_sent(self: &Arc<Self>, size: u64) {
+        let has_failed = matches!(*self.outcome.borrow(), Some(Err(_)));
+        if has_failed {
+            self.begin_anew(&mut lock(&self.state), false);
+            self.complete(size);
+        }
+    }
+
     /// The sender has read up to `front`.
     pub(super) fn passed(self: &Arc<Self>, front: u64) {
         let mut state = lock(&self.state);

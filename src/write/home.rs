@@ -32,6 +32,8 @@ pub(super) struct Home {
     queue: Mutex<Queue>,
     /// Something was put into the queue.
     queued: Notify,
+    /// Nothing more is to be sent.
+    pub(super) stop: Notify,
     /// Some upload's state changed.
     pub(super) moved: Notify,
     /// Nothing more is to be taken in.
@@ -58,6 +60,7 @@ impl Home {
             runtime: Handle::current(),
             queue: Mutex::default(),
             queued: Notify::new(),
+            stop: Notify::new(),
             moved: Notify::new(),
             closed: AtomicBool::new(false),
             _memory: memory,
@@ -88,7 +91,7 @@ impl Home {
     }
 }
 
-/// Sends what is due, so many at once, for ever. Dropping it stops all of them.
+/// Sends what is due, so many at once, until it is stopped. Dropping it stops all of them too.
 pub(super) async fn dispatch(home: Arc<Home>, table: Arc<Table>) {
     let mut tasks = JoinSet::new();
     loop {
@@ -103,6 +106,7 @@ pub(super) async fn dispatch(home: Arc<Home>, table: Arc<Table>) {
         let next = if tasks.len() < home.settings.workers.max(1) { lock(&home.queue).next() } else { None };
         let turn = home.clock.instant(next.unwrap_or(Timestamp::MAX));
         tokio::select! {
+            () = home.stop.notified() => return tasks.shutdown().await,
             () = home.queued.notified() => {}
             _ = tasks.join_next(), if !tasks.is_empty() => {}
             () = sleep_until(turn), if next.is_some() => {}

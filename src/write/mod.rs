@@ -6,8 +6,6 @@
 //!
 //! It knows paths on the disk and the service, and nothing of files as the kernel sees them.
 
-#![allow(dead_code, reason = "the worker uses the rest")]
-
 mod clock;
 mod digest;
 mod error;
@@ -18,6 +16,7 @@ mod job;
 mod journal;
 mod queue;
 mod report;
+mod sender;
 mod settings;
 mod spool;
 mod state;

@@ -1,3 +1,4 @@
 //! Promises of the write side.
 
+mod sending;
 mod spooling;

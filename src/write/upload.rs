@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::error::WriteError;
 use super::format::{self, HEAD};
-use super::home::Home;
+use super::home::{Home, Table};
 use super::job::Job;
 use super::journal::Entry;
 use super::report::Report;
@@ -24,7 +24,7 @@ use crate::sync::{Mutex, lock};
 
 /// An upload of one image, from the first byte that is written until the image is active.
 ///
-/// Lock order: `gate`, `record`, the hashes' own.
+/// Lock order: `gate`, `record`, the table of all uploads, the hashes' own.
 pub struct Upload {
     image: ImageId,
     pub(super) home: Arc<Home>,
@@ -197,8 +197,8 @@ impl Upload {
     /// Makes what was written so far survive a power cut. It seals nothing.
     pub async fn sync(self: &Arc<Self>) -> Result<(), WriteError> {
         self.on_spool("sync", |upload| {
-            let mut record = lock(&upload.record);
             upload.spool.sync()?;
+            let mut record = lock(&upload.record);
             let mut job = record.job.clone();
             job.durable = true;
             upload.write_job(&job, true)?;
@@ -353,6 +353,9 @@ impl Upload {
 
     /// Goes to `next`, for who began in `epoch`: first the record, and then nobody goes back behind it. It blocks.
     pub(super) fn enter(&self, epoch: u64, next: State, safe: Safe) -> Result<(), Missed> {
+        if safe == Safe::PowerCut {
+            self.spool.sync().map_err(Missed::Disk)?;
+        }
         let mut record = lock(&self.record);
         if record.epoch != epoch || !record.job.state.may_become(&next) {
             return Err(Missed::Superseded);
@@ -364,12 +367,8 @@ impl Upload {
             job.is_of_this_boot();
         }
         job.state = next.clone();
-        let sync = safe == Safe::PowerCut && !job.durable;
-        if sync {
-            self.spool.sync().map_err(Missed::Disk)?;
-            job.durable = true;
-        }
-        self.write_job(&job, sync).map_err(Missed::Disk)?;
+        job.durable |= safe == Safe::PowerCut;
+        self.write_job(&job, safe == Safe::PowerCut).map_err(Missed::Disk)?;
         record.job = job;
         self.show(|stage| stage.state = next);
         Ok(())
@@ -390,7 +389,7 @@ impl Upload {
     }
 
     /// The image is active with these bytes: nothing is left to keep. It blocks.
-    pub(super) fn finish(&self, epoch: u64, image: Image) -> Result<(), Missed> {
+    pub(super) fn finish(&self, epoch: u64, image: Image, table: &Table) -> Result<(), Missed> {
         let mut record = lock(&self.record);
         if record.epoch != epoch {
             return Err(Missed::Superseded);
@@ -400,6 +399,7 @@ impl Upload {
             tracing::warn!(image = %self.image, %error, "an upload that is done could not be removed from the disk");
         }
         record.job.state = State::Done;
+        lock(table).remove(&self.image);
         self.show(|stage| {
             stage.state = State::Done;
             stage.image = Some(Arc::new(image));

@@ -13,21 +13,21 @@ use super::home::{Home, Table, dispatch};
 use super::job::Job;
 use super::journal::{Aside, Entry, Found, Journal};
 use super::report::Report;
+use super::sender;
 use super::settings::Settings;
 use super::state::State;
 use super::upload::{Missed, Safe, Upload};
-use super::worker;
 use super::writer::Writer;
 use crate::image::{Image, ImageId, Status};
 use crate::service::ImageService;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The uploads of a mount.
 pub struct Uploads {
     home: Arc<Home>,
     table: Arc<Table>,
     aside: Vec<Aside>,
-    dispatcher: JoinHandle<()>,
+    dispatcher: Mutex<Option<JoinHandle<()>>>,
     /// Held by the one who makes or takes away an upload.
     doorstep: tokio::sync::Mutex<()>,
 }
@@ -40,7 +40,7 @@ impl Uploads {
     /// Where the folder cannot be used, or there is no memory to send with.
     pub async fn open(settings: Settings, service: Arc<dyn ImageService>) -> Result<Arc<Self>, WriteError> {
         let memory = settings.budget.as_ref().map(|budget| {
-            budget.reserve(worker::MEMORY.saturating_mul(u64::try_from(settings.workers.max(1)).unwrap_or(1)))
+            budget.reserve(sender::MEMORY.saturating_mul(u64::try_from(settings.workers.max(1)).unwrap_or(1)))
         });
         let (folder, runtime) = (settings.folder.clone(), tokio::runtime::Handle::current());
         let opened = runtime.spawn_blocking(move || {
@@ -57,7 +57,13 @@ impl Uploads {
             tracing::warn!(%path, "an upload could not be taken up and was moved aside: {}", moved.sentence);
         }
         let dispatcher = tokio::spawn(dispatch(Arc::clone(&home), Arc::clone(&table)));
-        let uploads = Self { home, table, aside, dispatcher, doorstep: tokio::sync::Mutex::default() };
+        let uploads = Self {
+            home,
+            table,
+            aside,
+            dispatcher: Mutex::new(Some(dispatcher)),
+            doorstep: tokio::sync::Mutex::default(),
+        };
         for entry in entries {
             uploads.adopt(entry);
         }
@@ -214,7 +220,11 @@ impl Uploads {
             }
         }
         let _ = timeout_at(until, self.idle()).await;
-        self.dispatcher.abort();
+        let dispatcher = lock(&self.dispatcher).take();
+        if let Some(dispatcher) = dispatcher {
+            self.home.stop.notify_one();
+            let _ = dispatcher.await;
+        }
         self.list()
     }
 
@@ -234,7 +244,9 @@ impl Uploads {
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        self.dispatcher.abort();
+        if let Some(dispatcher) = lock(&self.dispatcher).take() {
+            dispatcher.abort();
+        }
     }
 }
 

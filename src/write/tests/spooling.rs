@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::testing::{Away, queued};
-use super::super::{Allocation, Settings, State, Uploads, Whence, WriteError};
+use super::super::testing::{self, Fake, Point};
+use super::super::{Allocation, State, Uploads, Whence, WriteError};
 use crate::image::{Checksums, Image, Status};
 
-async fn open(folder: &std::path::Path) -> Arc<Uploads> {
-    Uploads::open(Settings::new(folder), Arc::new(Away)).await.unwrap()
+/// A mount whose service never comes to an upload.
+async fn open(folder: &std::path::Path) -> (Arc<Uploads>, Image) {
+    let service = Fake::new();
+    service.hold(Point::Update);
+    (testing::open(folder, &service).await, service.add())
 }
 
 #[tokio::test]
 async fn bytes_can_be_written_in_any_order_and_read_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
     writer.write_at(1 << 20, Bytes::from_static(b"end")).await.unwrap();
     writer.write_at(0, Bytes::from_static(b"begin")).await.unwrap();
@@ -36,7 +39,7 @@ async fn bytes_can_be_written_in_any_order_and_read_at_once() {
 #[tokio::test]
 async fn there_is_one_writer_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
     assert!(matches!(uploads.begin(&image).await, Err(WriteError::Busy(_))));
     drop(writer);
@@ -46,9 +49,9 @@ async fn there_is_one_writer_at_a_time() {
 #[tokio::test]
 async fn another_mount_of_the_same_service_finds_the_upload_busy() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let _writer = uploads.begin(&image).await.unwrap();
-    let other = open(folder.path()).await;
+    let (other, _) = open(folder.path()).await;
     assert!(other.all().is_empty());
     assert!(matches!(other.begin(&image).await, Err(WriteError::Busy(_))));
     assert_eq!(Uploads::peek(folder.path()).unwrap().len(), 1);
@@ -57,7 +60,7 @@ async fn another_mount_of_the_same_service_finds_the_upload_busy() {
 #[tokio::test]
 async fn what_was_sealed_is_taken_back_with_its_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
     writer.write_at(0, Bytes::from_static(b"first")).await.unwrap();
     writer.seal().await.unwrap();
@@ -74,7 +77,7 @@ async fn what_was_sealed_is_taken_back_with_its_bytes() {
 #[tokio::test]
 async fn writing_through_a_handle_that_was_sealed_takes_it_back() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
     writer.seal().await.unwrap();
     writer.seal().await.unwrap();
@@ -86,7 +89,7 @@ async fn writing_through_a_handle_that_was_sealed_takes_it_back() {
 #[tokio::test]
 async fn a_contradiction_is_refused_when_it_is_sealed_and_can_be_mended() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let image = Image { disk_format: Some("qcow2".to_owned()), ..image };
     let writer = uploads.begin(&image).await.unwrap();
     writer.write_at(0, Bytes::from_static(b"no qcow2")).await.unwrap();
@@ -103,7 +106,7 @@ async fn a_contradiction_is_refused_when_it_is_sealed_and_can_be_mended() {
 #[tokio::test]
 async fn an_image_that_takes_no_data_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let active = Image { status: Status::Active, size: Some(1), ..image.clone() };
     assert!(matches!(uploads.begin(&active).await, Err(WriteError::Immutable(_))));
     let importing = Image { status: Status::Importing, ..image.clone() };
@@ -116,7 +119,7 @@ async fn an_image_that_takes_no_data_is_refused_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_rests_is_sealed_after_a_while_and_not_while_it_is_open() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
     writer.seal_when_quiet();
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
@@ -135,7 +138,7 @@ async fn what_rests_is_sealed_after_a_while_and_not_while_it_is_open() {
 #[tokio::test]
 async fn what_is_discarded_is_gone_from_the_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let (uploads, image) = (open(folder.path()).await, queued(None));
+    let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
     writer.seal().await.unwrap();
     assert!(matches!(uploads.discard(image.id).await, Err(WriteError::Busy(_))));
