@@ -6,6 +6,7 @@
 //!
 //! It knows paths on the disk and the service, and nothing of files as the kernel sees them.
 
+mod blank;
 mod clock;
 mod digest;
 mod error;

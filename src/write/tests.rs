@@ -1,4 +1,5 @@
 //! Promises of the write side.
 
+mod crash;
 mod sending;
 mod spooling;

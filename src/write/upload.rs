@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::blank;
 use super::error::WriteError;
 use super::format::{self, HEAD};
 use super::home::{Home, Table};
@@ -57,6 +58,8 @@ struct Record {
 #[derive(Clone)]
 pub(super) struct Stage {
     pub(super) epoch: u64,
+    /// Counts how often it was opened again after it was sealed.
+    reopened: u64,
     pub(super) state: State,
     name: Option<String>,
     /// The image as it is, once it is done.
@@ -112,7 +115,14 @@ impl Upload {
                 spool.digest.know(hashes.clone());
             }
         }
-        let stage = Stage { epoch: 0, state: job.state.clone(), name: job.name.clone(), image: None, discarded: false };
+        let stage = Stage {
+            epoch: 0,
+            reopened: 0,
+            state: job.state.clone(),
+            name: job.name.clone(),
+            image: None,
+            discarded: false,
+        };
         Self {
             image,
             home,
@@ -192,6 +202,21 @@ impl Upload {
     /// The next data or hole from `offset` on; `ENXIO` behind the end.
     pub async fn seek(self: &Arc<Self>, whence: Whence, offset: u64) -> Result<u64, WriteError> {
         self.on_spool("look at", move |upload| upload.spool.seek(whence, offset)).await
+    }
+
+    /// Whether there are data: not if it is empty, a hole, or the header and the empty tables of a disk format, as they
+    /// are before a program opens the file again and writes. Such an upload is better left to
+    /// [`Self::seal_when_quiet`].
+    pub async fn holds_data(self: &Arc<Self>) -> Result<bool, WriteError> {
+        self.on_spool("look at", |upload| {
+            let first = match upload.spool.seek(Whence::Data, 0) {
+                Ok(first) => Some(first),
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => None,
+                Err(error) => return Err(error),
+            };
+            blank::holds_data(&upload.spool.file, &upload.head()?, first)
+        })
+        .await
     }
 
     /// Makes what was written so far survive a power cut. It seals nothing.
@@ -304,19 +329,18 @@ impl Upload {
     /// [`WriteError::Discarded`] where somebody else saw to it that it is not sent.
     pub async fn settled(&self) -> Result<Arc<Image>, WriteError> {
         let mut stages = self.stage.subscribe();
-        let epoch = stages.borrow().epoch;
-        let stage = stages
-            .wait_for(|stage| {
-                stage.epoch != epoch || stage.discarded || matches!(stage.state, State::Done | State::Failed { .. })
-            })
-            .await
-            .map_err(|_| WriteError::Closed)?
-            .clone();
+        let reopened = stages.borrow().reopened;
+        let is_settled = |stage: &Stage| {
+            let outcome = matches!(stage.state, State::Done | State::Failed { .. });
+            outcome || stage.reopened != reopened || stage.discarded
+        };
+        let stage = stages.wait_for(is_settled).await.map_err(|_| WriteError::Closed)?.clone();
         match (stage.discarded, stage.state, stage.image) {
             (true, ..) => Err(WriteError::Discarded(self.image)),
+            _ if stage.reopened != reopened => Err(WriteError::Reopened(self.image)),
             (_, State::Done, Some(image)) => Ok(image),
-            (_, State::Failed { cause, .. }, _) if stage.epoch == epoch => Err(WriteError::Failed(cause)),
-            _ => Err(WriteError::Reopened(self.image)),
+            (_, State::Failed { cause, .. }, _) => Err(WriteError::Failed(cause)),
+            _ => Err(WriteError::Closed),
         }
     }
 
@@ -370,7 +394,10 @@ impl Upload {
         job.durable |= safe == Safe::PowerCut;
         self.write_job(&job, safe == Safe::PowerCut).map_err(Missed::Disk)?;
         record.job = job;
-        self.show(|stage| stage.state = next);
+        self.show(|stage| {
+            stage.reopened += u64::from(next == State::Writing);
+            stage.state = next;
+        });
         Ok(())
     }
 
