@@ -11,6 +11,7 @@
     reason = "a contract that does not hold ends with a panic, which the harness reports"
 )]
 
+mod edit;
 mod images;
 mod login;
 #[expect(dead_code, reason = "shared with the contracts of the wire, which ask for more")]
@@ -59,7 +60,7 @@ macro_rules! contracts {
 }
 pub(crate) use contracts;
 
-const SUBJECTS: &[&[Contract]] = &[login::CONTRACTS, login::real_only::CONTRACTS, images::CONTRACTS];
+const SUBJECTS: &[&[Contract]] = &[login::CONTRACTS, login::real_only::CONTRACTS, images::CONTRACTS, edit::CONTRACTS];
 
 fn main() -> ExitCode {
     let real = std::env::var_os("GLANCEFS_TEST_CLOUDS").map(|file| Service::Real(PathBuf::from(file)));

@@ -1,10 +1,12 @@
 //! The service that a contract is checked against, and what the contract makes there.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use glancefs::config::{AuthMethod, Cloud, OpenStackOptions, Surroundings};
+use glancefs::image::ImageId;
 use glancefs::server::{Accounts, Server, Settings};
 use glancefs::service::auth::Login;
 use glancefs::service::glance::Glance;
@@ -19,7 +21,7 @@ use crate::wire::Request;
 pub(crate) enum Service {
     /// The embedded one, started for each contract on an empty folder.
     Embedded,
-    /// The one that a clouds.yaml describes; it has the clouds `demo`, `alt` and `system`.
+    /// The one that a clouds.yaml describes; it has the clouds `demo`, `reader`, `alt`, `small` and `system`.
     Real(PathBuf),
 }
 
@@ -36,6 +38,7 @@ impl Service {
 pub(crate) struct Target {
     clouds: String,
     made: Mutex<Vec<(Person, String)>>,
+    limits: Mutex<Option<File>>,
     _embedded: Option<(Server, tempfile::TempDir)>,
 }
 
@@ -50,7 +53,7 @@ impl Target {
                 (clouds_of(&server.keystone_url().unwrap()), Some((server, folder)))
             }
         };
-        Self { clouds, made: Mutex::default(), _embedded: embedded }
+        Self { clouds, made: Mutex::default(), limits: Mutex::default(), _embedded: embedded }
     }
 
     /// The cloud of that name.
@@ -87,11 +90,24 @@ impl Target {
     }
 
     /// The id of a new image of `person`, which is deleted when the contract ends.
-    pub(crate) async fn image(&self, person: &Person, attributes: &Value) -> glancefs::image::ImageId {
+    pub(crate) async fn image(&self, person: &Person, attributes: &Value) -> ImageId {
         let image = person.post("/v2/images", attributes).await.is(201).json();
-        let id = image["id"].as_str().unwrap().to_owned();
-        self.made.lock().unwrap().push((person.clone(), id.clone()));
-        id.parse().unwrap()
+        let id = image["id"].as_str().unwrap().parse().unwrap();
+        self.remember(person, id);
+        id
+    }
+
+    /// Lets an image of `person` be deleted when the contract ends.
+    pub(crate) fn remember(&self, person: &Person, image: ImageId) {
+        self.made.lock().unwrap().push((person.clone(), image.to_string()));
+    }
+
+    /// Makes sure that no other contract, of the wire neither, has the project `small` meanwhile. It may hold 5 MiB.
+    pub(crate) async fn limited(&self) {
+        let path = std::env::temp_dir().join("glancefs-contracts-small.lock");
+        let file = File::options().create(true).write(true).truncate(false).open(path).unwrap();
+        let file = tokio::task::spawn_blocking(|| file.lock().map(|()| file).unwrap()).await.unwrap();
+        self.limits.lock().unwrap().replace(file);
     }
 
     /// Deletes what the contract made.
@@ -107,7 +123,9 @@ fn clouds_of(keystone: &str) -> String {
     let mut clouds = "clouds:\n".to_owned();
     for (cloud, user, scope) in [
         ("demo", "demo", "project_name: demo, project_domain_id: default"),
+        ("reader", "reader", "project_name: demo, project_domain_id: default"),
         ("alt", "alt", "project_name: alt, project_domain_id: default"),
+        ("small", "small", "project_name: small, project_domain_id: default"),
         ("system", "admin", "system_scope: all"),
     ] {
         let auth = format!(
