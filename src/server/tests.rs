@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+mod uploads;
+
 /// One answer; without a status line nothing but the empty body.
 #[derive(Debug)]
 struct Answer {

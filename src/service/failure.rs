@@ -26,6 +26,21 @@ pub(crate) fn is_passing(kind: &Kind) -> bool {
     matches!(kind, Kind::Unavailable | Kind::TimedOut | Kind::Unreachable)
 }
 
+/// Whether the other side gave the connection up with bytes on it that nobody read: an answer of its own may have been
+/// among what was lost then. One that only ended its side has lost nothing.
+pub(crate) fn is_reset(error: &reqwest::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(ConnectionReset | ConnectionAborted | BrokenPipe)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// The innermost cause, which is the one that says what happened; it holds no URL.
 fn cause(error: &dyn Error) -> String {
     let mut innermost = error;

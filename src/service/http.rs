@@ -110,6 +110,8 @@ pub(super) struct Failure {
     pub(super) status: Option<StatusCode>,
     /// Whether the words in the error are the service's own.
     pub(super) told: bool,
+    /// Whether an answer may have been lost with the connection.
+    pub(super) reset: bool,
     next: Next,
 }
 
@@ -264,7 +266,7 @@ impl<'a> Attempts<'a> {
 impl Failure {
     fn without_answer(error: ServiceError) -> Self {
         let next = if failure::is_passing(&error.kind) { Next::Again(None) } else { Next::Stop };
-        Self { error, status: None, told: false, next }
+        Self { error, status: None, told: false, reset: false, next }
     }
 }
 
@@ -281,7 +283,8 @@ fn headers(token: &Token) -> HeaderMap {
 
 /// A connection that failed.
 fn broken(action: &str, place: &str, error: &reqwest::Error) -> Failure {
-    Failure::without_answer(failure::of_request(error, action, place))
+    let reset = failure::is_reset(error);
+    Failure { reset, ..Failure::without_answer(failure::of_request(error, action, place)) }
 }
 
 /// An answer that is no success.
@@ -294,7 +297,7 @@ async fn refused(action: &str, response: Response) -> Failure {
     let words = words.or_else(|| Some(format!("the service answered {status}")));
     let (kind, next) = meaning(status, asked);
     let error = ServiceError { kind, action: action.to_owned(), words, request_id, retry_after: asked };
-    Failure { error, status: Some(status), told, next }
+    Failure { error, status: Some(status), told, reset: false, next }
 }
 
 /// What a status of a failed call means.

@@ -262,9 +262,9 @@ async fn bytes_of_our_own_that_fail_leave_the_image_queued(target: &Target) {
 async fn an_image_that_is_deleted_meanwhile_takes_no_bytes(target: &Target) {
     let glance = target.glance("demo").await;
     let id = empty(target, &glance, "raw").await;
-    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+    let (begin, signal) = tokio::sync::oneshot::channel::<()>();
     let rest = futures_util::stream::once(async move {
-        begun.await.unwrap();
+        signal.await.unwrap();
         Ok(noise(300_000))
     });
     let body = futures_util::stream::iter([Ok(noise(300_000))]).chain(rest).boxed();

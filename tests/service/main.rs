@@ -7,7 +7,9 @@
     reason = "a promise that does not hold ends with a panic, which the harness reports"
 )]
 
+mod edits;
 mod peer;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

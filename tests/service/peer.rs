@@ -12,9 +12,20 @@ pub(crate) struct Request {
     /// Path and query.
     pub(crate) target: String,
     head: String,
+    /// The body of a POST or a PATCH. That of a PUT is left unread.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
+    pub(crate) fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
+    }
+
+    /// The document in the body.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
@@ -35,6 +46,8 @@ pub(crate) enum Answer {
     Short(u16, String, Vec<u8>, usize),
     /// The connection is closed without a word.
     Nothing,
+    /// The same with bytes on it that nobody read, which resets it.
+    Reset,
 }
 
 impl Answer {
@@ -46,7 +59,7 @@ impl Answer {
         let (status, headers, body, length) = match self {
             Self::Full(status, headers, body) => (status, headers, body.clone(), body.len()),
             Self::Short(status, headers, body, length) => (status, headers, body, length),
-            Self::Nothing => return Vec::new(),
+            Self::Nothing | Self::Reset => return Vec::new(),
         };
         let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
         [head.into_bytes(), body].concat()
@@ -63,7 +76,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Answers each request by the script, which is told how many requests for the same path came before.
+    /// Answers each request by the script, which is told how many requests with the same
+    /// method for the same path came before.
     pub(crate) async fn start(script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -99,13 +113,24 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<R
     }
     let head = String::from_utf8(head).unwrap();
     let target = head.split(' ').nth(1).unwrap().to_owned();
-    let request = Request { target, head };
+    let mut request = Request { target, head, body: Vec::new() };
+    if request.method() != "PUT" {
+        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+        request.body.resize(length, 0);
+        if stream.read_exact(&mut request.body).await.is_err() {
+            return;
+        }
+    }
     let before = {
         let mut seen = seen.lock().unwrap();
-        let before = seen.iter().filter(|other| other.path() == request.path()).count();
+        let before =
+            seen.iter().filter(|other| (other.method(), other.path()) == (request.method(), request.path())).count();
         seen.push(request.clone());
         before
     };
-    let _ = stream.write_all(&script(&request, before).bytes()).await;
-    let _ = stream.shutdown().await;
+    let answer = script(&request, before);
+    if !matches!(answer, Answer::Reset) {
+        let _ = stream.write_all(&answer.bytes()).await;
+        let _ = stream.shutdown().await;
+    }
 }

@@ -88,9 +88,7 @@ impl Try<'_> {
                 let told = self.second_look().await;
                 told.unwrap_or(ServiceError { kind: Kind::TooLarge, words: None, ..error })
             }
-            None if error.kind == Kind::Unavailable && handed > 0 && handed < BEGINNING => {
-                self.second_look().await.unwrap_or(error)
-            }
+            None if failure.reset && handed < BEGINNING => self.second_look().await.unwrap_or(error),
             status => classified(status, error),
         }
     }
