@@ -52,7 +52,7 @@ fn noise(length: usize) -> Bytes {
 }
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.as_ref().iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 
 async fn upload(glance: &Glance, image: ImageId, bytes: &Bytes) -> Result<(), ServiceError> {

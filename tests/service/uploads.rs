@@ -197,12 +197,8 @@ async fn too_many_uploads_at_once_are_no_lack_of_room() {
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_for_the_next_try() {
-    let peer = peer(|request, before| {
-        let refused = Answer::json(401, &json!({"error": {"message": "no"}}));
-        let taken = Answer::Full(204, String::new(), Vec::new());
-        request.path().ends_with("/file").then(|| if before == 0 { refused } else { taken })
-    })
-    .await;
+    let refused = Answer::json(401, &json!({"error": {"message": "no"}}));
+    let peer = refusing(refused, Answer::Full(204, String::new(), Vec::new())).await;
     let glance = connected(&peer).await;
     assert_eq!(glance.upload(outgoing(id(), 0)).await.unwrap_err().kind, Kind::Unavailable);
     glance.upload(outgoing(id(), 0)).await.unwrap();
