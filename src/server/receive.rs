@@ -115,8 +115,10 @@ impl Upload {
         let fits = !checked || found == declared;
         let kept = self.store.change(&self.record.id, |record| {
             self.store.disk().keep_data(&record.id)?;
-            record.status = if fits { Status::Active } else { Status::Queued };
-            record.data = Some(data);
+            // Glance writes back all that it read when the upload began; what was changed meanwhile is lost.
+            let members = std::mem::take(&mut record.members);
+            let status = if fits { Status::Active } else { Status::Queued };
+            *record = Record { status, data: Some(data), members, ..Record::clone(&self.record) };
             Ok::<(), io::Error>(())
         });
         match kept {

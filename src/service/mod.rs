@@ -121,6 +121,9 @@ pub trait ImageService: Send + Sync + 'static {
     /// because the service writes an image's properties as a whole and would lose some of those that come at once.
     /// A property that is to be removed and is not there is no failure.
     ///
+    /// While an image's bytes are being uploaded the service takes changes too, and Glance forgets them at the end of
+    /// the upload, when it writes back the image as it was at the beginning. Changes are to be made before or after.
+    ///
     /// # Errors
     /// [`Kind::Forbidden`] for what cannot be written (a format is fixed once the image has bytes);
     /// [`Kind::Invalid`] for a value that the service does not take.

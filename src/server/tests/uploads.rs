@@ -119,3 +119,23 @@ async fn a_service_without_accounts_may_have_limits() {
     let usage = get(&server, "/v2/info/usage").await.json();
     assert_eq!(usage["usage"]["image_size_total"], json!({"usage": 1, "limit": 1}));
 }
+
+#[tokio::test]
+async fn what_is_changed_during_an_upload_is_lost_at_its_end() {
+    let (_folder, server) = behaving(Behaviour::default()).await;
+    let path = empty(&server).await;
+    let mut stream = TcpStream::connect(address(&server.url())).await.unwrap();
+    let head =
+        format!("PUT {path}/file HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{OCTETS}Content-Length: 5\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    wait_for_status(&server, path.trim_start_matches("/v2/images/"), "saving").await;
+    let change = br#"[{"op": "add", "path": "/p", "value": "v"}]"#;
+    let kind = "Content-Type: application/openstack-images-v2.1-json-patch\r\n";
+    let changed = call(&server.url(), "PATCH", &path, kind, change).await;
+    assert_eq!((changed.status, &changed.json()["p"]), (Some(200), &json!("v")));
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let image = get(&server, &path).await.json();
+    assert_eq!((&image["status"], image.get("p")), (&json!("active"), None));
+}
