@@ -1,5 +1,5 @@
 //! Filling the embedded service: two requests of HTTP/1.1, spoken by hand because it is our own server on the loopback
-//! interface, and the client of [`crate::service`] only reads.
+//! interface.
 
 use std::io;
 use std::path::Path;

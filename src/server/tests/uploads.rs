@@ -139,3 +139,18 @@ async fn what_is_changed_during_an_upload_is_lost_at_its_end() {
     let image = get(&server, &path).await.json();
     assert_eq!((&image["status"], image.get("p")), (&json!("active"), None));
 }
+
+#[tokio::test]
+async fn a_stalled_upload_stands_still_until_the_service_ends() {
+    let (folder, server) = behaving(Behaviour { uploads: vec![UploadFault::Stalled], ..Behaviour::default() }).await;
+    let path = empty(&server).await;
+    let mut stream = TcpStream::connect(address(&server.url())).await.unwrap();
+    stream.write_all(&request("PUT", &format!("{path}/file"), OCTETS, b"hello")).await.unwrap();
+    wait_for_status(&server, path.trim_start_matches("/v2/images/"), "saving").await;
+    server.stop().await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert_eq!(answer, b"", "the connection ends without an answer");
+    let server = started(&folder).await;
+    assert_eq!(status(&server, &path).await, json!("queued"));
+}
