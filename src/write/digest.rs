@@ -252,3 +252,84 @@ impl Digest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::spool::Spool;
+    use crate::write::testing::fill;
+
+    fn spool() -> Spool {
+        Spool::new(tempfile::tempfile().unwrap(), Handle::current())
+    }
+
+    fn hashes_of(bytes: &[u8]) -> Hashes {
+        let [md5, sha512] = LANES.map(|name| {
+            let mut hash = Hash::named(name).unwrap();
+            hash.feed(bytes);
+            hash.finish()
+        });
+        Hashes { md5, sha512 }
+    }
+
+    const SIZE: usize = (6 << 20) + 1;
+
+    #[tokio::test]
+    async fn what_is_written_in_order_is_hashed_behind_the_writer_and_not_by_the_sender() {
+        let (spool, bytes) = (spool(), fill(1, SIZE));
+        for (number, piece) in bytes.chunks(1 << 20).enumerate() {
+            spool.write_at((number as u64) << 20, piece).unwrap();
+        }
+        spool.digest.complete(SIZE as u64);
+        assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes));
+    }
+
+    #[tokio::test]
+    async fn what_was_changed_behind_the_writer_is_hashed_anew_by_the_sender() {
+        let (spool, mut bytes) = (spool(), fill(2, SIZE).to_vec());
+        spool.write_at(0, &bytes).unwrap();
+        bytes[100] ^= 1;
+        spool.write_at(100, &bytes[100..101]).unwrap();
+        spool.digest.complete(SIZE as u64);
+        assert_eq!(spool.digest.known(), None);
+        for front in [1, 70_000, 5 << 20, SIZE as u64] {
+            spool.digest.passed(front);
+        }
+        assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes));
+    }
+
+    #[tokio::test]
+    async fn what_is_opened_again_is_hashed_anew() {
+        let (spool, bytes) = (spool(), fill(3, SIZE));
+        spool.write_at(0, &bytes[..5]).unwrap();
+        spool.digest.complete(5);
+        assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes[..5]));
+        spool.digest.reopen();
+        spool.truncate(0).unwrap();
+        spool.write_at(0, &bytes).unwrap();
+        spool.digest.complete(SIZE as u64);
+        assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_gives_no_hash_and_may_be_tried_again() {
+        let (spool, bytes) = (spool(), fill(4, 1000));
+        spool.write_at(0, &bytes[..999]).unwrap();
+        spool.digest.complete(1000);
+        spool.digest.passed(1000);
+        assert!(spool.digest.hashes().await.is_err());
+        spool.file.write_all_at(&bytes, 0).unwrap();
+        spool.digest.is_sent(1000);
+        spool.digest.passed(1000);
+        assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes));
+    }
+
+    #[tokio::test]
+    async fn the_beginning_that_is_written_again_and_again_is_not_hashed_each_time() {
+        let spool = spool();
+        for round in 0..50 {
+            spool.write_at(0, &fill(round, 100_000)).unwrap();
+        }
+        assert!(lock(&spool.digest.state).lanes.iter().all(|lane| lane.hash.is_some() && lane.done == 0));
+    }
+}

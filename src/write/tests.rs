@@ -2,4 +2,5 @@
 
 mod crash;
 mod sending;
+mod served;
 mod spooling;

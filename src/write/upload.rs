@@ -406,13 +406,15 @@ impl Upload {
         if durable { self.home.journal.sync() } else { Ok(()) }
     }
 
-    /// The state as it is when the disk takes no record of it: in memory only.
-    pub(super) fn pretend(&self, epoch: u64, next: State) {
+    /// The same where the disk takes no record of it: in memory only.
+    pub(super) fn pretend(&self, epoch: u64, next: State) -> Result<(), Missed> {
         let mut record = lock(&self.record);
-        if record.epoch == epoch && record.job.state.may_become(&next) {
-            record.job.state = next.clone();
-            self.show(|stage| stage.state = next);
+        if record.epoch != epoch || !record.job.state.may_become(&next) {
+            return Err(Missed::Superseded);
         }
+        record.job.state = next.clone();
+        self.show(|stage| stage.state = next);
+        Ok(())
     }
 
     /// The image is active with these bytes: nothing is left to keep. It blocks.

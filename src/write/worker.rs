@@ -80,11 +80,11 @@ impl Attempt<'_> {
             return self.verify(*image).await;
         }
         self.set_formats().await?;
-        self.enter(State::Sending { sealed: self.sealed(), attempt: self.number }).await?;
+        self.enter(State::Sending { sealed: self.sealed(), attempt: self.number }, Safe::Kill).await?;
         if let Some(image) = self.send().await? {
             return self.verify(image).await;
         }
-        self.enter(State::Verifying { sealed: self.sealed(), attempt: self.number }).await?;
+        self.enter(State::Verifying { sealed: self.sealed(), attempt: self.number }, Safe::Kill).await?;
         match self.look().await? {
             Seen::Filled(image) => self.verify(*image).await,
             Seen::Queued => Err(Ended::Again(self.vanished(), None)),
@@ -179,7 +179,7 @@ impl Attempt<'_> {
     /// Compares what the service has with what was written.
     async fn verify(&self, image: Image) -> Result<(), Ended> {
         if self.upload.state().word() != "verifying" {
-            self.enter(State::Verifying { sealed: self.sealed(), attempt: self.number }).await?;
+            self.enter(State::Verifying { sealed: self.sealed(), attempt: self.number }, Safe::Kill).await?;
         }
         if image.size != Some(self.sealed.size) {
             let shown = image.size.map_or_else(|| "no size".to_owned(), |size| format!("{size} bytes"));
@@ -201,7 +201,7 @@ impl Attempt<'_> {
         }
         let (upload, table, epoch) = (Arc::clone(self.upload), Arc::clone(&self.table), self.epoch);
         let finished = self.home.blocking(move || Ok(upload.finish(epoch, image, &table))).await;
-        finished.unwrap_or(Err(Missed::Superseded)).map_err(|missed| self.missed(missed))
+        finished.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded)
     }
 
     fn differs(&self, how: &str) -> Ended {
@@ -217,42 +217,27 @@ impl Attempt<'_> {
         Sealed { size: self.sealed.size, hashes: self.upload.hashes() }
     }
 
-    async fn enter(&self, next: State) -> Result<(), Ended> {
-        self.record(next, Safe::Kill).await.map_err(|missed| self.missed(missed))
-    }
-
-    async fn record(&self, next: State, safe: Safe) -> Result<(), Missed> {
+    /// Goes on to `next`. Where the disk takes no record of it, the next mount finds an earlier state and asks the
+    /// service, as it does in any case: a full disk keeps nobody from sending what is on it.
+    async fn enter(&self, next: State, safe: Safe) -> Result<(), Ended> {
         let (upload, epoch) = (Arc::clone(self.upload), self.epoch);
-        self.home.blocking(move || Ok(upload.enter(epoch, next, safe))).await.unwrap_or(Err(Missed::Superseded))
-    }
-
-    fn missed(&self, missed: Missed) -> Ended {
-        match missed {
-            Missed::Superseded => Ended::Superseded,
-            Missed::Disk(error) => {
-                let sentence = format!("could not write the record of image {}: {error}", self.upload.image());
-                Ended::Again(Cause::new(Reason::Spool, sentence), None)
-            }
-        }
-    }
-
-    /// The same where the disk takes no record: the next mount finds an earlier state, and asks the service.
-    async fn record_or_pretend(&self, next: State, safe: Safe) {
-        if let Err(Missed::Disk(error)) = self.record(next.clone(), safe).await {
-            tracing::warn!(image = %self.upload.image(), %error, "the record of an upload could not be written");
-            let (upload, epoch) = (Arc::clone(self.upload), self.epoch);
-            let pretend = move || {
-                upload.pretend(epoch, next);
-                Ok(())
-            };
-            let _ = self.home.blocking(pretend).await;
-        }
+        let entered = move || {
+            Ok(match upload.enter(epoch, next.clone(), safe) {
+                Err(Missed::Disk(error)) => {
+                    tracing::warn!(image = %upload.image(), %error, "the record of an upload could not be written");
+                    upload.pretend(epoch, next)
+                }
+                entered => entered,
+            })
+        };
+        let entered = self.home.blocking(entered).await;
+        entered.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded)
     }
 
     async fn give_up(&self, cause: Cause) {
         tracing::warn!(image = %self.upload.image(), attempts = self.number, "an upload failed: {cause}");
         let failed = State::Failed { sealed: self.sealed(), attempt: self.number, cause };
-        self.record_or_pretend(failed, Safe::PowerCut).await;
+        let _ = self.enter(failed, Safe::PowerCut).await;
     }
 
     async fn put_off(&self, cause: Cause, asked: Option<Duration>) {
@@ -266,8 +251,7 @@ impl Attempt<'_> {
     async fn wait(&self, pause: Duration, attempt: u32, cause: Cause, saving: Option<Timestamp>) {
         let until = self.home.clock.later(pause);
         let waiting = State::Waiting { sealed: self.sealed(), attempt, until, cause, saving };
-        self.record_or_pretend(waiting, Safe::Kill).await;
-        if self.upload.at().0 == self.epoch {
+        if self.enter(waiting, Safe::Kill).await.is_ok() {
             self.home.enqueue(self.upload.image(), until);
         }
     }

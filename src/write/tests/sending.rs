@@ -384,3 +384,21 @@ async fn progress_is_told_while_bytes_are_sent() {
     service.release();
     writer.settled().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_disk_that_takes_no_record_keeps_nobody_from_sending_what_is_on_it() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let (image, bytes) = (service.add(), fill(15, SIZE));
+    service.hold(Point::Update);
+    let writer = uploads.begin(&image).await.unwrap();
+    writer.write_at(0, bytes.clone()).await.unwrap();
+    writer.seal().await.unwrap();
+    service.arrival().await;
+    let record = folder.path().join("jobs").join(image.id.as_str()).join("job.json.new");
+    std::fs::create_dir(record).unwrap();
+    service.release();
+    writer.settled().await.unwrap();
+    assert!(service.bytes(image.id) == bytes);
+    assert!(Uploads::peek(folder.path()).unwrap().is_empty());
+}
