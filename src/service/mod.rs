@@ -121,12 +121,12 @@ pub trait ImageService: Send + Sync + 'static {
     /// because the service writes an image's properties as a whole and would lose some of those that come at once.
     /// A property that is to be removed and is not there is no failure.
     ///
-    /// While an image's bytes are being uploaded the service takes changes too, and Glance forgets them at the end of
-    /// the upload, when it writes back the image as it was at the beginning. Changes are to be made before or after.
+    /// While an image's bytes are being uploaded Glance takes changes too, and forgets them at the end of the upload, when
+    /// it writes back the image as it was at the beginning. So they are refused while an upload of ours is under way.
     ///
     /// # Errors
     /// [`Kind::Forbidden`] for what cannot be written (a format is fixed once the image has bytes);
-    /// [`Kind::Invalid`] for a value that the service does not take.
+    /// [`Kind::Invalid`] for a value that the service does not take; [`Kind::Conflict`] during an upload.
     async fn update(&self, image: ImageId, changes: &[Change]) -> Result<Image>;
 
     /// Sends an image's bytes, once: what may be tried again is for the caller to decide, who has the bytes. A success

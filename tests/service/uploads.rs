@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use glancefs::image::{ImageId, Status};
 use glancefs::server::{Behaviour, Quota, Server, Settings, UploadFault};
 use glancefs::service::glance::Glance;
-use glancefs::service::{ImageService, Kind, NewImage, Outgoing, ServiceError};
+use glancefs::service::{Change, ImageService, Kind, NewImage, Outgoing, ServiceError};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -119,6 +119,26 @@ async fn an_upload_whose_answer_was_lost_is_unavailable_and_the_image_tells() {
         assert_eq!(scene.upload(image, 1000).await.unwrap_err().kind, Kind::Conflict);
         scene.glance.delete(image).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_image_is_not_changed_while_its_bytes_are_under_way() {
+    let scene = Scene::new(Behaviour::default()).await;
+    let image = scene.image().await;
+    let change = [Change::set("p", "v")];
+    let (go, gone) = tokio::sync::oneshot::channel();
+    let rest = futures_util::stream::once(async move { Ok(gone.await.unwrap()) });
+    let body = futures_util::stream::iter([Ok(Bytes::from_static(b"hello"))]).chain(rest).boxed();
+    let sent = scene.glance.upload(Outgoing { image, size: 10, body });
+    let changed = async {
+        scene.until(image, Status::Saving).await;
+        let error = scene.glance.update(image, &change).await.unwrap_err();
+        assert!(error.kind == Kind::Conflict && error.to_string().contains("is being uploaded"), "{error}");
+        go.send(Bytes::from_static(b"world")).unwrap();
+    };
+    tokio::join!(sent, changed).0.unwrap();
+    let image = scene.glance.update(image, &change).await.unwrap();
+    assert_eq!((image.status, image.properties.len()), (Status::Active, 1));
 }
 
 #[tokio::test]

@@ -46,6 +46,10 @@ pub(super) async fn delete(glance: &Glance, image: ImageId) -> Result<()> {
 pub(super) async fn update(glance: &Glance, image: ImageId, changes: &[Change]) -> Result<Image> {
     let _turn = glance.turns.take(image).await;
     let action = format!("change image {image}");
+    if glance.turns.is_uploading(image) {
+        let words = "its data is being uploaded, and what is changed now would be forgotten at the end; change it then";
+        return Err(ServiceError::new(Kind::Conflict, action).with_words(words));
+    }
     let mut left: Vec<&Change> = changes.iter().collect();
     let mut tries = glance.http.tries();
     loop {

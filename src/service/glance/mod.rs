@@ -233,6 +233,7 @@ impl ImageService for Glance {
     async fn upload(&self, outgoing: Outgoing) -> Result<()> {
         let url = self.url(&["images", outgoing.image.as_str(), "file"])?;
         let action = format!("upload the data of image {}", outgoing.image);
+        let _uploading = self.turns.upload(outgoing.image).await;
         upload::send(&self.uploads, &action, &url, outgoing).await
     }
 }
