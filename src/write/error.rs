@@ -72,6 +72,14 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The errno of our own disk, where that is what failed.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Spool { source, .. } | Self::Folder { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
     pub(super) fn spool(action: impl Into<String>, source: io::Error) -> Self {
         Self::Spool { action: action.into(), source: Arc::new(source) }
     }

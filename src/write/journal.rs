@@ -198,7 +198,11 @@ impl Journal {
         for listed in fs::read_dir(&self.jobs)? {
             let listed = listed?;
             let found = match listed.file_name().to_string_lossy().parse() {
-                Ok(image) => self.take(image)?,
+                // One that cannot be read keeps nobody from the others.
+                Ok(image) => match self.take(image) {
+                    Err(error) => self.set_aside(&listed.path(), &format!("it cannot be read: {error}"))?,
+                    Ok(found) => found,
+                },
                 Err(error) => self.set_aside(&listed.path(), &format!("its name is no image's: {error}"))?,
             };
             match found {
@@ -292,6 +296,19 @@ mod tests {
         assert_eq!(fs::read_to_string(of_image.path.join("data")).unwrap(), "precious");
         assert!(of_image.sentence.contains("job.json"), "{}", of_image.sentence);
         assert!(journal.take_all().unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn one_that_cannot_be_opened_keeps_nobody_from_the_others() {
+        let outer = tempfile::tempdir().unwrap();
+        let (journal, image, other) = (Journal::open(outer.path()).unwrap(), queued(None), queued(None));
+        drop(journal.make(image.id, &Job::new(&image)).unwrap());
+        drop(journal.make(other.id, &Job::new(&other)).unwrap());
+        let data = journal.folder(image.id).join("data");
+        fs::remove_file(&data).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &data).unwrap();
+        let (entries, aside) = journal.take_all().unwrap();
+        assert_eq!((entries.len(), entries[0].image, aside.len()), (1, other.id, 1));
     }
 
     #[test]

@@ -167,6 +167,40 @@ impl Uploads {
         Ok(records.into_iter().map(report).collect())
     }
 
+    /// Gives an upload up that no mount is at. It blocks.
+    ///
+    /// # Errors
+    /// [`WriteError::Busy`] where a mount has it: ask that one.
+    pub fn discard_in(folder: &Path, image: ImageId) -> Result<(), WriteError> {
+        let failed = |error| WriteError::spool(format!("discard the upload of image {image}"), error);
+        let journal = Journal::open(folder)?;
+        match journal.take(image).map_err(failed)? {
+            Found::Entry(_) => journal.remove(image).map_err(failed),
+            Found::Busy => Err(WriteError::Busy(image)),
+            Found::Nothing | Found::Unreadable(_) => Err(WriteError::Unknown(image, "discard")),
+        }
+    }
+
+    /// Has an upload tried again by the next mount, that failed and that no mount is at. It blocks.
+    ///
+    /// # Errors
+    /// [`WriteError::Busy`] where a mount has it: ask that one.
+    pub fn retry_in(folder: &Path, image: ImageId) -> Result<(), WriteError> {
+        let failed = |error| WriteError::spool(format!("retry the upload of image {image}"), error);
+        let journal = Journal::open(folder)?;
+        let mut entry = match journal.take(image).map_err(failed)? {
+            Found::Entry(entry) => entry,
+            Found::Busy => return Err(WriteError::Busy(image)),
+            Found::Nothing | Found::Unreadable(_) => return Err(WriteError::Unknown(image, "retry")),
+        };
+        let sealed = match &entry.job.state {
+            State::Failed { sealed, .. } | State::Waiting { sealed, .. } => sealed.clone(),
+            _ => return Err(WriteError::Unknown(image, "retry")),
+        };
+        entry.job.state = State::Sealed(sealed);
+        entry.job.write(&journal.folder(image), true).map_err(failed)
+    }
+
     /// Tries an upload again that has failed, or that waits, now.
     pub async fn retry(&self, image: ImageId) -> Result<(), WriteError> {
         let upload = self.of(image).ok_or(WriteError::Unknown(image, "retry"))?;

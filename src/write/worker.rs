@@ -194,6 +194,9 @@ impl Attempt<'_> {
             .value
             .as_deref()
             .filter(|_| shown.algorithm.as_deref().is_some_and(|algorithm| algorithm.eq_ignore_ascii_case("sha512")));
+        if shown.md5.is_none() && second.is_none() {
+            tracing::warn!(image = %image.id, "the service shows no hash to compare: only the size of an upload was");
+        }
         for (name, shown, own) in [("MD5", shown.md5.as_deref(), &own.md5), ("SHA-512", second, &own.sha512)] {
             if let Some(shown) = shown.filter(|shown| !shown.eq_ignore_ascii_case(own)) {
                 return Err(self.differs(&format!("the service shows the {name} {shown}, and that of ours is {own}")));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::testing::{Fake, Fault, Point, fill, open, open_with};
 use super::super::{Settings, State, Uploads, WriteError};
-use crate::image::{Image, Status};
+use crate::image::{Image, ImageId, Status};
 use crate::service::Kind;
 
 const SIZE: usize = (1 << 20) + 7;
@@ -148,9 +148,10 @@ fn killed_after_it_failed_it_stays_listed_with_its_cause_until_somebody_decides(
         let upload = uploads.of(image.id).unwrap();
         assert!(matches!(upload.settled().await, Err(WriteError::Failed(_))));
     });
+    assert!(matches!(Uploads::discard_in(folder.path(), ImageId::random()), Err(WriteError::Unknown(..))));
     killed(async {
         let uploads = open(folder.path(), &service).await;
-        tokio::task::yield_now().await;
+        assert!(matches!(Uploads::retry_in(folder.path(), image.id), Err(WriteError::Busy(_))));
         let report = uploads.list().remove(0);
         assert_eq!(report.state.word(), "failed");
         assert!(report.cause().unwrap().sentence.contains("quota"), "{report:?}");
@@ -159,6 +160,23 @@ fn killed_after_it_failed_it_stays_listed_with_its_cause_until_somebody_decides(
         upload.settled().await.unwrap();
     });
     assert!(service.bytes(image.id) == fill(1, SIZE));
+}
+
+#[test]
+fn what_failed_can_be_retried_or_discarded_while_nothing_is_mounted() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let images = [service.add(), service.add()];
+    service.fail([Fault::Refused(Kind::OverQuota), Fault::Refused(Kind::OverQuota)]);
+    killed(async {
+        let uploads = open(folder.path(), &service).await;
+        for image in &images {
+            write(&uploads, image, 1).await;
+            uploads.of(image.id).unwrap().settled().await.unwrap_err();
+        }
+    });
+    Uploads::discard_in(folder.path(), images[0].id).unwrap();
+    Uploads::retry_in(folder.path(), images[1].id).unwrap();
+    goes_on(folder.path(), &service, &images[1], 1, "sealed");
 }
 
 #[test]
