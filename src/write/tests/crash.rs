@@ -47,8 +47,8 @@ fn goes_on(folder: &Path, service: &Arc<Fake>, image: &Image, seed: u64, word: &
     }
 }
 
-/// Kills a daemon when it comes to `point`, and lets the next one end it.
-fn killed_at(point: Point, word: &str, faults: &[Fault]) {
+/// Kills a daemon when it comes to `point`, and lets the next one end it; both send so often in all.
+fn killed_at(point: Point, word: &str, faults: &[Fault], sent: usize) {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     let image = service.add();
     service.hold(point);
@@ -59,6 +59,7 @@ fn killed_at(point: Point, word: &str, faults: &[Fault]) {
         service.arrival().await;
     });
     goes_on(folder.path(), &service, &image, 1, word);
+    assert_eq!(service.log().iter().filter(|call| **call == "upload").count(), sent);
 }
 
 #[test]
@@ -89,32 +90,32 @@ fn killed_while_it_was_written_nothing_is_sent_and_every_byte_is_kept() {
 
 #[test]
 fn killed_after_it_was_sealed_it_is_sent_by_the_next() {
-    killed_at(Point::Update, "sealed", &[]);
+    killed_at(Point::Update, "sealed", &[], 1);
 }
 
 #[test]
 fn killed_before_the_first_byte_was_sent_it_is_sent_by_the_next() {
-    killed_at(Point::Upload, "sending", &[]);
+    killed_at(Point::Upload, "sending", &[], 2);
 }
 
 #[test]
 fn killed_in_the_middle_of_sending_it_is_sent_again() {
-    killed_at(Point::Middle, "sending", &[]);
+    killed_at(Point::Middle, "sending", &[], 2);
 }
 
 #[test]
 fn killed_before_the_answer_came_it_is_verified_and_not_sent_again() {
-    killed_at(Point::Answer, "sending", &[]);
+    killed_at(Point::Answer, "sending", &[], 1);
 }
 
 #[test]
 fn killed_while_it_was_verified_it_is_verified_by_the_next() {
-    killed_at(Point::Show, "verifying", &[]);
+    killed_at(Point::Show, "verifying", &[], 1);
 }
 
 #[test]
 fn killed_while_it_asked_after_a_lost_answer_it_asks_again() {
-    killed_at(Point::Show, "sending", &[Fault::AnswerLost(Kind::Unavailable)]);
+    killed_at(Point::Show, "sending", &[Fault::AnswerLost(Kind::Unavailable)], 1);
 }
 
 #[test]
