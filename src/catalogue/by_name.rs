@@ -52,6 +52,11 @@ impl Index {
         self.entries.get(entry).copied().or_else(|| self.by_name_and_id(entry))
     }
 
+    /// Whether the entry stands for an image, or would for one of several if it were not ambiguous.
+    pub fn is_taken(&self, entry: &str) -> bool {
+        self.named.contains_key(entry) || self.resolve(entry).is_some()
+    }
+
     fn by_name_and_id(&self, entry: &str) -> Option<ImageId> {
         let (base, digits) = entry.rsplit_once('~')?;
         ID_CHARS.contains(&digits.len()).then_some(())?;
@@ -118,6 +123,7 @@ mod tests {
         let index = Index::new([(id("a1"), "x"), (id("b2"), "x"), (id("c3"), "y"), (id("d4"), "")].into_iter());
         assert_eq!(entries(&index), ["x~a1000000", "x~b2000000", "y"]);
         assert_eq!(index.resolve("x"), None);
+        assert!(index.is_taken("x") && index.is_taken("y~c3000000") && !index.is_taken("z"));
         assert_eq!(index.resolve("x~b2000000"), Some(id("b2")));
         assert_eq!(index.resolve("y~c3000000"), Some(id("c3")), "resolves also while the name is unique");
         assert_eq!(index.resolve("y~d4000000"), None);

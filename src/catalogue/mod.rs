@@ -1,6 +1,7 @@
 //! Which images exist: listings turned into an immutable [`Snapshot`], at most a TTL old when it is asked for.
 
 mod by_name;
+mod changes;
 mod flight;
 mod snapshot;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 pub use self::by_name::Index;
+use self::changes::{Change, Changes};
 use self::flight::Flight;
 pub use self::snapshot::Snapshot;
 use crate::image::{Image, ImageId, Member, Usage, Visibility};
@@ -55,12 +57,13 @@ struct State {
     /// The last refresh failed: what is known is served at once while the next one runs.
     away: bool,
     refresh: Flight<Arc<Snapshot>>,
+    changes: Changes,
     shown: LruCache<ImageId, Timed<Result<Arc<Image>>>>,
     members: LruCache<ImageId, Timed<Arc<[Member]>>>,
     usage: Option<Timed<Option<Usage>>>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Timed<T> {
     value: T,
     /// When the request was sent: what changed behind that moment may be missing.
@@ -85,6 +88,7 @@ impl Catalogue {
             listing: None,
             away: false,
             refresh: Flight::default(),
+            changes: Changes::default(),
             shown: LruCache::new(REMEMBERED),
             members: LruCache::new(REMEMBERED),
             usage: None,
@@ -209,8 +213,33 @@ impl Catalogue {
         }
     }
 
+    /// Takes in what the service answered to a change of ours: an image that is new, or is now this.
+    pub fn learn(&self, image: Image) {
+        let (id, image) = (image.id, Arc::new(image));
+        let mut state = self.state();
+        state.shown.put(id, Timed { value: Ok(Arc::clone(&image)), since: Instant::now() });
+        state.change(Change::Image(image));
+    }
+
+    /// Takes in that we deleted an image.
+    pub fn gone(&self, id: ImageId) {
+        let mut state = self.state();
+        state.shown.pop(&id);
+        state.members.pop(&id);
+        state.change(Change::Gone(id));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state()
+    }
+}
+
+impl State {
+    fn change(&mut self, change: Change) {
+        if let Some(listing) = &mut self.listing {
+            listing.value = Arc::new(listing.value.with(&change));
+        }
+        self.changes.note(change);
     }
 }
 
@@ -222,8 +251,9 @@ impl Inner {
 
     async fn refresh(self: Arc<Self>) -> Result<Arc<Snapshot>> {
         let since = Instant::now();
-        let listed = list_all(self.service.as_ref()).await.map(|images| Arc::new(Snapshot::new(images)));
+        let listed = list_all(self.service.as_ref()).await.map(Snapshot::new);
         let mut state = self.state();
+        let listed = listed.map(|snapshot| Arc::new(state.changes.bring_up(snapshot, since)));
         state.away = listed.as_ref().err().is_some_and(|error| is_away(&error.kind));
         match &listed {
             Ok(snapshot) => state.listing = Some(Timed { value: Arc::clone(snapshot), since }),

@@ -101,3 +101,31 @@ async fn the_quota_stays_known_while_the_service_is_away() {
     tokio::time::advance(TTL).await;
     assert_eq!(catalogue.usage().await.unwrap(), Some(usage));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_changed_here_shows_at_once_and_in_listings_that_were_asked_for_before() {
+    let service = Fake::with([image(1, "one"), image(2, "two")]);
+    let catalogue = catalogue(&service);
+    let names = async || {
+        let listing = catalogue.listing().await.unwrap().value;
+        listing.names().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["one", "two"]);
+    catalogue.learn(image(3, "three"));
+    catalogue.gone(id(1));
+    assert_eq!(names().await, ["three", "two"], "although the service was not asked again");
+    assert!(catalogue.image(id(3)).await.is_ok());
+
+    // The service, which this test did not tell, is right about what is older than its listing.
+    tokio::time::advance(TTL).await;
+    assert_eq!(names().await, ["one", "two"]);
+}
+
+#[test]
+fn a_listing_that_was_asked_for_before_a_change_is_brought_up_to_it() {
+    let (mut changes, asked) = (Changes::default(), Instant::now());
+    changes.note(Change::Gone(id(1)));
+    changes.note(Change::Image(Arc::new(image(3, "three"))));
+    let brought = changes.bring_up(Snapshot::new([image(1, "one")]), asked);
+    assert!(brought.image(id(1)).is_none() && brought.names().resolve("three") == Some(id(3)));
+}

@@ -114,6 +114,7 @@ fn mount(connection: &Connection, point: &Path) -> Result<Mounted, Failure> {
     let (uid, gid) = point::user();
     let settings = Settings {
         ttl: mount_settings::TTL,
+        read_only: false,
         owner: Owner { uid, gid },
         memory: mount_settings::MEMORY,
         read: read::Settings::default(),
@@ -125,6 +126,7 @@ fn mount(connection: &Connection, point: &Path) -> Result<Mounted, Failure> {
         point: point.to_owned(),
         access: Access::Owner,
         exec: true,
+        read_only: false,
         ownership: Ownership { uid, gid, file_mask: 0, folder_mask: 0 },
     };
     session::start(files, &options).map_err(Failure::with(Code::Mount))

@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Check everything that can be checked without the service, and do not mount
     #[arg(long, hide = true)]
     fake: bool,
-    /// Mount read-only. This version writes nothing, so every mount is
+    /// Mount read-only: nothing can be changed through it
     #[arg(short, long)]
     read_only: bool,
     /// Let every user in, as far as the mode bits allow
@@ -249,7 +249,8 @@ impl Plan {
 impl How {
     fn filesystem(&self) -> fs::Settings {
         let owner = fs::Owner { uid: self.kernel.ownership.uid, gid: self.kernel.ownership.gid };
-        fs::Settings { ttl: self.ttl, owner, memory: self.memory, read: self.reading() }
+        let read_only = self.kernel.read_only;
+        fs::Settings { ttl: self.ttl, read_only, owner, memory: self.memory, read: self.reading() }
     }
 
     fn reading(&self) -> read::Settings {
@@ -269,6 +270,7 @@ impl Arguments {
                 point,
                 access: self.access(),
                 exec: !self.noexec,
+                read_only: self.read_only,
                 ownership: self.ownership(),
             },
             ttl: self.ttl.unwrap_or(mount_settings::TTL),

@@ -60,29 +60,48 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// Nobody writes to the mount yet, so nothing shows a permission to write.
+/// Whose everything in the mount is, and whether anything of it may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) owner: Owner,
+    pub(super) change: bool,
+}
+
+/// What everybody may do, and what the owner may do besides.
 const FILE_MODE: u16 = 0o444;
 const FOLDER_MODE: u16 = 0o555;
+const CHANGE: u16 = 0o200;
+
+impl Rights {
+    /// The mode bits of a file or folder that `may` be changed, as far as the mount goes.
+    fn mode(self, bits: u16, may: bool) -> u16 {
+        bits | if self.change && may { CHANGE } else { 0 }
+    }
+}
 
 /// Each file of an image is under `by-id` and, where the image has a name, under `by-name`.
 fn links(image: &Image) -> u32 {
     if image.name.as_deref().unwrap_or_default().is_empty() { 1 } else { 2 }
 }
 
-/// The attributes of a folder that belongs to no image; `since` is when the mount began.
-pub(super) fn of_folder(ino: Ino, owner: Owner, since: SystemTime) -> Attr {
-    let Owner { uid, gid } = owner;
-    Attr { ino, kind: FileKind::Directory, size: 0, perm: FOLDER_MODE, nlink: 1, uid, gid, mtime: since, ctime: since }
+/// The attributes of a folder; `since` is when the mount began, or the image changed. In the root nothing is made.
+pub(super) fn of_folder(ino: Ino, node: &Node, rights: Rights, since: SystemTime) -> Attr {
+    let Owner { uid, gid } = rights.owner;
+    let perm = rights.mode(FOLDER_MODE, *node != Node::Root);
+    Attr { ino, kind: FileKind::Directory, size: 0, perm, nlink: 1, uid, gid, mtime: since, ctime: since }
 }
 
 /// The attributes of a node of an image; `item` is the content length of an entry of a collection.
-pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, owner: Owner) -> Attr {
+pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rights: Rights) -> Attr {
     let updated = system_time(image.updated_at);
-    let folder = of_folder(ino, owner, updated);
+    let folder = of_folder(ino, node, rights, updated);
     let file = Attr { kind: FileKind::File, perm: FILE_MODE, nlink: links(image), ..folder.clone() };
     match node {
         Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => folder,
-        Node::Data(_) => Attr { size: data_size(image), mtime: data_time(image), ..file },
+        Node::Data(_) => {
+            let perm = rights.mode(FILE_MODE, !image.status.has_data());
+            Attr { size: data_size(image), mtime: data_time(image), perm, ..file }
+        }
         Node::Document(_, document) => Attr { size: document_size(image, *document), ..file },
         Node::Item(..) => Attr { size: item, ..file },
     }
@@ -113,13 +132,14 @@ fn system_time(time: Timestamp) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::node::View;
     use crate::fs::testing::image;
     use crate::image::Status;
 
-    const OWNER: Owner = Owner { uid: 7, gid: 8 };
+    const RIGHTS: Rights = Rights { owner: Owner { uid: 7, gid: 8 }, change: true };
 
     fn data(image: &Image) -> Attr {
-        of_image_node(Ino(99), &Node::Data(image.id), image, 0, OWNER)
+        of_image_node(Ino(99), &Node::Data(image.id), image, 0, RIGHTS)
     }
 
     #[test]
@@ -154,9 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_shows_a_permission_to_write() {
-        let image = image(1, "disk");
-        assert_eq!(data(&image).perm & 0o222, 0);
-        assert_eq!(of_folder(Ino(1), OWNER, UNIX_EPOCH).perm, 0o555);
+    fn modes_tell_what_can_be_written() {
+        let (mut image, folder) = (image(1, "disk"), Node::Images(View::ByName));
+        let mode = |node: &Node, rights| of_folder(Ino(1), node, rights, UNIX_EPOCH).perm;
+        assert_eq!(data(&image).perm, 0o444, "the bytes of an active image never change");
+        image.status = Status::Queued;
+        assert_eq!(data(&image).perm, 0o644);
+        assert_eq!((mode(&folder, RIGHTS), mode(&Node::Root, RIGHTS)), (0o755, 0o555));
+
+        let read_only = Rights { change: false, ..RIGHTS };
+        assert_eq!(of_image_node(Ino(99), &Node::Data(image.id), &image, 0, read_only).perm, 0o444);
+        assert_eq!(mode(&folder, read_only), 0o555);
     }
 }

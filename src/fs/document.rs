@@ -87,9 +87,11 @@ fn tag_of(algorithm: &str) -> String {
     }
 }
 
-/// One entry of `members/`, `tags/` or `properties/`: its name there and what its file holds.
+/// One entry of `members/`, `tags/` or `properties/`: what it stands for, its name there and what its file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
+    /// The tag, the property's name or the project.
+    pub(super) name: String,
     /// The directory entry.
     pub(super) entry: String,
     /// The content of its file.
@@ -98,7 +100,7 @@ pub(super) struct Item {
 
 /// The entries of a collection, in the order of their names in the service. `members` is looked at for `members/` alone.
 pub(super) fn items(image: &Image, collection: Collection, members: &[Member]) -> Vec<Item> {
-    let item = |name: &str, text: String| Item { entry: entry_of(name), text };
+    let item = |name: &str, text: String| Item { name: name.to_owned(), entry: entry_of(name), text };
     match collection {
         Collection::Tags => image.tags.iter().map(|tag| item(tag, String::new())).collect(),
         Collection::Properties => {
@@ -169,7 +171,7 @@ mod tests {
     fn a_propertys_file_holds_its_value_and_a_newline() {
         let mut image = image(1, "disk");
         image.properties.insert("a".to_owned(), "1".to_owned());
-        let only = Item { entry: "a".to_owned(), text: "1\n".to_owned() };
+        let only = Item { name: "a".to_owned(), entry: "a".to_owned(), text: "1\n".to_owned() };
         assert_eq!(items(&image, Collection::Properties, &[]), [only]);
     }
 }

@@ -35,6 +35,31 @@ pub enum FsError {
     /// The mount is read-only.
     #[error("this mount is read-only")]
     ReadOnly,
+    /// The name is taken, by one image or by several.
+    #[error("there is already an image called '{0}'")]
+    Taken(String),
+    /// The id is taken, perhaps by an image that this project may not see or that was deleted.
+    #[error("the id {0} is taken: no two images ever have the same one")]
+    IdTaken(crate::image::ImageId),
+    /// The name stands for nothing that could be made there.
+    #[error("'{name}' cannot be made in {folder}: {why}")]
+    Unnameable {
+        /// The folder's path in the mount.
+        folder: String,
+        /// The name that was asked for.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The filesystem does not do this, wherever it is asked.
+    #[error("{0}")]
+    NotPermitted(&'static str),
+    /// The image is protected.
+    #[error("image {0} is protected: nothing of it can be removed until 'protected' is false in its metadata.json")]
+    Protected(crate::image::ImageId),
+    /// A call to the service that changes something failed.
+    #[error(transparent)]
+    Change(ServiceError),
     /// The name is longer than a directory entry can be.
     #[error("the name is longer than 255 bytes")]
     NameTooLong,
@@ -70,6 +95,10 @@ impl FsError {
             Self::IsAFolder(_) => libc::EISDIR,
             Self::ReadOnly => libc::EROFS,
             Self::NameTooLong => libc::ENAMETOOLONG,
+            Self::Taken(_) | Self::IdTaken(_) => libc::EEXIST,
+            Self::Unnameable { .. } => libc::EINVAL,
+            Self::NotPermitted(_) | Self::Protected(_) => libc::EPERM,
+            Self::Change(error) => of_change(&error.kind),
             Self::NoAttribute => libc::ENODATA,
             Self::ForeignAttribute => libc::EOPNOTSUPP,
             Self::BadHandle => libc::EBADF,
@@ -88,8 +117,13 @@ impl FsError {
             | Self::NameTooLong
             | Self::NoAttribute
             | Self::ForeignAttribute
-            | Self::Interrupted => true,
-            Self::Service(error) => error.kind == Kind::NotFound,
+            | Self::Interrupted
+            | Self::Taken(_)
+            | Self::IdTaken(_)
+            | Self::Unnameable { .. }
+            | Self::NotPermitted(_)
+            | Self::Protected(_) => true,
+            Self::Service(error) | Self::Change(error) => error.kind == Kind::NotFound,
             Self::Replaced(_)
             | Self::Deactivated(_)
             | Self::NoSize(_)
@@ -121,6 +155,15 @@ fn of_kind(kind: &Kind) -> i32 {
         | Kind::Untrusted
         | Kind::Malformed
         | Kind::Configuration => libc::EIO,
+    }
+}
+
+/// The errno of a failed call that changes something. What a policy forbids then is EPERM, as chmod(2) has it, and not
+/// EACCES.
+fn of_change(kind: &Kind) -> i32 {
+    match kind {
+        Kind::Forbidden => libc::EPERM,
+        other => of_kind(other),
     }
 }
 

@@ -67,7 +67,8 @@ impl FileSystem {
             Node::Image(id, view) => {
                 let seen = self.catalogue.image(*id).await?;
                 let row = |part: Part| Row { name: part.name().into(), node: Node::part(*id, *view, part), item: 0 };
-                Ok(Listing { rows: Part::ALL.map(row).into(), of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
+                let here = Part::ALL.map(row).into_iter().filter(|row| !self.removals.is_hidden(&row.node));
+                Ok(Listing { rows: here.collect(), of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
             }
             Node::Collection(id, _, collection) => {
                 let seen = self.catalogue.image(*id).await?;
@@ -144,8 +145,8 @@ impl FileSystem {
             Of::Images(snapshot) => row.node.image().and_then(|id| snapshot.image(id)),
         };
         match image {
-            Some(image) => attr::of_image_node(ino, &row.node, image, row.item, self.settings.owner),
-            None => attr::of_folder(ino, self.settings.owner, self.began),
+            Some(image) => attr::of_image_node(ino, &row.node, image, row.item, self.rights()),
+            None => attr::of_folder(ino, &row.node, self.rights(), self.began),
         }
     }
 }

@@ -14,10 +14,12 @@ mod node;
 mod open;
 mod ops;
 mod pages;
+mod removals;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod xattr;
 
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub type Result<T> = std::result::Result<T, FsError>;
 pub struct Settings {
     /// How old an answer of the service may be when it is shown again.
     pub ttl: Duration,
+    /// Nothing may be changed through it.
+    pub read_only: bool,
     /// Who owns everything.
     pub owner: Owner,
     /// Bytes of memory for image data, wherever it is on its way.
@@ -56,6 +60,7 @@ pub struct Settings {
 
 /// One mounted Image service.
 pub struct FileSystem {
+    service: Arc<dyn ImageService>,
     catalogue: Catalogue,
     reads: Arc<Reads>,
     inodes: inode::Inodes,
@@ -63,6 +68,7 @@ pub struct FileSystem {
     contents: handle::Contents,
     modes: Arc<mode::Modes>,
     pages: pages::Pages,
+    removals: removals::Removals,
     failures: failures::Failures,
     settings: Settings,
     /// What tests say is the sealed file of every image.
@@ -86,12 +92,14 @@ impl FileSystem {
         let reading = read::Settings { max_parallel: requests, ..settings.read.clone() };
         Ok(Arc::new(Self {
             catalogue: Catalogue::new(Arc::clone(&service), settings.ttl),
-            reads: Reads::new(service, Budget::new(blocks), reading)?,
+            reads: Reads::new(Arc::clone(&service), Budget::new(blocks), reading)?,
+            service,
             inodes: inode::Inodes::default(),
             handles: handle::Handles::default(),
             contents: handle::Contents::default(),
             modes: Arc::default(),
             pages: pages::Pages::default(),
+            removals: removals::Removals::default(),
             failures: failures::Failures::default(),
             settings,
             #[cfg(test)]

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attr::{self, Attr, Entry};
+use super::attr::{self, Attr, Entry, Rights};
 use super::document;
 use super::errno::FsError;
 use super::handle::{Handle, HandleId};
@@ -52,6 +52,14 @@ impl FileSystem {
     }
 
     async fn find(&self, folder: &Node, name: &OsStr) -> Result<Entry> {
+        let node = self.find_node(folder, name).await?;
+        let (attr, ttl) = self.attr(&node).await?;
+        let ino = self.inodes.tell(node);
+        Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+    }
+
+    /// What the name stands for; whether that exists is seen when it is looked at.
+    pub(super) async fn find_node(&self, folder: &Node, name: &OsStr) -> Result<Node> {
         if name.len() > LONGEST {
             return Err(FsError::NameTooLong);
         }
@@ -67,10 +75,7 @@ impl FileSystem {
             Node::Collection(id, _, collection) => Some(Node::Item(*id, *collection, text.into())),
             Node::Data(_) | Node::Document(..) | Node::Item(..) => return Err(FsError::NotAFolder(folder.path())),
         };
-        let node = node.ok_or_else(missing)?;
-        let (attr, ttl) = self.attr(&node).await?;
-        let ino = self.inodes.tell(node);
-        Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+        node.filter(|node| !self.removals.is_hidden(node)).ok_or_else(missing)
     }
 
     /// The kernel forgot `count` of the times that it was told of `ino`.
@@ -91,7 +96,7 @@ impl FileSystem {
     async fn attr(&self, node: &Node) -> Result<(Attr, Duration)> {
         let ino = self.inodes.number(node);
         let Some(id) = node.image() else {
-            return Ok((attr::of_folder(ino, self.settings.owner, self.began), self.settings.ttl));
+            return Ok((attr::of_folder(ino, node, self.rights(), self.began), self.settings.ttl));
         };
         let seen = self.catalogue.image(id).await?;
         let item = match node {
@@ -99,7 +104,7 @@ impl FileSystem {
             _ => 0,
         };
         let item = u64::try_from(item).unwrap_or(u64::MAX);
-        Ok((attr::of_image_node(ino, node, &seen.value, item, self.settings.owner), seen.fresh_for))
+        Ok((attr::of_image_node(ino, node, &seen.value, item, self.rights()), seen.fresh_for))
     }
 
     /// Opens a folder: what it lists is fixed now.
@@ -150,6 +155,11 @@ impl FileSystem {
             files_free: images.0.saturating_sub(images.1),
             name_max: u32::try_from(LONGEST).unwrap_or(u32::MAX),
         })
+    }
+
+    /// Whose everything is, and what may be done with it.
+    pub(super) fn rights(&self) -> Rights {
+        Rights { owner: self.settings.owner, change: !self.settings.read_only }
     }
 
     /// The node of a number that the kernel was told.

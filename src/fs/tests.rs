@@ -1,5 +1,7 @@
 //! The filesystem without a kernel, over a service in memory.
 
+mod making;
+
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,10 +13,13 @@ use crate::service::Kind;
 
 const TTL: Duration = Duration::from_secs(5);
 
-fn mounted(service: &Fake) -> Arc<FileSystem> {
+fn settings() -> Settings {
     let owner = Owner { uid: 1, gid: 2 };
-    let settings = Settings { ttl: TTL, owner, memory: 64 << 20, read: read::Settings::default() };
-    FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH).unwrap()
+    Settings { ttl: TTL, read_only: false, owner, memory: 64 << 20, read: read::Settings::default() }
+}
+
+fn mounted(service: &Fake) -> Arc<FileSystem> {
+    FileSystem::new(Arc::new(service.clone()), settings(), UNIX_EPOCH).unwrap()
 }
 
 impl FileSystem {

@@ -105,7 +105,7 @@ macro_rules! refuse {
     };
 }
 
-refuse!(ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr);
+refuse!(ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr);
 
 /// The value of an extended attribute, or its length for who asks with an empty buffer.
 fn send_attribute(reply: ReplyXattr, room: u32, value: &[u8]) {
@@ -379,24 +379,51 @@ impl Filesystem for Adapter {
         reply.error(Errno::EROFS);
     }
 
-    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
+        let span = debug_span!("mkdir", parent = parent.0, ?name);
+        let work = async move { files.mkdir(convert::ino(parent), &name).await };
+        self.answer(span, reply, work, move |reply, entry| {
+            reply.entry(&entry.ttl, &convert::attributes(&entry.attr, &ownership), GENERATION);
+        });
     }
 
-    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (files, name) = (Arc::clone(&self.files), name.to_owned());
+        let span = debug_span!("unlink", parent = parent.0, ?name);
+        let work = async move { files.unlink(convert::ino(parent), &name).await };
+        self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
-    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (files, name) = (Arc::clone(&self.files), name.to_owned());
+        let span = debug_span!("rmdir", parent = parent.0, ?name);
+        let work = async move { files.rmdir(convert::ino(parent), &name).await };
+        self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
     fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
         reply.error(Errno::EROFS);
     }
 
-    fn rename(&self, _: &Request, _: INodeNo, _: &OsStr, _: INodeNo, _: &OsStr, _: RenameFlags, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn rename(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE) || flags.contains(RenameFlags::RENAME_WHITEOUT) {
+            return reply.error(Errno::EINVAL);
+        }
+        let (files, name, new_name) = (Arc::clone(&self.files), name.to_owned(), new_name.to_owned());
+        let span = debug_span!("rename", parent = parent.0, ?name, new_parent = new_parent.0, ?new_name);
+        let (from, to) = (convert::ino(parent), convert::ino(new_parent));
+        let work = async move { files.rename((from, &name), (to, &new_name)).await };
+        self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
     fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {

@@ -22,7 +22,7 @@ pub(super) fn mount(options: &Options) -> io::Result<Option<OwnedFd>> {
     let source = CString::new(options.source.as_bytes())?;
     let target = CString::new(options.point.as_os_str().as_bytes())?;
     let data = CString::new(data(device.as_raw_fd(), options.access))?;
-    let done = call(&source, &target, flags(options.exec), &data);
+    let done = call(&source, &target, flags(options.exec, options.read_only), &data);
     match done.map_err(|error| (error.raw_os_error(), error)) {
         Ok(()) => Ok(Some(device)),
         // Root of a container may not mount by itself, but perhaps with the helper.
@@ -39,9 +39,10 @@ fn call(source: &CString, target: &CString, flags: libc::c_ulong, data: &CString
     }
 }
 
-fn flags(exec: bool) -> libc::c_ulong {
-    let always = libc::MS_RDONLY | libc::MS_NODEV | libc::MS_NOSUID;
-    if exec { always } else { always | libc::MS_NOEXEC }
+fn flags(exec: bool, read_only: bool) -> libc::c_ulong {
+    let chosen = [(!exec, libc::MS_NOEXEC), (read_only, libc::MS_RDONLY)];
+    let always = libc::MS_NODEV | libc::MS_NOSUID;
+    chosen.into_iter().filter(|(asked, _)| *asked).fold(always, |flags, (_, flag)| flags | flag)
 }
 
 /// The options that the kernel's FUSE itself reads. `rootmode` is that of a folder, in octal digits.
@@ -65,10 +66,10 @@ mod tests {
 
     #[test]
     fn devices_and_set_user_id_bits_are_always_off() {
-        for exec in [true, false] {
-            let expected = libc::MS_RDONLY | libc::MS_NODEV | libc::MS_NOSUID;
-            assert_eq!(flags(exec) & expected, expected);
-            assert_eq!(flags(exec) & libc::MS_NOEXEC == 0, exec);
+        for (exec, read_only) in [(true, true), (true, false), (false, true), (false, false)] {
+            let (expected, chosen) = (libc::MS_NODEV | libc::MS_NOSUID, flags(exec, read_only));
+            assert_eq!(chosen & expected, expected);
+            assert_eq!((chosen & libc::MS_NOEXEC == 0, chosen & libc::MS_RDONLY != 0), (exec, read_only));
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Options {
     pub point: PathBuf,
     /// Who may use it.
     pub access: Access,
+    /// Whether nothing may be changed through it.
+    pub read_only: bool,
     /// Whether programs may be run from it.
     pub exec: bool,
     /// Whose the files appear to be.
@@ -174,7 +176,7 @@ fn mount_options(options: &Options) -> Vec<MountOption> {
         MountOption::FSName(source_name(&options.source)),
         // fuser's own Subtype reaches fusermount3 only; written out, the kernel hears it too.
         MountOption::CUSTOM("subtype=glancefs".to_owned()),
-        MountOption::RO,
+        if options.read_only { MountOption::RO } else { MountOption::RW },
         MountOption::NoDev,
         MountOption::NoSuid,
         MountOption::DefaultPermissions,

@@ -47,11 +47,23 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let point = point::prepare(folder.path()).unwrap();
         let owner = Owner { uid: ownership.uid, gid: ownership.gid };
-        let settings =
-            Settings { ttl: Duration::from_secs(5), owner, memory: 64 << 20, read: read::Settings::default() };
+        let settings = Settings {
+            ttl: Duration::from_secs(5),
+            read_only: true,
+            owner,
+            memory: 64 << 20,
+            read: read::Settings::default(),
+        };
         let files = FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH).unwrap();
         let access = Access::Owner;
-        let options = Options { source: "my, cloud".into(), point: point.clone(), access, exec: true, ownership };
+        let options = Options {
+            source: "my, cloud".into(),
+            point: point.clone(),
+            access,
+            exec: true,
+            read_only: true,
+            ownership,
+        };
         Self { mounted: session::start(Arc::clone(&files), &options).unwrap(), files, point, _folder: folder }
     }
 
@@ -178,11 +190,13 @@ async fn a_mount_that_took_the_place_meanwhile_is_left_alone() {
     first.ended().await;
 
     let owner = Owner { uid: 0, gid: 0 };
-    let settings = Settings { ttl: Duration::ZERO, owner, memory: 64 << 20, read: read::Settings::default() };
+    let settings =
+        Settings { ttl: Duration::ZERO, read_only: true, owner, memory: 64 << 20, read: read::Settings::default() };
     let files = FileSystem::new(Arc::new(Fake::default()), settings, UNIX_EPOCH).unwrap();
     let ownership = Ownership { uid: 0, gid: 0, file_mask: 0, folder_mask: 0 };
     let point = first.point.clone();
-    let options = Options { source: "second".into(), point, access: Access::Owner, exec: true, ownership };
+    let options =
+        Options { source: "second".into(), point, access: Access::Owner, exec: true, read_only: true, ownership };
     let mut second = session::start(files, &options).unwrap();
     first.mounted.unmount().unwrap();
     assert_eq!(mountinfo::at(&first.point).unwrap().unwrap().source, "second");

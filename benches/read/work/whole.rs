@@ -154,20 +154,21 @@ fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Co
     all
 }
 
-/// `hash compared` and `no hash` against curl, and the former against every peer and the best of them.
+/// `hash compared` and `no hash` against curl, and both against every peer and the best of them. The peers compare no
+/// hash, so that what is wanted of the best is said of like and like.
 fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
     let [curl, hashed, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
     let mut rows = vec![
         Row::rates(&format!("{name}, hash compared"), hashed, curl, wanted),
         Row::rates(&format!("{name}, no hash at the service"), unhashed, curl, wanted),
     ];
-    let name = format!("{name}, hash compared");
     let mounting = |series: &&Series| Peer::ALL.iter().any(|peer| peer.name() == series.name);
     let there = peers.iter().filter(mounting).filter(|series| series.failed.is_none());
     let best = there.max_by(|one, other| one.rate().total_cmp(&other.rate())).map(|best| best.name.clone());
     for peer in peers {
         let wanted = if best.as_ref() == Some(&peer.name) { Wanted::AtLeast(1.5) } else { Wanted::Shown };
-        rows.push(Row::rates(&name, hashed, peer, wanted));
+        rows.push(Row::rates(&format!("{name}, hash compared"), hashed, peer, Wanted::Shown));
+        rows.push(Row::rates(&format!("{name}, no hash at the service"), unhashed, peer, wanted));
     }
     Ok(rows)
 }

@@ -1,0 +1,44 @@
+//! Removals that are remembered and not executed.
+//!
+//! `rm -r` removes what is in a folder before the folder. The files of an image cannot be removed one by one, and the
+//! folder's removal deletes the image; so a file that is removed is only hidden until then, and is back if it does not
+//! come to that.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::node::Node;
+use crate::image::ImageId;
+
+/// How long a file stays hidden whose folder is not removed: `rm -r` of an image's folder takes a few round trips.
+const HIDDEN: Duration = Duration::from_secs(5);
+
+/// What was removed, and when.
+#[derive(Debug, Default)]
+pub(super) struct Removals(Mutex<HashMap<Node, Instant>>);
+
+impl Removals {
+    /// A file, or a folder in an image's folder, is hidden from now on.
+    pub(super) fn remember(&self, node: Node) {
+        let mut hidden = self.hidden();
+        hidden.retain(|_, since| since.elapsed() < HIDDEN);
+        hidden.insert(node, Instant::now());
+    }
+
+    /// Whether it is hidden.
+    pub(super) fn is_hidden(&self, node: &Node) -> bool {
+        self.hidden().get(node).is_some_and(|since| since.elapsed() < HIDDEN)
+    }
+
+    /// The image is gone, and nothing of it needs to be hidden.
+    pub(super) fn forget(&self, image: ImageId) {
+        self.hidden().retain(|node, _| node.image() != Some(image));
+    }
+
+    fn hidden(&self) -> MutexGuard<'_, HashMap<Node, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,176 @@
+//! Making, renaming and removing images, as folders are made, renamed and removed.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::attr::Entry;
+use super::errno::FsError;
+use super::inode::Ino;
+use super::node::{Collection, Node, View};
+use super::{FileSystem, Result};
+use crate::image::{Image, ImageId};
+use crate::name;
+use crate::service::{Change, Kind, NewImage, ServiceError};
+
+impl FileSystem {
+    /// Makes an image: one called `name` in `by-name`, or one with the id `name` in `by-id`. Its id is chosen here, so
+    /// that a lost answer never makes two.
+    pub async fn mkdir(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
+        let folder = self.node(parent)?;
+        let outcome = self.make(&folder, name).await;
+        self.noted(parent, &folder, outcome)?;
+        self.lookup(parent, name).await
+    }
+
+    async fn make(&self, folder: &Node, name: &OsStr) -> Result<()> {
+        self.writable()?;
+        let text = makeable(folder, name)?;
+        let new = match folder {
+            Node::Images(View::ByName) => {
+                let name = Some(self.free(folder, text).await?);
+                NewImage { name, ..NewImage::new(ImageId::random()) }
+            }
+            Node::Images(View::ById) => {
+                let id = text.parse().map_err(|_| unnameable(folder, text, "an image's id is a UUID"))?;
+                NewImage::new(id)
+            }
+            _ => return Err(FsError::NotPermitted("folders are images: they are made in by-name and by-id")),
+        };
+        let image = self.service.create(&new).await.map_err(|error| taken(&new, error))?;
+        self.catalogue.learn(image);
+        Ok(())
+    }
+
+    /// The image name that the entry `text` of `by-name` stands for, if no image has it.
+    async fn free(&self, folder: &Node, text: &str) -> Result<String> {
+        let name = name::decode(text).filter(|name| !name.is_empty());
+        let name =
+            name.ok_or_else(|| unnameable(folder, text, "a '%' is written %25 here, and a name is not empty"))?;
+        let listing = self.catalogue.listing().await?.value;
+        if listing.names().is_taken(text) {
+            return Err(FsError::Taken(name));
+        }
+        Ok(name)
+    }
+
+    /// Deletes an image, although its folder shows entries. The folders in an image's folder are only remembered as
+    /// removed, as files are: see [`Self::unlink`].
+    pub async fn rmdir(&self, parent: Ino, name: &OsStr) -> Result<()> {
+        let folder = self.node(parent)?;
+        let outcome = self.remove_folder(&folder, name).await;
+        self.noted(parent, &folder, outcome)
+    }
+
+    async fn remove_folder(&self, folder: &Node, name: &OsStr) -> Result<()> {
+        self.writable()?;
+        match self.find_node(folder, name).await? {
+            Node::Image(id, _) => self.delete(id).await,
+            node @ Node::Collection(id, ..) => {
+                self.removable(id).await?;
+                self.removals.remember(node);
+                Ok(())
+            }
+            Node::Root | Node::Images(_) => Err(FsError::NotPermitted("this folder belongs to the mount")),
+            file => Err(FsError::NotAFolder(file.path())),
+        }
+    }
+
+    async fn delete(&self, id: ImageId) -> Result<()> {
+        self.removable(id).await?;
+        self.service.delete(id).await.map_err(FsError::Change)?;
+        self.catalogue.gone(id);
+        self.removals.forget(id);
+        self.reads.forget(id);
+        Ok(())
+    }
+
+    /// Removes a file. Of an image's own files that is only remembered: `rm -r` removes them before the folder, which
+    /// deletes the image, and if it does not they are back soon. Properties and tags are removed.
+    pub async fn unlink(&self, parent: Ino, name: &OsStr) -> Result<()> {
+        let folder = self.node(parent)?;
+        let outcome = self.remove_file(&folder, name).await;
+        self.noted(parent, &folder, outcome)
+    }
+
+    async fn remove_file(&self, folder: &Node, name: &OsStr) -> Result<()> {
+        self.writable()?;
+        let node = self.find_node(folder, name).await?;
+        match &node {
+            Node::Data(id) | Node::Document(id, _) => {
+                self.removable(*id).await?;
+                self.removals.remember(node);
+                Ok(())
+            }
+            Node::Item(id, collection, entry) => self.remove_item(*id, *collection, entry).await,
+            folder => Err(FsError::IsAFolder(folder.path())),
+        }
+    }
+
+    async fn remove_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
+        let image = self.removable(id).await?;
+        let name = self.item(&image, collection, entry).await?.name;
+        let change = match collection {
+            Collection::Properties => Change::remove(name),
+            Collection::Tags => {
+                Change::set("tags", image.tags.iter().filter(|tag| **tag != name).cloned().collect::<Vec<_>>())
+            }
+            Collection::Members => {
+                return Err(FsError::NotPermitted("members cannot be changed through the mount yet"));
+            }
+        };
+        self.update(id, &[change]).await
+    }
+
+    /// Renames an image.
+    pub async fn rename(&self, from: (Ino, &OsStr), to: (Ino, &OsStr)) -> Result<()> {
+        let (source, target) = (self.node(from.0)?, self.node(to.0)?);
+        let outcome = self.rename_image((&source, from.1), (&target, to.1)).await;
+        self.noted(from.0, &source, outcome)
+    }
+
+    async fn rename_image(&self, from: (&Node, &OsStr), to: (&Node, &OsStr)) -> Result<()> {
+        self.writable()?;
+        let Node::Image(id, View::ByName) = self.find_node(from.0, from.1).await? else {
+            return Err(FsError::NotPermitted("only the folders of by-name can be renamed"));
+        };
+        if *to.0 != Node::Images(View::ByName) {
+            return Err(FsError::NotPermitted("an image's folder stays in by-name"));
+        }
+        let text = makeable(to.0, to.1)?;
+        let name = self.free(to.0, text).await?;
+        self.update(id, &[Change::set("name", name)]).await
+    }
+
+    async fn update(&self, id: ImageId, changes: &[Change]) -> Result<()> {
+        let image = self.service.update(id, changes).await.map_err(FsError::Change)?;
+        self.catalogue.learn(image);
+        Ok(())
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.settings.read_only { Err(FsError::ReadOnly) } else { Ok(()) }
+    }
+
+    /// The image, unless it is protected.
+    async fn removable(&self, id: ImageId) -> Result<Arc<Image>> {
+        let image = self.catalogue.image(id).await?.value;
+        if image.protected { Err(FsError::Protected(id)) } else { Ok(image) }
+    }
+}
+
+/// The text of a name for something new.
+fn makeable<'a>(folder: &Node, name: &'a OsStr) -> Result<&'a str> {
+    if name.len() > name::LONGEST {
+        return Err(FsError::NameTooLong);
+    }
+    name.to_str().ok_or_else(|| unnameable(folder, &name.to_string_lossy(), "names are UTF-8"))
+}
+
+fn unnameable(folder: &Node, name: &str, why: &'static str) -> FsError {
+    FsError::Unnameable { folder: folder.path(), name: name.to_owned(), why }
+}
+
+/// Why an image could not be made: its id is taken, or something else.
+fn taken(new: &NewImage, error: ServiceError) -> FsError {
+    if error.kind == Kind::Conflict { FsError::IdTaken(new.id) } else { FsError::Change(error) }
+}
