@@ -25,6 +25,7 @@ pub enum Target {
 /// A service, and the embedded server behind it if there is one.
 pub struct Connection {
     service: Arc<dyn ImageService>,
+    place: String,
     server: Option<Server>,
 }
 
@@ -59,12 +60,22 @@ pub fn runtime() -> Result<Runtime, Failure> {
 
 /// Logs in and makes sure that the service answers; for a folder, starts its service first.
 pub async fn open(target: Target) -> Result<Connection, Failure> {
-    let (cloud, server) = match target {
-        Target::Service(cloud) => (*cloud, None),
-        Target::Folder(folder) => embedded(folder).await.map(|(cloud, server)| (cloud, Some(server)))?,
+    let (cloud, server, place) = match target {
+        Target::Service(cloud) => {
+            let place = format!("{} {:?}", cloud.name, cloud.scope);
+            (*cloud, None, place)
+        }
+        Target::Folder(folder) => {
+            // Its address is another one each time.
+            let place = folder.display().to_string();
+            embedded(folder).await.map(|(cloud, server)| (cloud, Some(server), place))?
+        }
     };
     match Glance::connect(cloud).await {
-        Ok(glance) => Ok(Connection { service: Arc::new(glance), server }),
+        Ok(glance) => {
+            let place = if server.is_some() { place } else { format!("{} {place}", glance.address()) };
+            Ok(Connection { service: Arc::new(glance), place, server })
+        }
         Err(error) => {
             stop(server).await;
             Err(Failure::new(Code::Mount, error))
@@ -96,6 +107,11 @@ impl Connection {
     /// The service.
     pub fn service(&self) -> Arc<dyn ImageService> {
         Arc::clone(&self.service)
+    }
+
+    /// What tells the service and the project from others, from one mount to the next.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The address of the embedded service, if there is one.

@@ -115,12 +115,13 @@ fn mount(connection: &Connection, point: &Path) -> Result<Mounted, Failure> {
     let settings = Settings {
         ttl: mount_settings::TTL,
         read_only: false,
+        write_back: false,
         owner: Owner { uid, gid },
         memory: mount_settings::MEMORY,
         read: read::Settings::default(),
     };
     let files =
-        FileSystem::new(connection.service(), settings, SystemTime::now()).map_err(Failure::with(Code::Usage))?;
+        FileSystem::new(connection.service(), None, settings, SystemTime::now()).map_err(Failure::with(Code::Usage))?;
     let options = session::Options {
         source: "demo".to_owned(),
         point: point.to_owned(),

@@ -8,6 +8,7 @@ pub mod mount;
 pub mod output;
 pub mod serve;
 pub mod umount;
+mod writes;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

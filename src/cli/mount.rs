@@ -9,6 +9,7 @@ use clap::ArgAction;
 
 use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
+use super::writes::Writes;
 use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
 use crate::config::{OpenStackOptions, quantity};
 use crate::fs::FileSystem;
@@ -87,6 +88,15 @@ pub struct Arguments {
     /// How much of it [default: 16GiB; with this option alone, in ~/.cache/glancefs]
     #[arg(long, value_name = "SIZE", value_parser = mount_settings::cache_size)]
     cache_size: Option<u64>,
+    /// Return from close before the service has what was written; the queue goes on behind it
+    #[arg(long)]
+    write_back: bool,
+    /// Keep uploads in this folder until they are done [default: ~/.local/state/glancefs]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// How long the end of the mount waits for uploads [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    drain_timeout: Option<Duration>,
     /// The log of a mount in the background [default: a file in ~/.local/state/glancefs]
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
@@ -110,6 +120,7 @@ struct How {
     memory: u64,
     max_parallel: usize,
     disk: Option<DiskCache>,
+    writes: Writes,
     detail: Detail,
 }
 
@@ -205,7 +216,8 @@ async fn mounted(
     signals: &mut EndSignals,
     waiting: &mut Option<Readiness>,
 ) -> Result<(), Failure> {
-    let filesystem = FileSystem::new(connection.service(), how.filesystem(), SystemTime::now())
+    let uploads = if how.kernel.read_only { None } else { how.writes.open(connection).await? };
+    let filesystem = FileSystem::new(connection.service(), uploads.clone(), how.filesystem(), SystemTime::now())
         .map_err(Failure::with(Code::Usage))?;
     let mut mounted = session::start(Arc::clone(&filesystem), &how.kernel).map_err(Failure::with(Code::Mount))?;
     if let Err(error) = life::answers(&how.kernel.point).await {
@@ -223,6 +235,9 @@ async fn mounted(
         tracing::warn!(
             "the cache on disk was left unfinished: the next mount compares complete images with their hash again"
         );
+    }
+    if let Some(uploads) = uploads {
+        how.writes.finish(&uploads, signals).await;
     }
     Ok(())
 }
@@ -250,7 +265,8 @@ impl How {
     fn filesystem(&self) -> fs::Settings {
         let owner = fs::Owner { uid: self.kernel.ownership.uid, gid: self.kernel.ownership.gid };
         let read_only = self.kernel.read_only;
-        fs::Settings { ttl: self.ttl, read_only, owner, memory: self.memory, read: self.reading() }
+        let write_back = self.writes.behind;
+        fs::Settings { ttl: self.ttl, read_only, write_back, owner, memory: self.memory, read: self.reading() }
     }
 
     fn reading(&self) -> read::Settings {
@@ -264,6 +280,12 @@ impl Arguments {
         let shown = self.fsname.as_deref().or(source).or(self.cloud.os_cloud.as_deref());
         let disk = mount_settings::disk_cache(self.cache_dir.as_deref(), self.cache_size, &variable, point::is_root())
             .map_err(Failure::with(Code::Usage))?;
+        let folder = mount_settings::state_folder(self.state_dir.as_deref(), &variable, point::is_root());
+        let writes = Writes {
+            folder: folder.map_err(Failure::with(Code::Usage))?,
+            behind: self.write_back,
+            drain: self.drain_timeout.unwrap_or(mount_settings::DRAIN),
+        };
         Ok(How {
             kernel: session::Options {
                 source: shown.unwrap_or("glancefs").to_owned(),
@@ -277,6 +299,7 @@ impl Arguments {
             memory: self.memory.unwrap_or(mount_settings::MEMORY),
             max_parallel: self.max_parallel.unwrap_or(mount_settings::MAX_PARALLEL),
             disk,
+            writes,
             detail: if self.debug { Detail::Everything } else { Detail::Problems },
         })
     }

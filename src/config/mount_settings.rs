@@ -31,6 +31,10 @@ pub const CACHE_SIZE: u64 = 16 << 30;
 /// The least size of a disk cache that is accepted: with less, four readers drive out each other's windows of 16 MiB.
 pub const LEAST_CACHE_SIZE: u64 = 64 << 20;
 
+/// How long the end of a mount waits for uploads. What is left then is kept, and the next mount goes on; systemd kills after
+/// 90 s.
+pub const DRAIN: Duration = Duration::from_mins(1);
+
 /// A disk cache: where it is, and how large it may become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskCache {
@@ -90,6 +94,9 @@ pub enum SettingError {
     /// A folder whose absolute path cannot be told.
     #[error("--cache-dir '{folder}' cannot be used: {cause}", folder = .0.display(), cause = .1)]
     CacheFolder(PathBuf, io::ErrorKind),
+    /// A folder whose absolute path cannot be told.
+    #[error("--state-dir '{folder}' cannot be used: {cause}", folder = .0.display(), cause = .1)]
+    StateFolder(PathBuf, io::ErrorKind),
     /// Not an octal mode mask.
     #[error("'{0}' is not a mask of mode bits in octal digits (such as 022 or 0077)")]
     Mask(String),
@@ -134,6 +141,26 @@ pub fn disk_cache(
     let absolute = std::path::absolute(&folder);
     let folder = absolute.map_err(|error| SettingError::CacheFolder(folder, error.kind()))?;
     Ok(Some(DiskCache { folder, size: size.unwrap_or(CACHE_SIZE) }))
+}
+
+/// Where uploads are kept that are not done: `--state-dir`, or where state is, `$STATE_DIRECTORY` (systemd),
+/// `$XDG_STATE_HOME/glancefs`, `~/.local/state/glancefs`, for root without a home `/var/lib/glancefs`. `None` where nothing
+/// tells. It is never the cache's folder: who empties that must lose nothing.
+pub fn state_folder(
+    folder: Option<&Path>,
+    variable: &dyn Fn(&str) -> Option<PathBuf>,
+    root: bool,
+) -> Result<Option<PathBuf>, SettingError> {
+    let absolute = |name: &str| variable(name).filter(|folder| folder.is_absolute());
+    let usual = || {
+        absolute("STATE_DIRECTORY")
+            .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("glancefs")))
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state/glancefs")))
+            .or_else(|| root.then(|| PathBuf::from("/var/lib/glancefs")))
+    };
+    let Some(folder) = folder.map(Path::to_owned).or_else(usual) else { return Ok(None) };
+    let absolute = std::path::absolute(&folder);
+    absolute.map(Some).map_err(|error| SettingError::StateFolder(folder, error.kind()))
 }
 
 fn usual_cache_folder(variable: &dyn Fn(&str) -> Option<PathBuf>, root: bool) -> Option<PathBuf> {

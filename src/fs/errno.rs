@@ -2,6 +2,7 @@
 
 use crate::read::ReadError;
 use crate::service::{Kind, ServiceError};
+use crate::write::{Reason, WriteError};
 
 /// A failed operation. Its `Display` is the sentence that people read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -78,6 +79,9 @@ pub enum FsError {
     /// Who asked was killed before the answer came.
     #[error("the program that asked was ended")]
     Interrupted,
+    /// Bytes could not be taken, or not be sent.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// Bytes could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -104,6 +108,7 @@ impl FsError {
             Self::BadHandle => libc::EBADF,
             Self::Interrupted => libc::EINTR,
             Self::Service(error) => of_kind(&error.kind),
+            Self::Write(error) => of_write(error),
             Self::Read(error) => of_read(error),
         }
     }
@@ -130,6 +135,7 @@ impl FsError {
             | Self::NotAFolder(_)
             | Self::IsAFolder(_)
             | Self::BadHandle
+            | Self::Write(_)
             | Self::Read(_) => false,
         }
     }
@@ -164,6 +170,40 @@ fn of_change(kind: &Kind) -> i32 {
     match kind {
         Kind::Forbidden => libc::EPERM,
         other => of_kind(other),
+    }
+}
+
+/// The errno of a failed write, or of a close whose upload failed.
+fn of_write(error: &WriteError) -> i32 {
+    match error {
+        WriteError::Busy(_) | WriteError::Status { .. } | WriteError::Reopened(_) | WriteError::Closed => libc::EBUSY,
+        WriteError::Immutable(_) | WriteError::Poisoned(_) => libc::EPERM,
+        WriteError::Failed(cause) => of_reason(cause.reason),
+        WriteError::Discarded(_) => libc::ECANCELED,
+        WriteError::Unknown(..) => libc::ENOENT,
+        WriteError::Service(error) => of_change(&error.kind),
+        WriteError::Spool { source, .. } | WriteError::Folder { source, .. } => {
+            source.raw_os_error().unwrap_or(libc::EIO)
+        }
+        WriteError::Owner(_) => libc::EACCES,
+        WriteError::Memory(_) => libc::ENOMEM,
+    }
+}
+
+fn of_reason(reason: Reason) -> i32 {
+    match reason {
+        Reason::Gone => libc::ESTALE,
+        Reason::Quota => libc::EDQUOT,
+        Reason::TooLarge => libc::EFBIG,
+        Reason::StoreFull => libc::ENOSPC,
+        Reason::Format | Reason::Invalid => libc::EINVAL,
+        Reason::Poisoned | Reason::Forbidden => libc::EPERM,
+        Reason::Login => libc::EACCES,
+        Reason::Conflict => libc::EBUSY,
+        Reason::Mismatch | Reason::Stuck | Reason::Unavailable | Reason::Untrusted | Reason::Spool => libc::EIO,
+        Reason::TimedOut => libc::ETIMEDOUT,
+        Reason::Unreachable => libc::EHOSTUNREACH,
+        Reason::NotOffered => libc::EOPNOTSUPP,
     }
 }
 

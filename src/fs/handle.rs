@@ -9,8 +9,10 @@ use bytes::Bytes;
 use super::errno::FsError;
 use super::listing::Listing;
 use super::mode::InMode;
+use super::writing::WriteHandle;
 use crate::image::{Image, ImageId};
 use crate::read::{Content, ReadError, Reader, Verified};
+use crate::write::Upload;
 
 /// The number of an open file or folder; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +24,10 @@ pub(super) enum Handle {
     Data(DataHandle),
     /// An image's bytes, which the kernel reads from a local file.
     Sealed(SealedHandle),
+    /// An image's bytes, being written.
+    Write(WriteHandle),
+    /// The bytes of an image that is not active yet.
+    Spool(Arc<Upload>),
     /// A small file, as it was when it was opened.
     Small(Bytes),
     /// A folder, as it was when it was opened.

@@ -145,7 +145,11 @@ impl FileSystem {
             Of::Images(snapshot) => row.node.image().and_then(|id| snapshot.image(id)),
         };
         match image {
-            Some(image) => attr::of_image_node(ino, &row.node, image, row.item, self.rights()),
+            Some(image) => {
+                let attr = attr::of_image_node(ino, &row.node, image, row.item, self.rights());
+                let spooled = self.spool_of(&row.node, image).and_then(|upload| upload.len().ok());
+                attr::Attr { size: spooled.unwrap_or(attr.size), ..attr }
+            }
             None => attr::of_folder(ino, &row.node, self.rights(), self.began),
         }
     }

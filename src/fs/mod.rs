@@ -20,6 +20,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod writing;
 mod xattr;
 
 use std::sync::Arc;
@@ -31,14 +32,16 @@ pub use self::handle::HandleId;
 pub use self::inode::Ino;
 pub use self::listing::Listed;
 pub use self::mode::Mode;
-pub use self::open::{Asked, Opened};
+pub use self::open::{Asked, Opened, Writing};
 pub use self::ops::Space;
 pub use self::pages::VoidPages;
+pub use self::writing::Process;
 use crate::budget::Budget;
 use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;
 use crate::read::{self, Division, Reads};
 use crate::service::ImageService;
+use crate::write::Uploads;
 
 /// A result of the filesystem.
 pub type Result<T> = std::result::Result<T, FsError>;
@@ -50,6 +53,8 @@ pub struct Settings {
     pub ttl: Duration,
     /// Nothing may be changed through it.
     pub read_only: bool,
+    /// A close does not wait until the image is active: the queue goes on behind it.
+    pub write_back: bool,
     /// Who owns everything.
     pub owner: Owner,
     /// Bytes of memory for image data, wherever it is on its way.
@@ -61,6 +66,8 @@ pub struct Settings {
 /// One mounted Image service.
 pub struct FileSystem {
     service: Arc<dyn ImageService>,
+    /// Where images are written; `None` where nothing can be.
+    uploads: Option<Arc<Uploads>>,
     catalogue: Catalogue,
     reads: Arc<Reads>,
     inodes: inode::Inodes,
@@ -85,6 +92,7 @@ impl FileSystem {
     /// Where the cache on disk cannot be used.
     pub fn new(
         service: Arc<dyn ImageService>,
+        uploads: Option<Arc<Uploads>>,
         settings: Settings,
         began: SystemTime,
     ) -> std::result::Result<Arc<Self>, DiskError> {
@@ -94,6 +102,7 @@ impl FileSystem {
             catalogue: Catalogue::new(Arc::clone(&service), settings.ttl),
             reads: Reads::new(Arc::clone(&service), Budget::new(blocks), reading)?,
             service,
+            uploads,
             inodes: inode::Inodes::default(),
             handles: handle::Handles::default(),
             contents: handle::Contents::default(),
@@ -110,8 +119,11 @@ impl FileSystem {
 
     /// Ends what is still open where the kernel has gone without closing it, and does not wait for its readers.
     pub fn close_all(&self) {
-        let open = self.handles.remove_all();
-        drop(open);
+        for handle in self.handles.remove_all() {
+            if let handle::Handle::Write(file) = handle.as_ref() {
+                file.released();
+            }
+        }
     }
 
     /// Whether images are being written to the cache on disk, proved there or sealed.

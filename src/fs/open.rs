@@ -12,6 +12,7 @@ use super::inode::Ino;
 use super::mode::{Demand, InMode, Mode, Trust};
 use super::node::Node;
 use super::pages::VoidPages;
+use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::catalogue::Seen;
 use crate::image::{ImageId, Status};
@@ -33,17 +34,31 @@ pub struct Asked {
     pub direct: bool,
     /// Whether [`Mode::Passthrough`] can be had.
     pub passthrough: bool,
+    /// The program wants to write.
+    pub writing: Option<Writing>,
     /// Asks how many bytes the page cache may grow to without driving programs out of memory. Called for files that
     /// would take much of it.
     pub available: fn() -> u64,
 }
 
+/// How a file is opened for writing.
+#[derive(Clone, Copy, Debug)]
+pub struct Writing {
+    /// Who opens it. The close by the same process is the one that sends what was written.
+    pub process: Process,
+    /// What is there is to be dropped (`O_TRUNC`).
+    pub truncate: bool,
+}
+
 /// Below this many bytes nobody minds an image in the page cache, and memory is not asked about.
 const SMALL: u64 = 16 << 20;
 
+/// Why the small files cannot be opened for writing.
+const FIXED: &str = "only data can be written so far";
+
 impl Default for Asked {
     fn default() -> Self {
-        Self { direct: false, passthrough: false, available: || u64::MAX }
+        Self { direct: false, passthrough: false, writing: None, available: || u64::MAX }
     }
 }
 
@@ -61,6 +76,9 @@ impl FileSystem {
     }
 
     async fn open_node(&self, ino: Ino, node: &Node, asked: Asked) -> Result<Opened> {
+        if asked.writing.is_some() && !matches!(node, Node::Data(_)) {
+            return Err(if node.is_folder() { FsError::IsAFolder(node.path()) } else { FsError::NotPermitted(FIXED) });
+        }
         let text = match node {
             Node::Data(id) => return self.open_data(ino, *id, asked).await,
             Node::Document(id, document) => document::render(&self.catalogue.image(*id).await?.value, *document),
@@ -82,6 +100,13 @@ impl FileSystem {
 
     async fn open_data(&self, ino: Ino, id: ImageId, asked: Asked) -> Result<Opened> {
         let image = self.catalogue.image(id).await?.value;
+        if let Some(writing) = asked.writing {
+            return self.open_to_write(ino, image, writing).await;
+        }
+        if let Some(upload) = self.spool_of(&Node::Data(id), &image) {
+            let handle = self.handles.insert(Handle::Spool(upload));
+            return Ok(Opened { handle, mode: Mode::Direct { keep: false } });
+        }
         if image.status == Status::Deactivated {
             return Err(FsError::Deactivated(id));
         }
@@ -152,6 +177,8 @@ impl FileSystem {
                 let outcome = self.read_data(data, offset, size).await;
                 self.noted(data.in_mode.ino(), &Node::Data(data.content.image), outcome)
             }
+            Handle::Write(file) => file.read(offset, size).await,
+            Handle::Spool(upload) => Ok(upload.read_at(offset, to_length(size)).await?),
             // The kernel reads a sealed file by itself.
             Handle::Folder(_) | Handle::Sealed(_) => Err(FsError::BadHandle),
         }
@@ -179,12 +206,16 @@ impl FileSystem {
 
     /// Closes a file.
     pub fn release(&self, handle: HandleId) {
-        if let Some(handle) = self.handles.remove(handle)
-            && let Handle::Data(data) = handle.as_ref()
-        {
-            self.contents.verified(&data.content, data.reader.verified());
+        match self.handles.remove(handle).as_deref() {
+            Some(Handle::Data(data)) => self.contents.verified(&data.content, data.reader.verified()),
+            Some(Handle::Write(file)) => file.released(),
+            _ => {}
         }
     }
+}
+
+fn to_length(size: u32) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
 }
 
 /// The bytes of `text` from `offset` on, at most `size` of them.

@@ -15,6 +15,7 @@ use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
 use crate::service::Kind;
+use crate::write::Upload;
 
 /// What `df` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,20 @@ impl FileSystem {
             _ => 0,
         };
         let item = u64::try_from(item).unwrap_or(u64::MAX);
-        Ok((attr::of_image_node(ino, node, &seen.value, item, self.rights()), seen.fresh_for))
+        let attr = attr::of_image_node(ino, node, &seen.value, item, self.rights());
+        // What is written grows while somebody looks.
+        Ok(match self.spool_of(node, &seen.value) {
+            Some(upload) => (Attr { size: upload.len()?, ..attr }, Duration::ZERO),
+            None => (attr, seen.fresh_for),
+        })
+    }
+
+    /// The spool that `data` shows in place of the image's bytes.
+    pub(super) fn spool_of(&self, node: &Node, image: &Image) -> Option<Arc<Upload>> {
+        match node {
+            Node::Data(id) if !image.status.has_data() => self.spooled(*id),
+            _ => None,
+        }
     }
 
     /// Opens a folder: what it lists is fixed now.
@@ -130,7 +144,9 @@ impl FileSystem {
                 self.lines(listing, from, plus, take);
                 Ok(())
             }
-            Handle::Data(_) | Handle::Sealed(_) | Handle::Small(_) => Err(FsError::BadHandle),
+            Handle::Data(_) | Handle::Sealed(_) | Handle::Write(_) | Handle::Spool(_) | Handle::Small(_) => {
+                Err(FsError::BadHandle)
+            }
         }
     }
 

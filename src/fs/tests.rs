@@ -15,11 +15,11 @@ const TTL: Duration = Duration::from_secs(5);
 
 fn settings() -> Settings {
     let owner = Owner { uid: 1, gid: 2 };
-    Settings { ttl: TTL, read_only: false, owner, memory: 64 << 20, read: read::Settings::default() }
+    Settings { ttl: TTL, read_only: false, write_back: false, owner, memory: 64 << 20, read: read::Settings::default() }
 }
 
 fn mounted(service: &Fake) -> Arc<FileSystem> {
-    FileSystem::new(Arc::new(service.clone()), settings(), UNIX_EPOCH).unwrap()
+    FileSystem::new(Arc::new(service.clone()), None, settings(), UNIX_EPOCH).unwrap()
 }
 
 impl FileSystem {

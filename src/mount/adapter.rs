@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use fuser::{
     AccessFlags, BackingId, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
     KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap,
@@ -32,7 +33,8 @@ use super::caller::Caller;
 use super::session::Passthrough;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{self, Asked, FileSystem, FsError, HandleId, Listed, Mode, Opened};
+use crate::fs::{self, Asked, FileSystem, FsError, HandleId, Listed, Mode, Opened, Writing};
+use crate::write::Allocation;
 
 /// Numbers are never given to another file while the kernel knows them, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -105,7 +107,7 @@ macro_rules! refuse {
     };
 }
 
-refuse!(ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr);
+refuse!(ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr);
 
 /// The value of an extended attribute, or its length for who asks with an empty buffer.
 fn send_attribute(reply: ReplyXattr, room: u32, value: &[u8]) {
@@ -181,10 +183,12 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (files, backings) = (Arc::clone(&self.files), Arc::clone(&self.backings));
         let (direct, passthrough) = (convert::wants_direct(flags), backings.are_offered());
-        let asked = Asked { direct, passthrough, available: memory::available };
+        let writing =
+            convert::writes(flags).map(|truncate| Writing { process: Caller(request.pid()).process(), truncate });
+        let asked = Asked { direct, passthrough, writing, available: memory::available };
         let asking = Arc::clone(&files);
         let work = async move { asking.open(convert::ino(ino), asked).await };
         self.answer(debug_span!("open", ino = ino.0), reply, work, move |reply, opened| {
@@ -225,8 +229,10 @@ impl Filesystem for Adapter {
         self.answer(debug_span!("read", ino = ino.0, offset, size), reply, work, |reply, bytes| reply.data(&bytes));
     }
 
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        reply.ok();
+    fn flush(&self, request: &Request, ino: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        let (files, caller) = (Arc::clone(&self.files), Caller(request.pid()));
+        let work = async move { files.flush(HandleId(handle.0), || caller.process()).await };
+        self.answer(debug_span!("flush", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
     fn release(
@@ -246,8 +252,10 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
+    fn fsync(&self, _: &Request, ino: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
+        let files = Arc::clone(&self.files);
+        let work = async move { files.fsync(HandleId(handle.0)).await };
+        self.answer(debug_span!("fsync", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -354,25 +362,31 @@ impl Filesystem for Adapter {
     // From here on everything changes something. The kernel itself refuses most of it on a read-only mount; what it lets
     // through gets the same answer.
 
+    /// Modes, owners and times are taken and change nothing, because rsync and editors need that.
     fn setattr(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         _: Option<u32>,
         _: Option<u32>,
         _: Option<u32>,
-        _: Option<u64>,
+        size: Option<u64>,
         _: Option<TimeOrNow>,
         _: Option<TimeOrNow>,
         _: Option<SystemTime>,
-        _: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(Errno::EROFS);
+        let (files, ownership) = (Arc::clone(&self.files), self.ownership);
+        let handle = handle.map(|handle| HandleId(handle.0));
+        let work = async move { files.setattr(convert::ino(ino), handle, size).await };
+        self.answer(debug_span!("setattr", ino = ino.0), reply, work, move |reply, entry| {
+            reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
+        });
     }
 
     fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
@@ -433,24 +447,47 @@ impl Filesystem for Adapter {
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: &[u8],
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        bytes: &[u8],
         _: WriteFlags,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        reply.error(Errno::EROFS);
+        let (span, handle) = (debug_span!("write", ino = ino.0, offset, size = bytes.len()), HandleId(handle.0));
+        // The kernel writes at most 1 MiB at once.
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        match self.files.write_now(handle, offset, bytes) {
+            Ok(true) => reply.written(length),
+            Ok(false) => {
+                let (files, bytes) = (Arc::clone(&self.files), Bytes::copy_from_slice(bytes));
+                let work = async move { files.write(handle, offset, bytes).await };
+                self.answer(span, reply, work, move |reply, ()| reply.written(length));
+            }
+            Err(error) => reply.error(convert::errno(&error)),
+        }
     }
 
     fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
         reply.error(Errno::EROFS);
     }
 
-    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn fallocate(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let Some(how) = Allocation::of_flags(mode) else { return reply.error(Errno::EOPNOTSUPP) };
+        let files = Arc::clone(&self.files);
+        let work = async move { files.allocate(HandleId(handle.0), how, offset, length).await };
+        self.answer(debug_span!("fallocate", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
     fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::fs::Process;
+
 /// How often to look. Most requests are answered before the first look; a person who presses Ctrl-C waits this long.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,13 @@ impl Caller {
                 return;
             }
         }
+    }
+
+    /// Its process. A thread whose process cannot be told is taken for one.
+    pub(super) fn process(self) -> Process {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
+        let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+        Process(group.unwrap_or(self.0))
     }
 
     fn is_dying(self) -> bool {

@@ -90,6 +90,11 @@ pub(super) fn wants_direct(flags: OpenFlags) -> bool {
     flags.0 & libc::O_DIRECT != 0
 }
 
+/// Whether a file is opened for writing, and then whether what is there is to be dropped.
+pub(super) fn writes(flags: OpenFlags) -> Option<bool> {
+    (flags.0 & libc::O_ACCMODE != libc::O_RDONLY).then_some(flags.0 & libc::O_TRUNC != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};

@@ -50,11 +50,12 @@ impl Place {
         let settings = Settings {
             ttl: Duration::from_secs(5),
             read_only: true,
+            write_back: false,
             owner,
             memory: 64 << 20,
             read: read::Settings::default(),
         };
-        let files = FileSystem::new(Arc::new(service.clone()), settings, UNIX_EPOCH).unwrap();
+        let files = FileSystem::new(Arc::new(service.clone()), None, settings, UNIX_EPOCH).unwrap();
         let access = Access::Owner;
         let options = Options {
             source: "my, cloud".into(),
@@ -190,9 +191,15 @@ async fn a_mount_that_took_the_place_meanwhile_is_left_alone() {
     first.ended().await;
 
     let owner = Owner { uid: 0, gid: 0 };
-    let settings =
-        Settings { ttl: Duration::ZERO, read_only: true, owner, memory: 64 << 20, read: read::Settings::default() };
-    let files = FileSystem::new(Arc::new(Fake::default()), settings, UNIX_EPOCH).unwrap();
+    let settings = Settings {
+        ttl: Duration::ZERO,
+        read_only: true,
+        write_back: false,
+        owner,
+        memory: 64 << 20,
+        read: read::Settings::default(),
+    };
+    let files = FileSystem::new(Arc::new(Fake::default()), None, settings, UNIX_EPOCH).unwrap();
     let ownership = Ownership { uid: 0, gid: 0, file_mask: 0, folder_mask: 0 };
     let point = first.point.clone();
     let options =

@@ -83,9 +83,18 @@ fn modes_sizes_and_owners_are_those_of_something_to_read(target: &Target) {
     let shown = |entry: &str| printed("stat", ["-c%a %s %u %g %F".as_ref(), mount.path(entry).as_os_str()]);
     assert_eq!(shown(&format!("by-id/{id}/data")), "444 20 0 0 regular file\n".replace("0 0", &own()));
     assert_eq!(shown(&format!("by-id/{id}/status")), "444 7 0 0 regular file\n".replace("0 0", &own()));
-    for folder in ["", "by-id", "by-name", &format!("by-id/{id}"), &format!("by-id/{id}/tags")] {
-        assert_eq!(shown(folder), "555 0 0 0 directory\n".replacen("0 0 d", &format!("{} d", own()), 1), "{folder}");
-    }
+    let folders = |mode: &str, folders: &[&str], shown: &dyn Fn(&str) -> String| {
+        for folder in folders {
+            assert_eq!(shown(folder), format!("{mode} 0 {} directory\n", own()), "{folder}");
+        }
+    };
+    let inside = ["by-id", "by-name", &format!("by-id/{id}"), &format!("by-id/{id}/tags")];
+    folders("555", &[""], &shown);
+    folders("755", &inside, &shown);
+    drop(mount);
+    let mount = target.mount_with("demo", &["--read-only"]);
+    let shown = |entry: &str| printed("stat", ["-c%a %s %u %g %F".as_ref(), mount.path(entry).as_os_str()]);
+    folders("555", &inside, &shown);
     drop(mount);
     let other = target.mount_with("demo", &["--uid=12", "--gid=34", "--fmask=0077", "--dmask=0007"]);
     let shown = |entry: &str| printed("stat", ["-c%a %u %g".as_ref(), other.path(entry).as_os_str()]);

@@ -111,7 +111,7 @@ async fn renaming_a_folder_of_by_name_renames_the_image() {
 async fn nothing_can_be_changed_through_a_read_only_mount() {
     let service = Fake::with([image(1, "one")]);
     let settings = Settings { read_only: true, ..settings() };
-    let fs = FileSystem::new(Arc::new(service), settings, UNIX_EPOCH).unwrap();
+    let fs = FileSystem::new(Arc::new(service), None, settings, UNIX_EPOCH).unwrap();
     let by_name = fs.lookup(Ino::ROOT, OsStr::new("by-name")).await.unwrap().attr;
     assert_eq!(by_name.perm, 0o555);
     for outcome in [

@@ -1,0 +1,54 @@
+//! Where a mount keeps what is written until the service has it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::digest;
+
+use super::connect::Connection;
+use super::output::{Code, Failure};
+use crate::mount::life::EndSignals;
+use crate::write::{Settings, Uploads};
+
+/// How writing is done.
+#[derive(Debug)]
+pub(super) struct Writes {
+    /// The folder of all that is kept; `None` where nothing tells one, and then nothing can be written.
+    pub(super) folder: Option<PathBuf>,
+    /// A close does not wait for the service.
+    pub(super) behind: bool,
+    /// How long the end of the mount waits for the queue.
+    pub(super) drain: Duration,
+}
+
+impl Writes {
+    /// Takes up what an earlier mount of the same service left.
+    pub(super) async fn open(&self, connection: &Connection) -> Result<Option<Arc<Uploads>>, Failure> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let settings = Settings::new(folder.join("uploads").join(name_of(connection.place())));
+        let settings = if self.behind { settings.behind() } else { settings };
+        Uploads::open(settings, connection.service()).await.map(Some).map_err(Failure::with(Code::Usage))
+    }
+
+    /// Waits for the queue, for so long and until a signal comes, and says what is left: the next mount goes on with it.
+    pub(super) async fn finish(&self, uploads: &Uploads, signals: &mut EndSignals) {
+        if uploads.list().is_empty() {
+            return;
+        }
+        tracing::info!("finishing uploads; a signal ends that at once");
+        let left = tokio::select! {
+            left = uploads.drain(self.drain) => left,
+            () = signals.next() => uploads.drain(Duration::ZERO).await,
+        };
+        for upload in left {
+            tracing::warn!(image = %upload.image, state = upload.state.word(), "an upload is left for the next mount");
+        }
+    }
+}
+
+/// The name of a service's and project's folder.
+fn name_of(place: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, place.as_bytes());
+    digest.as_ref().iter().take(8).fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+}

@@ -1,0 +1,202 @@
+//! Writing an image's bytes: open files on a spool, and the close that sends it.
+//!
+//! The close that counts is the one by the process that opened the file. `dup`, `fork` and redirections flush early and
+//! from other processes, and the kernel tells of them in the same words; those seal nothing. Where nobody else closes, the
+//! last release seals, and nobody hears what comes of it but those who look.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::attr::Entry;
+use super::errno::FsError;
+use super::handle::{Handle, HandleId};
+use super::inode::Ino;
+use super::mode::Mode;
+use super::node::Node;
+use super::open::{Asked, Opened, Writing};
+use super::{FileSystem, Result};
+use crate::image::{Image, ImageId};
+use crate::write::{Allocation, Upload, Uploads, Writer};
+
+/// A process, by the number of its thread group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process(pub u32);
+
+/// `data`, open for writing.
+pub(super) struct WriteHandle {
+    ino: Ino,
+    uploads: Arc<Uploads>,
+    image: Arc<Image>,
+    upload: Arc<Upload>,
+    /// The right to write. It is given back by the close of the one who opened, because the kernel tells of the release
+    /// only later, and taken again by who writes after that.
+    writer: Mutex<Option<Arc<Writer>>>,
+    opener: Process,
+    /// There are bytes that no close has sealed.
+    changed: AtomicBool,
+}
+
+impl WriteHandle {
+    fn held(&self) -> Option<Arc<Writer>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn give_back(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(writer);
+    }
+
+    /// The right to write, taken again where it was given back.
+    async fn writer(&self) -> Result<Arc<Writer>> {
+        if let Some(writer) = self.held() {
+            return Ok(writer);
+        }
+        let writer = Arc::new(self.uploads.begin(&self.image).await?);
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&writer));
+        Ok(writer)
+    }
+
+    /// What is in the spool.
+    pub(super) async fn read(&self, offset: u64, size: u32) -> Result<Bytes> {
+        Ok(self.upload.read_at(offset, usize::try_from(size).unwrap_or(usize::MAX)).await?)
+    }
+
+    /// The last descriptor is closed: what no close has sealed is sealed now.
+    pub(super) fn released(&self) {
+        self.give_back();
+        if self.changed.load(Ordering::Acquire) {
+            self.upload.seal_when_quiet();
+        }
+    }
+
+    fn node(&self) -> Node {
+        Node::Data(self.image.id)
+    }
+}
+
+impl FileSystem {
+    /// Opens `data` for writing.
+    pub(super) async fn open_to_write(&self, ino: Ino, image: Arc<Image>, asked: Writing) -> Result<Opened> {
+        let uploads = self.uploads.as_ref().ok_or(FsError::ReadOnly)?;
+        let writer = uploads.begin(&image).await?;
+        if asked.truncate {
+            writer.truncate(0).await?;
+        }
+        let handle = WriteHandle {
+            ino,
+            uploads: Arc::clone(uploads),
+            image,
+            upload: Arc::clone(writer.upload()),
+            writer: Mutex::new(Some(Arc::new(writer))),
+            opener: asked.process,
+            changed: AtomicBool::new(asked.truncate),
+        };
+        // What is written has to be seen at once by who reads the spool.
+        Ok(Opened { handle: self.handles.insert(Handle::Write(handle)), mode: Mode::Direct { keep: false } })
+    }
+
+    /// The bytes of an image that is not active yet, while they are here.
+    pub(super) fn spooled(&self, id: ImageId) -> Option<Arc<Upload>> {
+        self.uploads.as_ref()?.of(id)
+    }
+
+    /// Writes on this thread, which it may block for as long as a write to the local disk takes; `false` where that
+    /// cannot be, and [`Self::write`] has to do it.
+    pub fn write_now(&self, handle: HandleId, offset: u64, bytes: &[u8]) -> Result<bool> {
+        let handle = self.handles.get(handle)?;
+        let Handle::Write(file) = handle.as_ref() else { return Err(FsError::BadHandle) };
+        let Some(writer) = file.held() else { return Ok(false) };
+        file.changed.store(true, Ordering::Release);
+        let outcome = writer.write_now(offset, bytes).map_err(FsError::from);
+        self.noted(file.ino, &file.node(), outcome)
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub async fn write(&self, handle: HandleId, offset: u64, bytes: Bytes) -> Result<()> {
+        let write = async |writer: Arc<Writer>| Ok(writer.write_at(offset, bytes.clone()).await?);
+        self.change(handle, write).await
+    }
+
+    /// Makes the file `length` bytes long.
+    pub async fn truncate(&self, handle: HandleId, length: u64) -> Result<()> {
+        self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
+    }
+
+    /// Changes attributes: only the length does something, and only that of `data` which is being written. Who has no open
+    /// file (truncate(2)) opens, cuts and closes.
+    pub async fn setattr(&self, ino: Ino, handle: Option<HandleId>, size: Option<u64>) -> Result<Entry> {
+        if self.settings.read_only {
+            return Err(FsError::ReadOnly);
+        }
+        match (size, handle) {
+            (Some(size), Some(handle)) => self.truncate(handle, size).await?,
+            (Some(size), None) => self.truncate_closed(ino, size).await?,
+            (None, _) => {}
+        }
+        self.getattr(ino).await
+    }
+
+    async fn truncate_closed(&self, ino: Ino, size: u64) -> Result<()> {
+        let writing = Writing { process: Process(0), truncate: false };
+        let opened = self.open(ino, Asked { writing: Some(writing), ..Asked::default() }).await?;
+        let cut = self.truncate(opened.handle, size).await;
+        self.release(opened.handle);
+        cut
+    }
+
+    /// Reserves or gives back space, as fallocate(2) does.
+    pub async fn allocate(&self, handle: HandleId, how: Allocation, offset: u64, length: u64) -> Result<()> {
+        let allocate = async |writer: Arc<Writer>| Ok(writer.allocate(how, offset, length).await?);
+        self.change(handle, allocate).await
+    }
+
+    async fn change(&self, handle: HandleId, work: impl AsyncFnOnce(Arc<Writer>) -> Result<()>) -> Result<()> {
+        let handle = self.handles.get(handle)?;
+        let Handle::Write(file) = handle.as_ref() else { return Err(FsError::BadHandle) };
+        file.changed.store(true, Ordering::Release);
+        let outcome = match file.writer().await {
+            Ok(writer) => work(writer).await,
+            Err(error) => Err(error),
+        };
+        self.noted(file.ino, &file.node(), outcome)
+    }
+
+    /// Makes what was written so far survive a power cut.
+    pub async fn fsync(&self, handle: HandleId) -> Result<()> {
+        let handle = self.handles.get(handle)?;
+        let Handle::Write(file) = handle.as_ref() else { return Ok(()) };
+        let outcome = file.upload.sync().await.map_err(FsError::from);
+        self.noted(file.ino, &file.node(), outcome)
+    }
+
+    /// A process closes one of its descriptors of the file. If it is the one that opened it, and wrote, the bytes are
+    /// complete: this returns when the image is active and its hash was compared.
+    pub async fn flush(&self, handle: HandleId, closer: impl FnOnce() -> Process) -> Result<()> {
+        let handle = self.handles.get(handle)?;
+        let Handle::Write(file) = handle.as_ref() else { return Ok(()) };
+        if !file.changed.load(Ordering::Acquire) || closer() != file.opener {
+            return Ok(());
+        }
+        file.changed.store(false, Ordering::Release);
+        file.give_back();
+        let outcome = self.send(&file.upload).await;
+        self.noted(file.ino, &file.node(), outcome)
+    }
+
+    async fn send(&self, upload: &Arc<Upload>) -> Result<()> {
+        if upload.is_blank().await? {
+            // Programs that make a file first and fill it later close it in between.
+            upload.seal_when_quiet();
+            return Ok(());
+        }
+        upload.seal().await?;
+        if self.settings.write_back {
+            return Ok(());
+        }
+        let image = upload.settled().await?;
+        self.catalogue.learn(Image::clone(&image));
+        Ok(())
+    }
+}
