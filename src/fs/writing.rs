@@ -186,7 +186,7 @@ impl FileSystem {
     }
 
     async fn send(&self, upload: &Arc<Upload>) -> Result<()> {
-        if upload.is_blank().await? {
+        if !upload.holds_data().await? {
             // Programs that make a file first and fill it later close it in between.
             upload.seal_when_quiet();
             return Ok(());

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::format::{Format, HEAD, number, recognise};
 
@@ -25,9 +25,16 @@ pub(super) fn holds_data(file: &File, head: &[u8], first: Option<u64>) -> io::Re
         Ok(Format::Vdi) => return Ok(number(head, 0x184, u32::from_le_bytes) != Some(0)),
         Ok(Format::Vhdx) => vhdx(file)?,
         Ok(Format::Vmdk) => return vmdk(file, head).map(|empty| !empty),
-        _ => None,
+        _ => return Ok(!is_probe(file, head)?),
     };
     table.map_or(Ok(true), |table| table.is_empty(file).map(|empty| !empty))
+}
+
+/// Whether there is nothing but zeros in the first block. `qemu-img` writes them when it makes a raw file, so that it can
+/// find out how direct I/O has to be aligned, and closes it then.
+fn is_probe(file: &File, head: &[u8]) -> io::Result<bool> {
+    let allocated = file.metadata()?.blocks().saturating_mul(512);
+    Ok(allocated <= HEAD as u64 && head.iter().all(|byte| *byte == 0))
 }
 
 /// A table of clusters or blocks, each entry of which tells where the data are.
@@ -180,6 +187,19 @@ mod tests {
         assert!(!look(&path));
         file.write_all_at(b"x", 5000).unwrap();
         assert!(look(&path));
+    }
+
+    #[test]
+    fn zeros_in_the_first_block_of_a_long_hole_are_no_data_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let file = File::create(&path).unwrap();
+        file.set_len(8 << 20).unwrap();
+        file.write_all_at(&[0; 4096], 0).unwrap();
+        let holds = || holds_data(&File::open(&path).unwrap(), &[0; HEAD], Some(0)).unwrap();
+        assert!(!holds());
+        file.write_all_at(&[0; 256 << 10], 0).unwrap();
+        assert!(holds(), "somebody wrote zeros");
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod support;
 mod target;
 mod tools;
 mod tree;
+mod uploading;
 mod wild;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
 #[path = "../api/wire.rs"]
@@ -93,6 +94,7 @@ const SUBJECTS: &[&[Promise]] = &[
     states::PROMISES,
     faults::PROMISES,
     writing::PROMISES,
+    uploading::PROMISES,
     login::PROMISES,
     kept::PROMISES,
     loops::PROMISES,

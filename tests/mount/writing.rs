@@ -1,4 +1,4 @@
-//! Nothing can be changed, and every attempt is told so.
+//! On a read-only mount nothing can be changed, and every attempt is told so.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn every_way_of_writing_is_refused_and_changes_nothing(target: &Target) {
     let name = target.name("fixed");
     let id = target.filled(&demo, &json!({"name": name, "tags": ["cloud"]}), b"stays");
     let before = target.wait(demo.show(&id));
-    let mount = target.mount("demo");
+    let mount = target.mount_with("demo", &["--read-only"]);
     let folder = mount.path("by-name").join(&name);
     let listing = shell(&folder, "find . -printf '%p %i %m %s %T@\n'");
     for attempt in ATTEMPTS {
