@@ -196,9 +196,9 @@ mod tests {
         let file = File::create(&path).unwrap();
         file.set_len(8 << 20).unwrap();
         file.write_all_at(&[0; 4096], 0).unwrap();
-        let holds = || holds_data(&File::open(&path).unwrap(), &[0; HEAD], Some(0)).unwrap();
+        let holds = || holds_data(&File::open(&path).unwrap(), &vec![0; HEAD], Some(0)).unwrap();
         assert!(!holds());
-        file.write_all_at(&[0; 256 << 10], 0).unwrap();
+        file.write_all_at(&vec![0; 256 << 10], 0).unwrap();
         assert!(holds(), "somebody wrote zeros");
     }
 
