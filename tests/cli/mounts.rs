@@ -80,7 +80,7 @@ fn mount_returns_when_the_mount_answers_and_goes_on_in_the_background() {
     let (place, service, daemon) = mounted();
     assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
     let line = mounts().lines().find(|line| line.contains(place.mount().to_str().unwrap())).unwrap().to_owned();
-    assert!(line.starts_with(&service.url) && line.contains(" fuse.glancefs ro,nosuid,nodev"), "{line}");
+    assert!(line.starts_with(&service.url) && line.contains(" fuse.glancefs rw,nosuid,nodev"), "{line}");
 
     let folder = fs::read_link(format!("/proc/{}/cwd", daemon.pid)).unwrap();
     assert_eq!(folder, Path::new("/"));
