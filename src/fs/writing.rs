@@ -24,6 +24,13 @@ use crate::write::{Allocation, Upload, Uploads, Writer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(pub u32);
 
+/// What a close has to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    ForNothing,
+    ForTheService,
+}
+
 /// `data`, open for writing.
 pub(super) struct WriteHandle {
     ino: Ino,
@@ -56,6 +63,23 @@ impl WriteHandle {
         let writer = Arc::new(self.uploads.begin(&self.image).await?);
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&writer));
         Ok(writer)
+    }
+
+    /// Seals what was written, so that nobody gets between, and then gives the right to write back.
+    async fn seal(&self) -> Result<Waits> {
+        let holds_data = self.upload.holds_data().await;
+        let sealed = match holds_data {
+            Ok(true) => self.upload.seal().await,
+            _ => Ok(()),
+        };
+        self.give_back();
+        sealed?;
+        if holds_data? {
+            return Ok(Waits::ForTheService);
+        }
+        // Programs that make a file first and fill it later close it in between.
+        self.upload.seal_when_quiet();
+        Ok(Waits::ForNothing)
     }
 
     /// What is in the spool.
@@ -180,21 +204,15 @@ impl FileSystem {
             return Ok(());
         }
         file.changed.store(false, Ordering::Release);
-        file.give_back();
-        let outcome = self.send(&file.upload).await;
+        let outcome = match file.seal().await {
+            Ok(Waits::ForTheService) if !self.settings.write_back => self.settled(&file.upload).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
         self.noted(file.ino, &file.node(), outcome)
     }
 
-    async fn send(&self, upload: &Arc<Upload>) -> Result<()> {
-        if !upload.holds_data().await? {
-            // Programs that make a file first and fill it later close it in between.
-            upload.seal_when_quiet();
-            return Ok(());
-        }
-        upload.seal().await?;
-        if self.settings.write_back {
-            return Ok(());
-        }
+    async fn settled(&self, upload: &Upload) -> Result<()> {
         let image = upload.settled().await?;
         self.catalogue.learn(Image::clone(&image));
         Ok(())

@@ -231,7 +231,14 @@ impl Filesystem for Adapter {
 
     fn flush(&self, request: &Request, ino: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         let (files, caller) = (Arc::clone(&self.files), Caller(request.pid()));
-        let work = async move { files.flush(HandleId(handle.0), || caller.process()).await };
+        let work = async move {
+            tokio::select! {
+                biased;
+                outcome = files.flush(HandleId(handle.0), || caller.process()) => outcome,
+                // The queue goes on without who waits for it.
+                () = caller.dying() => Err(FsError::Interrupted),
+            }
+        };
         self.answer(debug_span!("flush", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
