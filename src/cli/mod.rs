@@ -8,6 +8,7 @@ pub mod mount;
 pub mod output;
 pub mod serve;
 pub mod umount;
+pub mod uploads;
 mod writes;
 
 use std::ffi::OsString;
@@ -34,6 +35,7 @@ enum Command {
     Serve(serve::Serve),
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
+    Uploads(uploads::Arguments),
 }
 
 /// Runs the command that the arguments name, and answers its exit code.
@@ -84,6 +86,7 @@ fn run(command: Command) -> Result<(), Failure> {
             arguments.run().map_err(|error| Failure::new(Code::Usage, format!("{error:#}")))
         }
         Command::Umount(arguments) => umount::run(&arguments),
+        Command::Uploads(arguments) => uploads::run(&arguments),
     }
 }
 

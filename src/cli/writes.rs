@@ -1,6 +1,6 @@
 //! Where a mount keeps what is written until the service has it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Writes {
     /// Takes up what an earlier mount of the same service left.
     pub(super) async fn open(&self, connection: &Connection) -> Result<Option<Arc<Uploads>>, Failure> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let settings = Settings::new(folder.join("uploads").join(name_of(connection.place())));
+        let settings = Settings::new(folder_of_all(folder).join(name_of(connection.place())));
         let settings = if self.behind { settings.behind() } else { settings };
         Uploads::open(settings, connection.service()).await.map(Some).map_err(Failure::with(Code::Usage))
     }
@@ -45,6 +45,11 @@ impl Writes {
             tracing::warn!(image = %upload.image, state = upload.state.word(), "an upload is left for the next mount");
         }
     }
+}
+
+/// Where the folders of all services are.
+pub(super) fn folder_of_all(state: &Path) -> PathBuf {
+    state.join("uploads")
 }
 
 /// The name of a service's and project's folder.

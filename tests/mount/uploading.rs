@@ -15,6 +15,7 @@ crate::promises![Both:
     a_sparse_copy_is_the_same_image,
     data_that_is_there_is_written_by_nobody,
     a_format_that_the_content_contradicts_is_refused_by_close,
+    an_upload_that_failed_is_listed_until_it_is_discarded,
     what_close_has_acknowledged_survives_a_kill,
     folders_are_images,
 ];
@@ -172,6 +173,30 @@ fn a_format_that_the_content_contradicts_is_refused_by_close(target: &Target) {
     let image = target.wait(target.person("demo").show(&id));
     assert_eq!((&image["status"], &image["checksum"]), (&json!("queued"), &Value::Null), "nothing was sent");
     mount.end();
+}
+
+fn an_upload_that_failed_is_listed_until_it_is_discarded(target: &Target) {
+    let id = target.image(&target.person("demo"), &json!({"disk_format": "qcow2", "container_format": "bare"}));
+    let (source, state) = (target.file_with("source", noise(17, LENGTH)), target.file("state"));
+    let option = format!("--state-dir={}", state.display());
+    let uploads = |arguments: &[&str]| {
+        tool(env!("CARGO_BIN_EXE_glancefs"), ["uploads", &option].iter().chain(arguments).copied())
+    };
+    let mount = target.mount_with("demo", &[&option]);
+    assert_eq!(uploads(&[]).out, "");
+    tool("cp", [source, mount.data(&id)]);
+    let listed = uploads(&["list"]);
+    assert!(listed.out.starts_with(&format!("{id}  failed ")), "{listed:?}");
+    assert!(listed.out.contains("qcow2"), "the reason: {listed:?}");
+    let refused = uploads(&["discard", &id]);
+    assert!(refused.err.contains("unmount it first"), "{refused:?}");
+    mount.end();
+
+    uploads(&["retry", &id]).succeeded();
+    uploads(&["discard", &id]).succeeded();
+    assert_eq!(uploads(&["list"]).out, "");
+    let unknown = uploads(&["discard", &id]);
+    assert_eq!((unknown.code, unknown.err.contains("there is no upload of image")), (Some(1), true), "{unknown:?}");
 }
 
 fn what_close_has_acknowledged_survives_a_kill(target: &Target) {
