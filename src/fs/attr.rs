@@ -79,6 +79,9 @@ impl Rights {
     }
 }
 
+/// The property that says how old the bytes are (RFC 3339).
+pub(super) const DATA_MTIME: &str = "data_mtime";
+
 /// Each file of an image is under `by-id` and, where the image has a name, under `by-name`.
 fn links(image: &Image) -> u32 {
     if image.name.as_deref().unwrap_or_default().is_empty() { 1 } else { 2 }
@@ -119,7 +122,7 @@ fn document_size(image: &Image, document: Document) -> u64 {
 /// The time of `data`: the bytes never change after the image was created, whatever happens to its attributes, so that
 /// a copy made earlier stays up to date. A property `data_mtime` (RFC 3339) overrides it.
 fn data_time(image: &Image) -> SystemTime {
-    let told = image.properties.get("data_mtime").and_then(|text| text.parse::<Timestamp>().ok());
+    let told = image.properties.get(DATA_MTIME).and_then(|text| text.parse::<Timestamp>().ok());
     system_time(told.unwrap_or(image.created_at))
 }
 

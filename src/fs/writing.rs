@@ -6,10 +6,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
-use super::attr::Entry;
+use super::attr::{DATA_MTIME, Entry};
 use super::errno::FsError;
 use super::handle::{Handle, HandleId};
 use super::inode::Ino;
@@ -18,6 +20,7 @@ use super::node::Node;
 use super::open::{Asked, Opened, Writing};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
+use crate::service::Change;
 use crate::write::{Allocation, Upload, Uploads, Writer};
 
 /// A process, by the number of its thread group.
@@ -148,9 +151,15 @@ impl FileSystem {
         self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
     }
 
-    /// Changes attributes: only the length does something, and only that of `data` which is being written. Who has no open
-    /// file (truncate(2)) opens, cuts and closes.
-    pub async fn setattr(&self, ino: Ino, handle: Option<HandleId>, size: Option<u64>) -> Result<Entry> {
+    /// Changes attributes of `data`: its length, while it is being written, and its time, which becomes the property
+    /// `data_mtime`. Who has no open file (truncate(2)) opens, cuts and closes.
+    pub async fn setattr(
+        &self,
+        ino: Ino,
+        handle: Option<HandleId>,
+        size: Option<u64>,
+        modified: Option<SystemTime>,
+    ) -> Result<Entry> {
         if self.settings.read_only {
             return Err(FsError::ReadOnly);
         }
@@ -159,7 +168,19 @@ impl FileSystem {
             (Some(size), None) => self.truncate_closed(ino, size).await?,
             (None, _) => {}
         }
+        if let (Some(modified), node @ Node::Data(id)) = (modified, self.node(ino)?) {
+            let outcome = self.set_time(id, modified).await;
+            self.noted(ino, &node, outcome)?;
+        }
         self.getattr(ino).await
+    }
+
+    async fn set_time(&self, id: ImageId, modified: SystemTime) -> Result<()> {
+        // A time that cannot be written as RFC 3339 is none that a copy could be compared with.
+        let Ok(time) = Timestamp::try_from(modified) else { return Ok(()) };
+        let image = self.service.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await;
+        self.catalogue.learn(image.map_err(FsError::Change)?);
+        Ok(())
     }
 
     async fn truncate_closed(&self, ino: Ino, size: u64) -> Result<()> {

@@ -369,7 +369,8 @@ impl Filesystem for Adapter {
     // From here on everything changes something. The kernel itself refuses most of it on a read-only mount; what it lets
     // through gets the same answer.
 
-    /// Modes, owners and times are taken and change nothing, because rsync and editors need that.
+    /// Modes, owners and the times of other files than `data` are taken and change nothing, because rsync and editors
+    /// need that.
     fn setattr(
         &self,
         _: &Request,
@@ -379,7 +380,7 @@ impl Filesystem for Adapter {
         _: Option<u32>,
         size: Option<u64>,
         _: Option<TimeOrNow>,
-        _: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
         _: Option<SystemTime>,
         handle: Option<FileHandle>,
         _: Option<SystemTime>,
@@ -390,7 +391,12 @@ impl Filesystem for Adapter {
     ) {
         let (files, ownership) = (Arc::clone(&self.files), self.ownership);
         let handle = handle.map(|handle| HandleId(handle.0));
-        let work = async move { files.setattr(convert::ino(ino), handle, size).await };
+        // The present time is set by writing, too, and says nothing about the bytes.
+        let modified = modified.and_then(|time| match time {
+            TimeOrNow::SpecificTime(time) => Some(time),
+            TimeOrNow::Now => None,
+        });
+        let work = async move { files.setattr(convert::ino(ino), handle, size, modified).await };
         self.answer(debug_span!("setattr", ino = ino.0), reply, work, move |reply, entry| {
             reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
         });

@@ -16,6 +16,7 @@ crate::promises![Both:
     data_that_is_there_is_written_by_nobody,
     a_format_that_the_content_contradicts_is_refused_by_close,
     an_upload_that_failed_is_listed_until_it_is_discarded,
+    the_time_of_a_copy_is_kept,
     what_close_has_acknowledged_survives_a_kill,
     folders_are_images,
 ];
@@ -197,6 +198,19 @@ fn an_upload_that_failed_is_listed_until_it_is_discarded(target: &Target) {
     assert_eq!(uploads(&["list"]).out, "");
     let unknown = uploads(&["discard", &id]);
     assert_eq!((unknown.code, unknown.err.contains("there is no upload of image")), (Some(1), true), "{unknown:?}");
+}
+
+fn the_time_of_a_copy_is_kept(target: &Target) {
+    let (source, mount) = (target.file_with("source", noise(18, LENGTH)), target.mount("demo"));
+    let folder = made(target, &mount, "dated");
+    shell(&folder, &format!("touch -d 2001-02-03T04:05:06.5Z {0}; cp -p {0} data", source.display()));
+    assert_eq!(shell(&folder, "stat -c %y data"), "2001-02-03 04:05:06.500000000 +0000\n");
+    shell(&folder, "touch -d 2002-01-01T00:00:00Z data; touch data; touch -d 1999-01-01 status");
+    let image = shown(target, &folder);
+    assert_eq!((&image["data_mtime"], &image["status"]), (&json!("2002-01-01T00:00:00Z"), &json!("active")));
+    let again = printed("rsync", ["-a".as_ref(), "-i".as_ref(), folder.join("data").as_os_str(), source.as_os_str()]);
+    assert!(again.contains("..t"), "only the time differs: {again}");
+    mount.end();
 }
 
 fn what_close_has_acknowledged_survives_a_kill(target: &Target) {
