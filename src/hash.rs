@@ -119,7 +119,8 @@ fn other(hash: impl DynDigest + Send + 'static) -> Growing {
     Growing::Other(Box::new(hash))
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal digits, as the service shows hashes.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 

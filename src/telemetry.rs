@@ -10,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
+
+use crate::config::folders::{self, Purpose};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The variable that chooses what is logged, in the words of `RUST_LOG` (`glancefs=debug,info`).
@@ -63,13 +65,9 @@ pub fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// The log file of a mount at `point` for which none was named: `$STATE_DIRECTORY` (systemd), `$XDG_STATE_HOME/glancefs`,
-/// `~/.local/state/glancefs`, for root without a home `/var/log/glancefs`. `None` where not even a home is known.
+/// The log file of a mount at `point` for which none was named, in the usual folder for logs.
 pub fn default_file(point: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>, root: bool) -> Option<PathBuf> {
-    let folder = variable("STATE_DIRECTORY")
-        .or_else(|| variable("XDG_STATE_HOME").map(|state| state.join("glancefs")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state/glancefs")))
-        .or_else(|| root.then(|| PathBuf::from("/var/log/glancefs")))?;
+    let folder = folders::usual(Purpose::Log, variable, root)?;
     let name = point.to_string_lossy().trim_matches('/').replace('/', "-");
     Some(folder.join(format!("{}.log", if name.is_empty() { "root" } else { &name })))
 }
@@ -78,19 +76,13 @@ pub fn default_file(point: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>, ro
 mod tests {
     use super::*;
 
-    fn chosen(variables: &[(&str, &str)], root: bool) -> Option<PathBuf> {
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value));
-        default_file(Path::new("/mnt/glance"), &find, root)
-    }
-
     #[test]
     fn each_mount_has_a_log_of_its_own_in_the_state_folder() {
-        let all = [("STATE_DIRECTORY", "/s"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
-        assert_eq!(chosen(&all, false), Some(PathBuf::from("/s/mnt-glance.log")));
-        assert_eq!(chosen(&all[1..], false), Some(PathBuf::from("/x/glancefs/mnt-glance.log")));
-        assert_eq!(chosen(&all[2..], true), Some(PathBuf::from("/h/.local/state/glancefs/mnt-glance.log")));
-        assert_eq!(chosen(&[], true), Some(PathBuf::from("/var/log/glancefs/mnt-glance.log")));
-        assert_eq!(chosen(&[], false), None);
+        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/h"));
+        let chosen = |point: &str| default_file(Path::new(point), &home, false);
+        assert_eq!(chosen("/mnt/glance"), Some(PathBuf::from("/h/.local/state/glancefs/mnt-glance.log")));
+        assert_eq!(chosen("/"), Some(PathBuf::from("/h/.local/state/glancefs/root.log")));
+        assert_eq!(default_file(Path::new("/mnt"), &|_| None, false), None);
     }
 
     #[test]

@@ -5,10 +5,12 @@ mod upload;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
+use super::writes::Writes;
 use crate::config::mount_settings::{self, Access, Ownership};
 use crate::fs::{FileSystem, Owner, Settings};
 use crate::image::ImageId;
@@ -17,6 +19,7 @@ use crate::mount::session::{self, Mounted};
 use crate::mount::{point, unmount};
 use crate::read;
 use crate::telemetry::{self, Detail, Sink};
+use crate::write::Uploads;
 
 /// Try glancefs without a cloud
 ///
@@ -59,6 +62,7 @@ impl Drop for Scratch {
         // What is still mounted there is not to be walked into: the mount point is removed only when it is empty.
         let _ = fs::remove_dir(self.0.join("mount"));
         let _ = fs::remove_dir_all(self.0.join("images"));
+        let _ = fs::remove_dir_all(self.0.join("state"));
         let _ = fs::remove_dir(&self.0);
     }
 }
@@ -79,15 +83,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let point = point::prepare(&point).map_err(Failure::with(Code::Mount))?;
     let runtime = connect::runtime()?;
-    let outcome = runtime.block_on(live(arguments, images, &point));
+    let writes = Writes { folder: Some(scratch.0.join("state")), behind: false, drain: mount_settings::DRAIN };
+    let outcome = runtime.block_on(live(arguments, images, &point, &writes));
     runtime.shutdown_background();
     outcome
 }
 
-async fn live(arguments: &Arguments, images: PathBuf, point: &Path) -> Result<(), Failure> {
+async fn live(arguments: &Arguments, images: PathBuf, point: &Path, writes: &Writes) -> Result<(), Failure> {
     let mut signals = EndSignals::new().map_err(Failure::with(Code::System))?;
     let connection = connect::open(Target::Folder(images)).await?;
-    let outcome = shown(arguments, &connection, point, &mut signals).await;
+    let outcome = shown(arguments, &connection, point, writes, &mut signals).await;
     connection.close().await;
     outcome
 }
@@ -96,21 +101,26 @@ async fn shown(
     arguments: &Arguments,
     connection: &Connection,
     point: &Path,
+    writes: &Writes,
     signals: &mut EndSignals,
 ) -> Result<(), Failure> {
     let address = connection.address().ok_or_else(|| Failure::new(Code::System, "the service has no address"))?;
     upload::image(&address, &arguments.name(), arguments.image.as_deref()).await?;
-    let mut mounted = mount(connection, point)?;
+    let uploads = writes.open(connection).await?;
+    let mut mounted = mount(connection, uploads.clone(), point)?;
     let outcome = explain(point).await;
     if outcome.is_ok() {
         life::until_end(&mut mounted, signals).await;
     } else {
         life::leave(&mut mounted, signals).await;
     }
+    if let Some(uploads) = uploads {
+        writes.finish(&uploads, signals).await;
+    }
     outcome
 }
 
-fn mount(connection: &Connection, point: &Path) -> Result<Mounted, Failure> {
+fn mount(connection: &Connection, uploads: Option<Arc<Uploads>>, point: &Path) -> Result<Mounted, Failure> {
     let (uid, gid) = point::user();
     let settings = Settings {
         ttl: mount_settings::TTL,
@@ -120,8 +130,8 @@ fn mount(connection: &Connection, point: &Path) -> Result<Mounted, Failure> {
         memory: mount_settings::MEMORY,
         read: read::Settings::default(),
     };
-    let files =
-        FileSystem::new(connection.service(), None, settings, SystemTime::now()).map_err(Failure::with(Code::Usage))?;
+    let files = FileSystem::new(connection.service(), uploads, settings, SystemTime::now())
+        .map_err(Failure::with(Code::Usage))?;
     let options = session::Options {
         source: "demo".to_owned(),
         point: point.to_owned(),

@@ -10,6 +10,7 @@ use clap::ArgAction;
 use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
 use super::writes::Writes;
+use crate::config::folders::variable;
 use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
 use crate::config::{OpenStackOptions, quantity};
 use crate::fs::FileSystem;
@@ -182,11 +183,6 @@ fn log(named: Option<&Path>, point: &Path) -> Result<Sink, Failure> {
         telemetry::open(&path).ok()
     });
     Ok(opened.map_or(Sink::Nowhere, Sink::File))
-}
-
-/// A path out of the environment.
-fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Logs in, mounts, says so, and stays until the end.

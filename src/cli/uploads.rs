@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::output::{self, Code, Failure};
 use super::writes;
-use crate::config::{mount_settings, quantity};
+use crate::config::{folders, mount_settings, quantity};
 use crate::image::ImageId;
 use crate::mount::point;
 use crate::write::{Report, Uploads, WriteError};
@@ -40,7 +40,7 @@ enum Action {
 
 /// Does what is asked.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let folder = mount_settings::state_folder(arguments.state_dir.as_deref(), &variable, point::is_root())
+    let folder = mount_settings::state_folder(arguments.state_dir.as_deref(), &folders::variable, point::is_root())
         .map_err(Failure::with(Code::Usage))?
         .ok_or_else(|| Failure::new(Code::Usage, "nothing tells where uploads are: name it with --state-dir"))?;
     let folders = services(&folder).map_err(Failure::with(Code::System))?;
@@ -49,10 +49,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Action::Retry { image }) => on_one(&folders, *image, Uploads::retry_in),
         Some(Action::Discard { image }) => on_one(&folders, *image, Uploads::discard_in),
     }
-}
-
-fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The folders of all services, sorted.

@@ -8,6 +8,7 @@ use ring::digest;
 
 use super::connect::Connection;
 use super::output::{Code, Failure};
+use crate::hash::hexadecimal;
 use crate::mount::life::EndSignals;
 use crate::write::{Settings, Uploads};
 
@@ -55,5 +56,5 @@ pub(super) fn folder_of_all(state: &Path) -> PathBuf {
 /// The name of a service's and project's folder.
 fn name_of(place: &str) -> String {
     let digest = digest::digest(&digest::SHA256, place.as_bytes());
-    digest.as_ref().iter().take(8).fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+    hexadecimal(digest.as_ref().get(..8).unwrap_or_default())
 }

@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod clouds;
 pub mod environment;
 pub mod error;
+pub mod folders;
 pub mod mount_options;
 pub mod mount_settings;
 pub mod options;

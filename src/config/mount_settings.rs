@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::folders::{self, Purpose};
 use super::quantity;
 
 /// How old what the kernel and we know about images may be. Longer hides what others do, shorter asks the service more;
@@ -125,8 +126,7 @@ pub fn cache_size(text: &str) -> anyhow::Result<u64> {
 }
 
 /// The disk cache that `--cache-dir` and `--cache-size` ask for; none without either. The one that is not given has its
-/// default: [`CACHE_SIZE`], and the folder where caches are, `$CACHE_DIRECTORY` (systemd), `$XDG_CACHE_HOME/glancefs`,
-/// `~/.cache/glancefs`, for root without a home `/var/cache/glancefs`.
+/// default: [`CACHE_SIZE`], and the usual folder for caches.
 pub fn disk_cache(
     folder: Option<&Path>,
     size: Option<u64>,
@@ -136,40 +136,24 @@ pub fn disk_cache(
     let folder = match (folder, size) {
         (None, None) => return Ok(None),
         (Some(folder), _) => folder.to_owned(),
-        (None, Some(_)) => usual_cache_folder(variable, root).ok_or(SettingError::NoCacheFolder)?,
+        (None, Some(_)) => folders::usual(Purpose::Cache, variable, root).ok_or(SettingError::NoCacheFolder)?,
     };
     let absolute = std::path::absolute(&folder);
     let folder = absolute.map_err(|error| SettingError::CacheFolder(folder, error.kind()))?;
     Ok(Some(DiskCache { folder, size: size.unwrap_or(CACHE_SIZE) }))
 }
 
-/// Where uploads are kept that are not done: `--state-dir`, or where state is, `$STATE_DIRECTORY` (systemd),
-/// `$XDG_STATE_HOME/glancefs`, `~/.local/state/glancefs`, for root without a home `/var/lib/glancefs`. `None` where nothing
-/// tells. It is never the cache's folder: who empties that must lose nothing.
+/// Where uploads are kept that are not done: `--state-dir`, or the usual folder for state; `None` where nothing tells. It is
+/// never the cache's folder: who empties that must lose nothing.
 pub fn state_folder(
     folder: Option<&Path>,
     variable: &dyn Fn(&str) -> Option<PathBuf>,
     root: bool,
 ) -> Result<Option<PathBuf>, SettingError> {
-    let absolute = |name: &str| variable(name).filter(|folder| folder.is_absolute());
-    let usual = || {
-        absolute("STATE_DIRECTORY")
-            .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("glancefs")))
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/state/glancefs")))
-            .or_else(|| root.then(|| PathBuf::from("/var/lib/glancefs")))
-    };
+    let usual = || folders::usual(Purpose::State, variable, root);
     let Some(folder) = folder.map(Path::to_owned).or_else(usual) else { return Ok(None) };
     let absolute = std::path::absolute(&folder);
     absolute.map(Some).map_err(|error| SettingError::StateFolder(folder, error.kind()))
-}
-
-fn usual_cache_folder(variable: &dyn Fn(&str) -> Option<PathBuf>, root: bool) -> Option<PathBuf> {
-    // A relative path in these variables is invalid and to be passed over, says the XDG specification.
-    let absolute = |name: &str| variable(name).filter(|folder| folder.is_absolute());
-    absolute("CACHE_DIRECTORY")
-        .or_else(|| absolute("XDG_CACHE_HOME").map(|caches| caches.join("glancefs")))
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache/glancefs")))
-        .or_else(|| root.then(|| PathBuf::from("/var/cache/glancefs")))
 }
 
 /// Parses a mask of mode bits in octal digits.

@@ -36,6 +36,14 @@ pub enum FsError {
     /// The mount is read-only.
     #[error("this mount is read-only")]
     ReadOnly,
+    /// There is no folder for what is written.
+    #[error("nothing can be written, because nothing tells where to keep it until it is sent: mount with --state-dir")]
+    NoSpool,
+    /// Who wrote did not come to the end.
+    #[error(
+        "who wrote the data of image {0} was killed: what there is of them is kept, and not sent; write them again"
+    )]
+    Unfinished(crate::image::ImageId),
     /// The name is taken, by one image or by several.
     #[error("there is already an image called '{0}'")]
     Taken(String),
@@ -97,7 +105,7 @@ impl FsError {
             Self::NoSize(_) => libc::EIO,
             Self::NotAFolder(_) => libc::ENOTDIR,
             Self::IsAFolder(_) => libc::EISDIR,
-            Self::ReadOnly => libc::EROFS,
+            Self::ReadOnly | Self::NoSpool => libc::EROFS,
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Taken(_) | Self::IdTaken(_) => libc::EEXIST,
             Self::Unnameable { .. } => libc::EINVAL,
@@ -106,7 +114,7 @@ impl FsError {
             Self::NoAttribute => libc::ENODATA,
             Self::ForeignAttribute => libc::EOPNOTSUPP,
             Self::BadHandle => libc::EBADF,
-            Self::Interrupted => libc::EINTR,
+            Self::Interrupted | Self::Unfinished(_) => libc::EINTR,
             Self::Service(error) => of_kind(&error.kind),
             Self::Write(error) => of_write(error),
             Self::Read(error) => of_read(error),
@@ -135,6 +143,8 @@ impl FsError {
             | Self::NotAFolder(_)
             | Self::IsAFolder(_)
             | Self::BadHandle
+            | Self::NoSpool
+            | Self::Unfinished(_)
             | Self::Write(_)
             | Self::Read(_) => false,
         }

@@ -130,7 +130,7 @@ impl FileSystem {
             return take(Listed { next, name: &row.name, ino, kind, entry: None });
         }
         let ino = self.inodes.tell(row.node.clone());
-        let entry = Some(Entry { attr: self.row_attr(listing, row, ino), ttl: listing.ttl });
+        let entry = Some(self.row_entry(listing, row, ino));
         let full = take(Listed { next, name: &row.name, ino, kind, entry });
         if full {
             self.inodes.forget(ino, 1);
@@ -138,19 +138,24 @@ impl FileSystem {
         full
     }
 
-    fn row_attr(&self, listing: &Listing, row: &Row, ino: Ino) -> attr::Attr {
+    fn row_entry(&self, listing: &Listing, row: &Row, ino: Ino) -> Entry {
         let image = match &listing.of {
             Of::Nothing => None,
             Of::Image(image) => Some(image),
             Of::Images(snapshot) => row.node.image().and_then(|id| snapshot.image(id)),
         };
         match image {
-            Some(image) => {
-                let attr = attr::of_image_node(ino, &row.node, image, row.item, self.rights());
-                let spooled = self.spool_of(&row.node, image).and_then(|upload| upload.len().ok());
-                attr::Attr { size: spooled.unwrap_or(attr.size), ..attr }
-            }
-            None => attr::of_folder(ino, &row.node, self.rights(), self.began),
+            Some(image) => self.image_entry(ino, &row.node, image, row.item, listing.ttl),
+            None => Entry { attr: attr::of_folder(ino, &row.node, self.rights(), self.began), ttl: listing.ttl },
+        }
+    }
+
+    /// What is shown of a node of an image, whose attributes hold for `ttl`. A spool grows while somebody looks.
+    pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, ttl: Duration) -> Entry {
+        let attr = attr::of_image_node(ino, node, image, item, self.rights());
+        match self.spool_of(node, image).map(|upload| upload.len()) {
+            Some(Ok(size)) => Entry { attr: attr::Attr { size, ..attr }, ttl: Duration::ZERO },
+            Some(Err(_)) | None => Entry { attr, ttl },
         }
     }
 }

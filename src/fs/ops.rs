@@ -105,12 +105,8 @@ impl FileSystem {
             _ => 0,
         };
         let item = u64::try_from(item).unwrap_or(u64::MAX);
-        let attr = attr::of_image_node(ino, node, &seen.value, item, self.rights());
-        // What is written grows while somebody looks.
-        Ok(match self.spool_of(node, &seen.value) {
-            Some(upload) => (Attr { size: upload.len()?, ..attr }, Duration::ZERO),
-            None => (attr, seen.fresh_for),
-        })
+        let Entry { attr, ttl } = self.image_entry(ino, node, &seen.value, item, seen.fresh_for);
+        Ok((attr, ttl))
     }
 
     /// The spool that `data` shows in place of the image's bytes.

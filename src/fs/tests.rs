@@ -1,6 +1,7 @@
 //! The filesystem without a kernel, over a service in memory.
 
 mod making;
+mod writing;
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::testing::{Fake, id, image};
 use super::*;
-use crate::image::{Member, Status, Usage, Visibility};
+use crate::image::{Checksums, Member, Status, Usage, Visibility};
 use crate::service::Kind;
 
 const TTL: Duration = Duration::from_secs(5);

@@ -12,6 +12,17 @@ use crate::image::{Image, ImageId};
 use crate::name;
 use crate::service::{Change, Kind, NewImage, ServiceError};
 
+/// What cannot be made anywhere in the mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmakeable {
+    /// A regular file.
+    File,
+    /// A symbolic or a hard link.
+    Link,
+    /// A device, a pipe or a socket.
+    Device,
+}
+
 impl FileSystem {
     /// Makes an image: one called `name` in `by-name`, or one with the id `name` in `by-id`. Its id is chosen here, so
     /// that a lost answer never makes two.
@@ -79,9 +90,30 @@ impl FileSystem {
         self.removable(id).await?;
         self.service.delete(id).await.map_err(FsError::Change)?;
         self.catalogue.gone(id);
+        self.give_up_upload(id).await;
         self.removals.forget(id);
         self.reads.forget(id);
         Ok(())
+    }
+
+    /// What was written to an image that is gone leads nowhere. One who still writes it hears so at his close.
+    async fn give_up_upload(&self, id: ImageId) {
+        let Some(uploads) = self.uploads.as_ref().filter(|uploads| uploads.of(id).is_some()) else { return };
+        if let Err(error) = uploads.discard(id).await {
+            tracing::debug!(image = %id, %error, "the upload of a deleted image stays");
+        }
+    }
+
+    /// Why this cannot be made in a folder. It is never possible, and the kernel asks all the same.
+    pub fn refuse(&self, parent: Ino, what: Unmakeable) -> FsError {
+        let refused = self.writable().err().unwrap_or(FsError::NotPermitted(match what {
+            Unmakeable::File => "an image's folder has the files that it has; other ones cannot be made yet",
+            Unmakeable::Link => "images and their files have no links",
+            Unmakeable::Device => "images have no devices, pipes or sockets",
+        }));
+        let node = self.node(parent).unwrap_or(Node::Root);
+        let outcome: Result<()> = self.noted(parent, &node, Err(refused.clone()));
+        outcome.err().unwrap_or(refused)
     }
 
     /// Removes a file. Of an image's own files that is only remembered: `rm -r` removes them before the folder, which
@@ -147,7 +179,7 @@ impl FileSystem {
         Ok(())
     }
 
-    fn writable(&self) -> Result<()> {
+    pub(super) fn writable(&self) -> Result<()> {
         if self.settings.read_only { Err(FsError::ReadOnly) } else { Ok(()) }
     }
 

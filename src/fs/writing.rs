@@ -27,6 +27,15 @@ use crate::write::{Allocation, Upload, Uploads, Writer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(pub u32);
 
+/// Who closes a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Closer {
+    /// The process.
+    pub process: Process,
+    /// A signal ends it, so that nobody says that what it wrote is all.
+    pub is_killed: bool,
+}
+
 /// What a close has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
@@ -85,6 +94,12 @@ impl WriteHandle {
         Ok(Waits::ForNothing)
     }
 
+    /// The bytes stay where they are, and unsealed.
+    fn leave_unfinished(&self) -> Result<()> {
+        self.give_back();
+        Err(FsError::Unfinished(self.image.id))
+    }
+
     /// What is in the spool.
     pub(super) async fn read(&self, offset: u64, size: u32) -> Result<Bytes> {
         Ok(self.upload.read_at(offset, usize::try_from(size).unwrap_or(usize::MAX)).await?)
@@ -106,7 +121,8 @@ impl WriteHandle {
 impl FileSystem {
     /// Opens `data` for writing.
     pub(super) async fn open_to_write(&self, ino: Ino, image: Arc<Image>, asked: Writing) -> Result<Opened> {
-        let uploads = self.uploads.as_ref().ok_or(FsError::ReadOnly)?;
+        self.writable()?;
+        let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let writer = uploads.begin(&image).await?;
         if asked.truncate {
             writer.truncate(0).await?;
@@ -160,9 +176,7 @@ impl FileSystem {
         size: Option<u64>,
         modified: Option<SystemTime>,
     ) -> Result<Entry> {
-        if self.settings.read_only {
-            return Err(FsError::ReadOnly);
-        }
+        self.writable()?;
         match (size, handle) {
             (Some(size), Some(handle)) => self.truncate(handle, size).await?,
             (Some(size), None) => self.truncate_closed(ino, size).await?,
@@ -217,20 +231,33 @@ impl FileSystem {
     }
 
     /// A process closes one of its descriptors of the file. If it is the one that opened it, and wrote, the bytes are
-    /// complete: this returns when the image is active and its hash was compared.
-    pub async fn flush(&self, handle: HandleId, closer: impl FnOnce() -> Process) -> Result<()> {
+    /// complete: this returns when the image is active and its hash was compared. One that was killed has not come to
+    /// its end; what it wrote is kept, and sent only when somebody writes it again.
+    pub async fn flush(&self, handle: HandleId, closer: impl FnOnce() -> Closer) -> Result<()> {
         let handle = self.handles.get(handle)?;
         let Handle::Write(file) = handle.as_ref() else { return Ok(()) };
-        if !file.changed.load(Ordering::Acquire) || closer() != file.opener {
+        if !file.changed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let closer = closer();
+        if closer.process != file.opener {
             return Ok(());
         }
         file.changed.store(false, Ordering::Release);
-        let outcome = match file.seal().await {
+        let outcome = if closer.is_killed { file.leave_unfinished() } else { self.close(file).await };
+        self.noted(file.ino, &file.node(), outcome)
+    }
+
+    async fn close(&self, file: &WriteHandle) -> Result<()> {
+        match file.seal().await {
             Ok(Waits::ForTheService) if !self.settings.write_back => self.settled(&file.upload).await,
             Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.noted(file.ino, &file.node(), outcome)
+            Err(error) => {
+                // The release tries again.
+                file.changed.store(true, Ordering::Release);
+                Err(error)
+            }
+        }
     }
 
     async fn settled(&self, upload: &Upload) -> Result<()> {

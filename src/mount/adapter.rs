@@ -33,7 +33,7 @@ use super::caller::Caller;
 use super::session::Passthrough;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{self, Asked, FileSystem, FsError, HandleId, Listed, Mode, Opened, Writing};
+use crate::fs::{self, Asked, FileSystem, FsError, HandleId, Listed, Mode, Opened, Unmakeable, Writing};
 use crate::write::Allocation;
 
 /// Numbers are never given to another file while the kernel knows them, so there is one generation.
@@ -234,7 +234,7 @@ impl Filesystem for Adapter {
         let work = async move {
             tokio::select! {
                 biased;
-                outcome = files.flush(HandleId(handle.0), || caller.process()) => outcome,
+                outcome = files.flush(HandleId(handle.0), || caller.closer()) => outcome,
                 // The queue goes on without who waits for it.
                 () = caller.dying() => Err(FsError::Interrupted),
             }
@@ -367,7 +367,7 @@ impl Filesystem for Adapter {
     }
 
     // From here on everything changes something. The kernel itself refuses most of it on a read-only mount; what it lets
-    // through gets the same answer.
+    // through is refused by the filesystem.
 
     /// Modes, owners and the times of other files than `data` are taken and change nothing, because rsync and editors
     /// need that.
@@ -402,8 +402,9 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn mknod(&self, _: &Request, parent: INodeNo, _: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
+        let what = if mode & libc::S_IFMT == libc::S_IFREG { Unmakeable::File } else { Unmakeable::Device };
+        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), what)));
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
@@ -429,8 +430,8 @@ impl Filesystem for Adapter {
         self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
-    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn symlink(&self, _: &Request, parent: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::Link)));
     }
 
     fn rename(
@@ -453,8 +454,8 @@ impl Filesystem for Adapter {
         self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
-    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(Errno::EROFS);
+    fn link(&self, _: &Request, _: INodeNo, parent: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::Link)));
     }
 
     fn write(
@@ -483,8 +484,8 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(Errno::EROFS);
+    fn create(&self, _: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::File)));
     }
 
     fn fallocate(

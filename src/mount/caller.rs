@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::fs::Process;
+use crate::fs::{Closer, Process};
 
 /// How often to look. Most requests are answered before the first look; a person who presses Ctrl-C waits this long.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +36,12 @@ impl Caller {
         Process(group.unwrap_or(self.0))
     }
 
+    /// It as one who closes a file.
+    pub(super) fn closer(self) -> Closer {
+        let about = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        Closer { process: self.process(), is_killed: is_killed(&about) }
+    }
+
     fn is_dying(self) -> bool {
         // Where /proc is missing or hides others' processes, a caller is taken for living while there is one.
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0));
@@ -59,9 +65,26 @@ fn is_dying(status: &str) -> bool {
     over || (pending("SigPnd") | pending("ShdPnd")) & KILLED != 0
 }
 
+/// Whether a signal ends the process of this `stat` (proc(5)), whose files the kernel then closes. Its field 52 is the status
+/// that waitpid(2) will tell, with a signal in the lowest seven bits; 0 for who lives, and for whom we may not look at.
+fn is_killed(stat: &str) -> bool {
+    // The second field is the name, in parentheses, and may hold anything.
+    let behind_the_name = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let status = behind_the_name.split_ascii_whitespace().nth(52 - 3).and_then(|field| field.parse::<i32>().ok());
+    status.is_some_and(|status| libc::WIFSIGNALED(status))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_a_signal_ends_is_told_from_one_that_exits() {
+        let stat = |status: i32| format!("7 (a) b) R {}{status}", "1 ".repeat(48));
+        assert!(is_killed(&stat(libc::SIGKILL)) && is_killed(&stat(libc::SIGINT)));
+        assert!(!is_killed(&stat(0)) && !is_killed(&stat(1 << 8)) && !is_killed(""));
+        assert!(!Caller(std::process::id()).closer().is_killed);
+    }
 
     const LIVING: &str = "Name:\tcp\nState:\tD (disk sleep)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000002\n";
 

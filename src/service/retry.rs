@@ -20,6 +20,21 @@ impl Patience {
         Self { tries: 6, first_pause: Duration::from_millis(250), longest_pause: Duration::from_secs(10) };
 }
 
+impl Patience {
+    /// The pause after `failed` tries have failed, or `None` when no try is left.
+    ///
+    /// `asked` is what the service wants (`Retry-After`); `chance` in `0.0..1.0` spreads the pauses of many clients over
+    /// the upper half of the interval.
+    pub fn pause(&self, failed: u32, asked: Option<Duration>, chance: f64) -> Option<Duration> {
+        if failed >= self.tries {
+            return None;
+        }
+        let doubled = self.first_pause.saturating_mul(1 << failed.saturating_sub(1).min(20));
+        let own = doubled.min(self.longest_pause).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+        Some(asked.map_or(own, |wish| wish.max(own)).min(self.longest_pause))
+    }
+}
+
 /// The tries of one call.
 #[derive(Debug)]
 pub struct Tries {
@@ -33,18 +48,10 @@ impl Tries {
         Self { patience, failed: 0 }
     }
 
-    /// Counts a failed try. Answers how long to pause before the next one, or `None` when no try is left.
-    ///
-    /// `asked` is what the service wants (`Retry-After`); `chance` in `0.0..1.0` spreads the pauses of many clients over
-    /// the upper half of the interval.
+    /// Counts a failed try. Answers how long to pause before the next one: see [`Patience::pause`].
     pub fn failed(&mut self, asked: Option<Duration>, chance: f64) -> Option<Duration> {
-        self.failed += 1;
-        if self.failed >= self.patience.tries {
-            return None;
-        }
-        let doubled = self.patience.first_pause.saturating_mul(1 << (self.failed - 1).min(20));
-        let own = doubled.min(self.patience.longest_pause).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
-        Some(asked.map_or(own, |wish| wish.max(own)).min(self.patience.longest_pause))
+        self.failed = self.failed.saturating_add(1);
+        self.patience.pause(self.failed, asked, chance)
     }
 
     /// Forgets the failures: the call made progress since.

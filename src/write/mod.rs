@@ -33,7 +33,6 @@ mod writer;
 pub use error::WriteError;
 pub use format::{Format, Formats, HEAD, Unfit, fit, recognise};
 pub use journal::Aside;
-pub use queue::Patience;
 pub use report::Report;
 pub use settings::Settings;
 pub use spool::{Allocation, Whence};

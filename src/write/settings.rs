@@ -3,8 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::queue::Patience;
 use crate::budget::Budget;
+use crate::service::retry::Patience;
+
+/// Where a program waits in `close`: nine tries with three minutes of pauses in all. What lasts longer than a restart of the
+/// service should be told rather than waited for.
+pub(super) const CLOSE: Patience =
+    Patience { tries: 9, first_pause: Duration::from_secs(1), longest_pause: Duration::from_mins(1) };
+
+/// Where nobody waits: until it succeeds, also over a night without the service.
+pub(super) const BEHIND: Patience =
+    Patience { tries: u32::MAX, first_pause: Duration::from_secs(1), longest_pause: Duration::from_mins(5) };
 
 /// Where uploads are kept, and how they are sent.
 #[derive(Clone, Debug)]
@@ -34,7 +43,7 @@ impl Settings {
             workers: 3,
             write_back: false,
             quiet: Duration::from_secs(2),
-            patience: Patience::CLOSE,
+            patience: CLOSE,
             // A service hashes and stores what it has received within minutes; one that was killed shows it for ever.
             saving: Duration::from_mins(15),
             budget: None,
@@ -44,6 +53,16 @@ impl Settings {
     /// The same where nobody waits in `close`.
     #[must_use]
     pub fn behind(self) -> Self {
-        Self { write_back: true, patience: Patience::BEHIND, ..self }
+        Self { write_back: true, patience: BEHIND, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_the_writer_the_queue_never_gives_up() {
+        assert!(BEHIND.pause(1_000_000, None, 0.5).is_some());
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha512};
 use tokio::sync::Semaphore;
 
 use super::{Settings, Uploads};
+use crate::hash::hexadecimal;
 use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
 use crate::service::{
     ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
@@ -319,10 +320,6 @@ impl Drop for UnderWay<'_> {
 
 fn failed<T>(kind: Kind) -> Result<T> {
     Err(ServiceError::new(kind, "upload the data"))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 
 #[async_trait]

@@ -113,6 +113,13 @@ impl Target {
         action(self.server.lock().unwrap().as_ref().unwrap())
     }
 
+    /// The same, where it is embedded.
+    pub(crate) fn if_embedded(&self, action: impl FnOnce(&Server)) {
+        if let Some(server) = self.server.lock().unwrap().as_ref() {
+            action(server);
+        }
+    }
+
     /// Changes how the embedded service behaves.
     pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         self.server(|server| {
@@ -169,8 +176,13 @@ impl Target {
         document.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
         let image = self.wait(person.post("/v2/images", &document)).is(201).json();
         let id = image["id"].as_str().unwrap().to_owned();
-        self.made.lock().unwrap().push((person.clone(), id.clone()));
+        self.tidy(person, &id);
         id
+    }
+
+    /// Has an image of `person` deleted when the test ends.
+    pub(crate) fn tidy(&self, person: &Person, id: &str) {
+        self.made.lock().unwrap().push((person.clone(), id.to_owned()));
     }
 
     /// The id of a new image of `person` that holds `data`.

@@ -1,9 +1,13 @@
 //! Images written as people and programs write files: each read back through the API equals its source.
 
+use std::path::Path;
+
+use glancefs::server::Behaviour;
 use serde_json::{Value, json};
 
 use crate::content::{assert_same, noise};
 use crate::mounted::Mount;
+use crate::support::Ran;
 use crate::target::Target;
 use crate::tools::{attribute, printed, shell, tool};
 
@@ -18,6 +22,8 @@ crate::promises![Both:
     an_upload_that_failed_is_listed_until_it_is_discarded,
     the_time_of_a_copy_is_kept,
     what_close_has_acknowledged_survives_a_kill,
+    a_writer_who_was_killed_has_sent_nothing,
+    files_that_cannot_be_made_are_refused_with_a_sentence,
     folders_are_images,
 ];
 
@@ -41,17 +47,27 @@ const WRITERS: [&str; 10] = [
 fn made(target: &Target, mount: &Mount, word: &str) -> std::path::PathBuf {
     let folder = mount.path("by-name").join(target.name(word));
     printed("mkdir", [&folder]);
+    target.tidy(&target.person("demo"), &id_of(&folder));
     folder
 }
 
-fn shown(target: &Target, folder: &std::path::Path) -> Value {
+fn id_of(folder: &Path) -> String {
     let document: Value = serde_json::from_slice(&std::fs::read(folder.join("metadata.json")).unwrap()).unwrap();
-    target.wait(target.person("demo").show(document["id"].as_str().unwrap()))
+    document["id"].as_str().unwrap().to_owned()
+}
+
+fn shown(target: &Target, folder: &Path) -> Value {
+    target.wait(target.person("demo").show(&id_of(folder)))
+}
+
+/// What `glancefs uploads` does with the uploads in a folder.
+fn uploads(option: &str, arguments: &[&str]) -> Ran {
+    tool(env!("CARGO_BIN_EXE_glancefs"), ["uploads", option].iter().chain(arguments).copied())
 }
 
 /// The hash that the service shows is that of these bytes.
 #[track_caller]
-fn assert_holds(target: &Target, folder: &std::path::Path, bytes: &[u8], what: &str) {
+fn assert_holds(target: &Target, folder: &Path, bytes: &[u8], what: &str) {
     let image = shown(target, folder);
     assert_eq!(image["status"], "active", "{what}");
     assert_eq!(image["size"], bytes.len(), "{what}");
@@ -61,7 +77,7 @@ fn assert_holds(target: &Target, folder: &std::path::Path, bytes: &[u8], what: &
 }
 
 /// Waits for an image that becomes active behind who wrote it.
-fn becomes_active(folder: &std::path::Path) {
+fn becomes_active(folder: &Path) {
     shell(folder, "until grep -qx active status; do sleep 0.1; done");
 }
 
@@ -180,9 +196,7 @@ fn an_upload_that_failed_is_listed_until_it_is_discarded(target: &Target) {
     let id = target.image(&target.person("demo"), &json!({"disk_format": "qcow2", "container_format": "bare"}));
     let (source, state) = (target.file_with("source", noise(17, LENGTH)), target.file("state"));
     let option = format!("--state-dir={}", state.display());
-    let uploads = |arguments: &[&str]| {
-        tool(env!("CARGO_BIN_EXE_glancefs"), ["uploads", &option].iter().chain(arguments).copied())
-    };
+    let uploads = |arguments: &[&str]| uploads(&option, arguments);
     let mount = target.mount_with("demo", &[&option]);
     assert_eq!(uploads(&[]).out, "");
     tool("cp", [source, mount.data(&id)]);
@@ -219,9 +233,15 @@ fn what_close_has_acknowledged_survives_a_kill(target: &Target) {
     let option = format!("--state-dir={}", state.display());
     let mount = target.mount_with("demo", &["--write-back", &option]);
     let folder = made(target, &mount, "killed");
+    // Nothing arrives before the kill, where that can be arranged.
+    target.if_embedded(|server| server.set_behaviour(Behaviour { upload_rate: Some(1), ..server.behaviour() }));
     shell(&folder, &format!("cp {} data", source.display()));
     let name = folder.file_name().unwrap().to_owned();
     mount.kill(None);
+    target.if_embedded(|server| {
+        assert_ne!(uploads(&option, &[]).out, "", "it was all sent before the kill");
+        server.set_behaviour(Behaviour { upload_rate: None, ..server.behaviour() });
+    });
 
     let mount = target.mount_with("demo", &[&option]);
     let folder = mount.path("by-name").join(name);
@@ -230,10 +250,44 @@ fn what_close_has_acknowledged_survives_a_kill(target: &Target) {
     mount.end();
 }
 
+fn a_writer_who_was_killed_has_sent_nothing(target: &Target) {
+    let (bytes, state) = (noise(19, LENGTH), target.file("state"));
+    let source = target.file_with("source", &bytes);
+    let option = format!("--state-dir={}", state.display());
+    let mount = target.mount_with("demo", &[&option]);
+    for signal in ["KILL", "INT", "TERM"] {
+        let folder = made(target, &mount, &format!("cut-off-by-{signal}"));
+        // It writes and signals itself; the kernel closes the file for it.
+        let writer = format!("exec > data; head -c 1M {}; kill -{signal} $$", source.display());
+        let ran = tool("env", ["-C", folder.to_str().unwrap(), "sh", "-c", &writer]);
+        assert_ne!(ran.code, Some(0), "{ran:?}");
+        assert!(attribute(&folder.join("data"), "user.glancefs.error").unwrap().contains("was killed"), "{signal}");
+        assert_eq!(shown(target, &folder)["status"], "queued");
+    }
+    let again = mount.path("by-name").join(target.name("cut-off-by-INT"));
+    shell(&again, &format!("cp {} data", source.display()));
+    assert_holds(target, &again, &bytes, "written again");
+    mount.end();
+    let listed = uploads(&option, &[]).out;
+    assert_eq!(listed.matches(" writing ").count(), 2, "{listed}");
+}
+
+fn files_that_cannot_be_made_are_refused_with_a_sentence(target: &Target) {
+    let mount = target.mount("demo");
+    let folder = made(target, &mount, "fixed");
+    for line in ["touch new", "ln -s data new", "ln data new", "mkfifo new", "mkdir new", "touch ../new"] {
+        let ran = tool("env", ["-C", folder.to_str().unwrap(), "sh", "-c", line]);
+        assert!(ran.err.contains("Operation not permitted"), "{line}: {}", ran.err);
+        let place = if line.contains("..") { folder.parent().unwrap() } else { &folder };
+        assert!(attribute(place, "user.glancefs.error").is_some(), "{line}");
+    }
+    mount.end();
+}
+
 fn folders_are_images(target: &Target) {
     let mount = target.mount("demo");
     let (folder, other) = (made(target, &mount, "first"), mount.path("by-name").join(target.name("second")));
-    let id = shown(target, &folder)["id"].as_str().unwrap().to_owned();
+    let id = id_of(&folder);
     assert!(tool("mkdir", [&folder]).err.contains("File exists"));
     printed("mv", [&folder, &other]);
     assert_eq!(shown(target, &other)["name"], target.name("second"));

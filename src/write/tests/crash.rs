@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::settings::BEHIND;
 use super::super::testing::{Fake, Fault, Point, fill, open, open_with};
 use super::super::{Settings, State, Uploads, WriteError};
 use crate::image::{Image, ImageId, Status};
 use crate::service::Kind;
+use crate::service::retry::Patience;
 
 const SIZE: usize = (1 << 20) + 7;
 
@@ -124,10 +126,8 @@ fn killed_while_it_waited_for_its_turn_it_goes_on_at_once() {
     let image = service.add();
     service.fail([Fault::Refused(Kind::Unreachable)]);
     killed(async {
-        let patience =
-            super::super::Patience { first_pause: Duration::from_hours(1), ..super::super::Patience::BEHIND };
-        let longest_pause = Duration::from_hours(1);
-        let patience = super::super::Patience { longest_pause, ..patience };
+        let hour = Duration::from_hours(1);
+        let patience = Patience { first_pause: hour, longest_pause: hour, ..BEHIND };
         let uploads = open_with(Settings { patience, ..Settings::new(folder.path()) }, &service).await;
         write(&uploads, &image, 1).await;
         let upload = uploads.of(image.id).unwrap();

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::settings::CLOSE;
 use super::super::testing::{Fake, Fault, Point, fill, open, open_with};
-use super::super::{Patience, Reason, Settings, State, Uploads, WriteError};
+use super::super::{Reason, Settings, State, Uploads, WriteError};
 use crate::image::{Image, Status};
 use crate::service::Kind;
 
@@ -168,7 +169,7 @@ async fn who_waits_in_close_is_told_after_so_many_tries_and_the_queue_behind_goe
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     let uploads = open(folder.path(), &service).await;
     let (image, bytes) = (service.add(), fill(5, SIZE));
-    service.fail((0..Patience::CLOSE.tries).map(|_| Fault::Refused(Kind::Unavailable)));
+    service.fail((0..CLOSE.tries).map(|_| Fault::Refused(Kind::Unavailable)));
     let Err(WriteError::Failed(cause)) = write(&uploads, &image, &bytes).await else { panic!() };
     assert_eq!(cause.reason, Reason::Unavailable);
     let (folder, image) = (tempfile::tempdir().unwrap(), service.add());

@@ -6,11 +6,12 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::testing::fill;
-use super::super::{Patience, Reason, Settings, Uploads, WriteError};
+use super::super::{Reason, Settings, Uploads, WriteError};
 use crate::config::{Cloud, Tls};
 use crate::image::{Image, ImageId};
 use crate::server::{Behaviour, Server, UploadFault};
 use crate::service::glance::Glance;
+use crate::service::retry::Patience;
 use crate::service::{ImageService, NewImage};
 
 const SIZE: usize = (3 << 20) + 7;

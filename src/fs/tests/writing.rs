@@ -1,0 +1,139 @@
+//! Who closes, and what is sent then.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::image::Image;
+use crate::write::{self, State, Uploads};
+
+const WRITER: Process = Process(7);
+
+/// A filesystem over a service with one queued image, `new`.
+struct Scene {
+    service: Fake,
+    fs: Arc<FileSystem>,
+    uploads: Arc<Uploads>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let queued = Image { status: Status::Queued, size: None, checksums: Checksums::default(), ..image(1, "new") };
+        let service = Fake::with([queued]);
+        let uploads = Uploads::open(write::Settings::new(folder.path().join("uploads")), Arc::new(service.clone()));
+        let uploads = uploads.await.unwrap();
+        let fs = FileSystem::new(Arc::new(service.clone()), Some(Arc::clone(&uploads)), settings(), UNIX_EPOCH);
+        Self { service, fs: fs.unwrap(), uploads, _folder: folder }
+    }
+
+    async fn data(&self) -> Attr {
+        self.fs.walk("by-name/new/data").await.unwrap().attr
+    }
+
+    /// Opens `data` as [`WRITER`] and writes something.
+    async fn written(&self) -> HandleId {
+        let writing = Some(Writing { process: WRITER, truncate: true });
+        let asked = Asked { writing, ..Asked::default() };
+        let handle = self.fs.open(self.data().await.ino, asked).await.unwrap().handle;
+        self.fs.write(handle, 0, Bytes::from_static(b"written")).await.unwrap();
+        handle
+    }
+
+    async fn close(&self, handle: HandleId, process: Process, is_killed: bool) -> Result<()> {
+        self.fs.flush(handle, || Closer { process, is_killed }).await
+    }
+
+    fn status(&self) -> Status {
+        self.service.change(|world| world.images[0].status.clone())
+    }
+}
+
+#[tokio::test]
+async fn the_close_of_who_opened_returns_when_the_image_is_active() {
+    let scene = Scene::new().await;
+    let handle = scene.written().await;
+    scene.close(handle, Process(8), false).await.unwrap();
+    assert_eq!(scene.status(), Status::Queued, "another process's close sends nothing");
+    scene.close(handle, WRITER, false).await.unwrap();
+    assert_eq!(scene.status(), Status::Active);
+    assert_eq!((scene.data().await.size, scene.data().await.perm), (7, 0o444), "and it shows at once");
+    scene.fs.release(handle);
+    assert!(scene.uploads.list().is_empty());
+}
+
+#[tokio::test]
+async fn the_close_of_who_was_killed_sends_nothing_and_says_so() {
+    let scene = Scene::new().await;
+    let handle = scene.written().await;
+    let error = scene.close(handle, WRITER, true).await.unwrap_err();
+    assert!(error.to_string().contains("killed"), "{error}");
+    scene.fs.release(handle);
+    let upload = scene.uploads.of(id(1)).unwrap();
+    assert_eq!((upload.state(), scene.status()), (State::Writing, Status::Queued));
+    let left = scene.uploads.drain(Duration::ZERO).await;
+    assert_eq!(left.first().map(|left| left.state.clone()), Some(State::Writing), "nor when the mount ends");
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_left_can_be_written_again() {
+    let scene = Scene::new().await;
+    let killed = scene.written().await;
+    scene.close(killed, WRITER, true).await.unwrap_err();
+    // The kernel tells of the release later than of the close.
+    let again = scene.written().await;
+    scene.fs.release(killed);
+    scene.close(again, WRITER, false).await.unwrap();
+    assert_eq!(scene.status(), Status::Active);
+}
+
+#[tokio::test]
+async fn a_second_writer_is_told_that_there_is_one() {
+    let scene = Scene::new().await;
+    scene.written().await;
+    let asked = Asked { writing: Some(Writing { process: Process(8), truncate: false }), ..Asked::default() };
+    let error = scene.fs.open(scene.data().await.ino, asked).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY);
+    assert!(error.to_string().contains("another program"), "{error}");
+}
+
+#[tokio::test]
+async fn readers_see_the_spool_and_are_shown_its_length_for_no_time() {
+    let scene = Scene::new().await;
+    scene.written().await;
+    assert_eq!(scene.fs.cat("by-name/new/data").await.unwrap(), "written");
+    let looked = scene.fs.walk("by-name/new/data").await.unwrap();
+    assert_eq!((looked.attr.size, looked.ttl), (7, Duration::ZERO));
+    let folder = scene.fs.opendir(scene.fs.walk("by-name/new").await.unwrap().attr.ino).await.unwrap();
+    let mut listed = None;
+    scene
+        .fs
+        .readdir(folder, 2, true, &mut |line| {
+            listed = line.entry.filter(|_| line.name == "data");
+            true
+        })
+        .unwrap();
+    let listed = listed.unwrap();
+    assert_eq!((listed.attr.size, listed.ttl), (7, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn deleting_an_image_gives_its_upload_up() {
+    let scene = Scene::new().await;
+    let handle = scene.written().await;
+    scene.close(handle, WRITER, true).await.unwrap_err();
+    scene.fs.release(handle);
+    scene.fs.rmdir(scene.fs.walk("by-name").await.unwrap().attr.ino, OsStr::new("new")).await.unwrap();
+    assert!(scene.uploads.list().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_folder_for_it_nothing_can_be_written_and_the_sentence_says_why() {
+    let queued = Image { status: Status::Queued, size: None, ..image(1, "new") };
+    let fs = mounted(&Fake::with([queued]));
+    let data = fs.walk("by-name/new/data").await.unwrap().attr.ino;
+    let asked = Asked { writing: Some(Writing { process: WRITER, truncate: false }), ..Asked::default() };
+    let error = fs.open(data, asked).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EROFS);
+    assert!(error.to_string().contains("--state-dir"), "{error}");
+}
