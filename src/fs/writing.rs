@@ -21,7 +21,7 @@ use super::open::{Asked, Opened, Writing};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::service::Change;
-use crate::write::{Allocation, Upload, Uploads, Writer};
+use crate::write::{Allocation, Upload, Uploads, WriteError, Writer};
 
 /// A process, by the number of its thread group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,9 @@ impl WriteHandle {
             return Ok(writer);
         }
         let writer = Arc::new(self.uploads.begin(&self.image).await?);
+        if !Arc::ptr_eq(writer.upload(), &self.upload) {
+            return Err(WriteError::Discarded(self.image.id).into());
+        }
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&writer));
         Ok(writer)
     }

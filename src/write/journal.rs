@@ -5,8 +5,10 @@
 //! process that writes or sends the upload: another one that shares the folder leaves it alone. What cannot be read is
 //! moved to `aside/`, never deleted.
 
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,9 @@ use super::job::{Job, RECORD, sync_folder};
 use crate::image::ImageId;
 
 const DATA: &str = "data";
+
+/// How the names of scratch files begin in `tmp/`.
+const SCRATCH: &str = "scratch-";
 
 /// What lies in `tmp/` for longer than this is what a process left that was ended meanwhile.
 const ABANDONED: Duration = Duration::from_mins(10);
@@ -61,8 +66,23 @@ fn file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// Exchanges two names at once, so that a kill finds either both as they were or both changed.
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()));
+    let (one, other) = (one?, other?);
+    // SAFETY: both are strings that end in NUL, and live until the call is over.
+    let done =
+        unsafe { libc::renameat2(libc::AT_FDCWD, one.as_ptr(), libc::AT_FDCWD, other.as_ptr(), libc::RENAME_EXCHANGE) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Whether the file at `path` is nobody's.
+fn is_unlocked(path: &Path) -> bool {
+    file(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Whether `file` is what is found at `path`.
@@ -105,7 +125,11 @@ impl Journal {
         for entry in fs::read_dir(&self.tmp)? {
             let entry = entry?;
             let changed = entry.metadata().and_then(|about| about.modified());
-            if changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|age| age > ABANDONED)) {
+            let is_old = changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|age| age > ABANDONED));
+            // A scratch file belongs to a mount for as long as that lives.
+            let is_scratch = entry.file_name().to_string_lossy().starts_with(SCRATCH);
+            let is_left = if is_scratch { is_unlocked(&entry.path()) } else { is_old };
+            if is_left {
                 // A probe is a file.
                 let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
             }
@@ -120,6 +144,46 @@ impl Journal {
 
     fn temporary(&self, image: ImageId) -> PathBuf {
         self.tmp.join(format!("{image}-{:016x}", fastrand::u64(..)))
+    }
+
+    /// Makes a scratch file, and answers where it is. Its lock lasts for as long as it is open.
+    pub(super) fn scratch(&self) -> io::Result<(PathBuf, File)> {
+        make_folder(&self.tmp)?;
+        loop {
+            let path = self.tmp.join(format!("{SCRATCH}{:016x}", fastrand::u64(..)));
+            let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            // Another mount that opens the folder may have taken it for one that was left, before the lock.
+            if made.try_lock().is_ok() && is_at(&made, &path) {
+                return Ok((path, made));
+            }
+        }
+    }
+
+    /// Makes the scratch file at `scratch`, whose lock is held, the upload of `image`, in place of the one that there may
+    /// be. Where it fails, everything is as it was.
+    pub(super) fn place(&self, image: ImageId, job: &Job, scratch: &Path) -> io::Result<()> {
+        let new = self.temporary(image);
+        make_folder(&new)?;
+        let data = new.join(DATA);
+        let placed = job.write(&new, false).and_then(|()| fs::rename(scratch, &data)).and_then(|()| {
+            let exchanged = self.appear(&new, image);
+            if exchanged.is_err() {
+                fs::rename(&data, scratch)?;
+            }
+            exchanged
+        });
+        // What is there now was in the way, or is what was made in vain.
+        let _ = fs::remove_dir_all(&new);
+        placed
+    }
+
+    /// Gives the folder `new` the name of the upload of `image`. An upload that is there is in `new` afterwards.
+    fn appear(&self, new: &Path, image: ImageId) -> io::Result<()> {
+        let name = self.folder(image);
+        match fs::rename(new, &name) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => exchange(new, &name),
+            outcome => outcome,
+        }
     }
 
     /// Makes the upload of `image`, without bytes. `None` where there is one, or comes to be meanwhile.
@@ -320,6 +384,46 @@ mod tests {
         fs::create_dir(journal.folder(image.id)).unwrap();
         Job::new(&image).write(&journal.folder(image.id), false).unwrap();
         assert!(matches!(journal.take(image.id).unwrap(), Found::Unreadable(_)));
+    }
+
+    #[test]
+    fn a_scratch_file_is_its_mounts_until_that_ends() {
+        let outer = tempfile::tempdir().unwrap();
+        let journal = Journal::open(outer.path()).unwrap();
+        let (path, file) = journal.scratch().unwrap();
+        journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
+        assert!(path.exists(), "another mount leaves it alone");
+        drop(file);
+        journal.clean(SystemTime::now()).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_scratch_file_becomes_an_upload_in_place_of_the_one_that_is_there() {
+        let outer = tempfile::tempdir().unwrap();
+        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+        for (round, bytes) in ["first", "second"].into_iter().enumerate() {
+            let (path, file) = journal.scratch().unwrap();
+            fs::write(&path, bytes).unwrap();
+            journal.place(image.id, &Job::new(&image), &path).unwrap();
+            assert_eq!(fs::read_to_string(journal.folder(image.id).join(DATA)).unwrap(), bytes, "{round}");
+            assert!(matches!(journal.take(image.id).unwrap(), Found::Busy), "its lock goes with it");
+            drop(file);
+            assert!(matches!(journal.take(image.id).unwrap(), Found::Entry(_)));
+        }
+        assert_eq!(fs::read_dir(&journal.tmp).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_scratch_file_that_cannot_be_placed_stays_where_it_is() {
+        let outer = tempfile::tempdir().unwrap();
+        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+        let (path, _file) = journal.scratch().unwrap();
+        // No folder can replace it.
+        fs::write(journal.folder(image.id), "in the way").unwrap();
+        journal.place(image.id, &Job::new(&image), &path).unwrap_err();
+        assert!(path.exists());
+        assert_eq!(fs::read_dir(&journal.tmp).unwrap().count(), 1);
     }
 
     #[test]

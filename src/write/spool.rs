@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 
 use super::digest::Digest;
 
-/// The file. All calls block the thread.
+/// The file. All calls block the thread; clones share it.
+#[derive(Clone)]
 pub(super) struct Spool {
     pub(super) file: Arc<File>,
     pub(super) digest: Arc<Digest>,

@@ -52,6 +52,8 @@ struct Record {
     job: Job,
     /// Counts how often the upload was taken back. What a worker does for an earlier one is void.
     epoch: u64,
+    /// It was given up, and its folder is not its own any more.
+    is_discarded: bool,
 }
 
 /// Where an upload is, for those who wait.
@@ -107,8 +109,12 @@ pub(super) enum Safe {
 
 impl Upload {
     pub(super) fn new(home: Arc<Home>, entry: Entry) -> Self {
-        let Entry { image, job, data } = entry;
-        let spool = Spool::new(data, home.runtime.clone());
+        let spool = Spool::new(entry.data, home.runtime.clone());
+        Self::of(home, entry.image, entry.job, spool)
+    }
+
+    /// The upload of these bytes.
+    pub(super) fn of(home: Arc<Home>, image: ImageId, job: Job, spool: Spool) -> Self {
         if let Some(sealed) = job.state.sealed() {
             spool.digest.complete(sealed.size);
             if let Some(hashes) = &sealed.hashes {
@@ -128,7 +134,7 @@ impl Upload {
             home,
             spool,
             gate: RwLock::new(()),
-            record: Mutex::new(Record { job, epoch: 0 }),
+            record: Mutex::new(Record { job, epoch: 0, is_discarded: false }),
             stage: watch::Sender::new(stage),
             has_writer: AtomicBool::new(false),
             is_certain: AtomicBool::new(false),
@@ -224,6 +230,9 @@ impl Upload {
         self.on_spool("sync", |upload| {
             upload.spool.sync()?;
             let mut record = lock(&upload.record);
+            if record.is_discarded {
+                return Ok(());
+            }
             let mut job = record.job.clone();
             job.durable = true;
             upload.write_job(&job, true)?;
@@ -381,7 +390,7 @@ impl Upload {
             self.spool.sync().map_err(Missed::Disk)?;
         }
         let mut record = lock(&self.record);
-        if record.epoch != epoch || !record.job.state.may_become(&next) {
+        if record.is_discarded || record.epoch != epoch || !record.job.state.may_become(&next) {
             return Err(Missed::Superseded);
         }
         let mut job = record.job.clone();
@@ -457,11 +466,17 @@ impl Upload {
 
     /// Removes it from the disk. It blocks.
     pub(super) fn discard(&self) -> io::Result<()> {
-        let record = lock(&self.record);
-        self.home.journal.remove(self.image)?;
+        self.replace(|| self.home.journal.remove(self.image))
+    }
+
+    /// Lets `work` give its folder to another upload of the image: from then on this one is not sent. It blocks.
+    pub(super) fn replace<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let mut record = lock(&self.record);
+        let done = work()?;
+        record.is_discarded = true;
         drop(record);
         self.show(|stage| stage.discarded = true);
-        Ok(())
+        Ok(done)
     }
 
     /// The hashes, where they are computed.

@@ -24,12 +24,12 @@ use crate::sync::{Mutex, lock};
 
 /// The uploads of a mount.
 pub struct Uploads {
-    home: Arc<Home>,
-    table: Arc<Table>,
+    pub(super) home: Arc<Home>,
+    pub(super) table: Arc<Table>,
     aside: Vec<Aside>,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
     /// Held by the one who makes or takes away an upload.
-    doorstep: tokio::sync::Mutex<()>,
+    pub(super) doorstep: tokio::sync::Mutex<()>,
 }
 
 impl Uploads {
@@ -71,7 +71,7 @@ impl Uploads {
     }
 
     /// Goes on with an upload of an earlier mount.
-    fn adopt(&self, mut entry: Entry) {
+    pub(super) fn adopt(&self, mut entry: Entry) {
         let image = entry.image;
         if entry.job.is_lost() && entry.job.state != State::Writing {
             tracing::warn!(%image, "the machine went down before the bytes of an upload were on its disk");
@@ -291,7 +291,7 @@ impl std::fmt::Debug for Uploads {
 }
 
 /// Whether data can be written to an image that the service shows so.
-fn check(image: &Image, is_ours: bool) -> Result<(), WriteError> {
+pub(super) fn check(image: &Image, is_ours: bool) -> Result<(), WriteError> {
     match &image.status {
         Status::Queued if is_poisoned(image) => Err(WriteError::Poisoned(image.id)),
         Status::Queued => Ok(()),
