@@ -16,6 +16,8 @@ pub struct Report {
     pub state: State,
     /// Whether somebody has it open for writing.
     pub has_writer: bool,
+    /// Whether it is sealed soon, because nobody has it open any more and whoever had was not killed.
+    pub is_resting: bool,
     /// How many bytes there are.
     pub size: u64,
     /// How many of them this try has sent.
@@ -45,6 +47,7 @@ impl Report {
 
     /// Whether it needs somebody: the queue will not go on with it by itself.
     pub fn needs_somebody(&self) -> bool {
-        matches!(self.state, State::Failed { .. }) || (self.state == State::Writing && !self.has_writer)
+        let is_left = self.state == State::Writing && !self.has_writer && !self.is_resting;
+        is_left || matches!(self.state, State::Failed { .. })
     }
 }

@@ -173,6 +173,7 @@ impl Upload {
             name: stage.name,
             state: stage.state,
             has_writer: self.has_writer(),
+            is_resting: self.is_resting(),
             size,
             sent,
             rate: rate.and_then(|rate| u64::try_from(rate).ok()),
@@ -278,7 +279,12 @@ impl Upload {
         let size = sealed.size;
         if let Some(cause) = self.unfit()? {
             let failed = State::Failed { sealed, attempt: 0, cause: cause.clone() };
-            return Sealing::of(self.enter(epoch, failed, Safe::PowerCut), Sealing::Unfit(cause));
+            let entered = self.enter(epoch, failed, Safe::PowerCut);
+            if entered.is_ok() {
+                // It may be sent after all, once the image names another format.
+                self.spool.digest.complete(size);
+            }
+            return Sealing::of(entered, Sealing::Unfit(cause));
         }
         let safe = if self.home.settings.write_back { Safe::PowerCut } else { Safe::Kill };
         let entered = self.enter(epoch, State::Sealed(sealed), safe);

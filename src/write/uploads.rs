@@ -161,6 +161,7 @@ impl Uploads {
             size: job.state.sealed().map_or(0, |sealed| sealed.size),
             state: job.state,
             has_writer: false,
+            is_resting: false,
             sent: 0,
             rate: None,
         };
@@ -205,6 +206,8 @@ impl Uploads {
     pub async fn retry(&self, image: ImageId) -> Result<(), WriteError> {
         let upload = self.of(image).ok_or(WriteError::Unknown(image, "retry"))?;
         let (epoch, state) = upload.at();
+        // What is wrong with the image may have been mended since.
+        upload.is_certain.store(false, Ordering::Release);
         match state {
             State::Failed { sealed, .. } => {
                 let again = Arc::clone(&upload);
