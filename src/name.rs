@@ -53,6 +53,15 @@ pub fn decode(entry: &str) -> Option<String> {
     (encode(&name) == entry).then_some(name)
 }
 
+/// The name of a tag, a property, a member or a flat file that `entry` stands for; `None` where no name is encoded so.
+pub fn decode_item(entry: &str) -> Option<String> {
+    let plain = match entry.strip_prefix("%2E") {
+        Some(rest) if decode(entry).is_none() => format!(".{rest}"),
+        _ => entry.to_owned(),
+    };
+    decode(&plain).filter(|name| encode_item(name) == entry)
+}
+
 /// The first bytes of an entry, at most `room` of them, cut neither inside a character nor inside an escape.
 pub fn cut(entry: &str, room: usize) -> &str {
     let end = entry.floor_char_boundary(room);
@@ -112,7 +121,10 @@ mod tests {
         fn each_name_survives_the_way_there_and_back(name in "\\PC*|[%/.a\\x00-\\x1f]{0,8}") {
             let entry = encode(&name);
             prop_assert!(!entry.contains('/') && !entry.contains('\0') && entry != "." && entry != "..");
-            prop_assert_eq!(decode(&entry), Some(name));
+            prop_assert_eq!(decode(&entry), Some(name.clone()));
+            let item = encode_item(&name);
+            prop_assert!(!item.starts_with('.'));
+            prop_assert_eq!(decode_item(&item), Some(name));
         }
     }
 }

@@ -92,12 +92,19 @@ impl Named {
     fn entry(&self) -> String {
         match self.level.checked_sub(1).and_then(|level| ID_CHARS.get(level)) {
             None => self.base.clone(),
-            Some(chars) => {
-                let digits = digits_of(self.id);
-                format!("{}~{}", cut(&self.base, LONGEST - 1 - chars), digits.get(..*chars).unwrap_or(&digits))
-            }
+            Some(chars) => with_id(&self.base, self.id, *chars, LONGEST),
         }
     }
+}
+
+/// The entry `base` with the beginning of an id behind it, at most `room` bytes in all.
+pub(super) fn tell_by_id(base: &str, id: ImageId, room: usize) -> String {
+    with_id(base, id, ID_CHARS.first().copied().unwrap_or_default(), room)
+}
+
+fn with_id(base: &str, id: ImageId, chars: usize, room: usize) -> String {
+    let digits = digits_of(id);
+    format!("{}~{}", cut(base, room.saturating_sub(1 + chars)), digits.get(..chars).unwrap_or(&digits))
 }
 
 fn digits_of(id: ImageId) -> String {

@@ -2,6 +2,7 @@
 
 mod by_name;
 mod changes;
+mod flat;
 mod flight;
 mod snapshot;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 pub use self::by_name::Index;
 use self::changes::{Change, Changes};
+pub use self::flat::Flat;
 use self::flight::Flight;
 pub use self::snapshot::Snapshot;
 use crate::image::{Image, ImageId, Member, Usage, Visibility};

@@ -1,10 +1,11 @@
-//! The images of one listing, by id and by name.
+//! The images of one listing, by id, by name and as flat files.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::by_name::Index;
 use super::changes::Change;
+use super::flat::{self, Flat};
 use crate::image::{Image, ImageId, Visibility};
 
 /// An immutable listing.
@@ -12,6 +13,8 @@ use crate::image::{Image, ImageId, Visibility};
 pub struct Snapshot {
     images: HashMap<ImageId, Arc<Image>>,
     names: Index,
+    /// Made when somebody looks.
+    files: OnceLock<Flat>,
 }
 
 impl Snapshot {
@@ -23,7 +26,7 @@ impl Snapshot {
     fn of(images: HashMap<ImageId, Arc<Image>>) -> Self {
         let holders = images.values().filter_map(|image| Some((image.id, image.name.as_deref()?)));
         let names = Index::new(holders);
-        Self { images, names }
+        Self { images, names, files: OnceLock::new() }
     }
 
     /// The same with a change. A hidden or a community image is in no listing, whoever changed it.
@@ -60,6 +63,22 @@ impl Snapshot {
     /// The entries of `by-name`.
     pub fn names(&self) -> &Index {
         &self.names
+    }
+
+    /// The entries of `files`.
+    pub fn files(&self) -> &Flat {
+        self.files.get_or_init(|| Flat::new(&self.names, |id| self.images.get(&id)?.disk_format.as_deref()))
+    }
+
+    /// The image that an entry of `files` stands for. The name without a format does too, where no listed entry is called
+    /// so: a file that was made as `disk.img` is found as that.
+    pub fn file(&self, entry: &str) -> Option<ImageId> {
+        let of_format = |(base, format): (&str, &str)| {
+            let id = self.names.resolve(&flat::base(base))?;
+            (self.images.get(&id)?.disk_format.as_deref() == Some(format)).then_some(id)
+        };
+        let listed = self.files().get(entry).or_else(|| entry.rsplit_once('.').and_then(of_format));
+        listed.or_else(|| self.names.resolve(&flat::base(entry)))
     }
 }
 

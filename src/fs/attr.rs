@@ -16,6 +16,8 @@ pub enum FileKind {
     Directory,
     /// A regular file.
     File,
+    /// A symbolic link.
+    Link,
 }
 
 /// The attributes of one inode (`struct fuse_attr` of `linux/fuse.h`).
@@ -94,13 +96,23 @@ pub(super) fn of_folder(ino: Ino, node: &Node, rights: Rights, since: SystemTime
     Attr { ino, kind: FileKind::Directory, size: 0, perm, nlink: 1, uid, gid, mtime: since, ctime: since }
 }
 
+/// The attributes of a scratch file.
+pub(super) fn of_scratch(ino: Ino, kind: FileKind, size: u64, modified: SystemTime, rights: Rights) -> Attr {
+    let Owner { uid, gid } = rights.owner;
+    // Nobody looks at the mode of a link (symlink(7)).
+    let perm = if kind == FileKind::Link { 0o777 } else { rights.mode(FILE_MODE, true) };
+    Attr { ino, kind, size, perm, nlink: 1, uid, gid, mtime: modified, ctime: modified }
+}
+
 /// The attributes of a node of an image; `item` is the content length of an entry of a collection.
 pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rights: Rights) -> Attr {
     let updated = system_time(image.updated_at);
     let folder = of_folder(ino, node, rights, updated);
     let file = Attr { kind: FileKind::File, perm: FILE_MODE, nlink: links(image), ..folder.clone() };
     match node {
-        Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => folder,
+        Node::Root | Node::Images(_) | Node::Files | Node::Image(..) | Node::Collection(..) | Node::Scratch(_) => {
+            folder
+        }
         Node::Data(_) => {
             let perm = rights.mode(FILE_MODE, !image.status.has_data());
             Attr { size: data_size(image), mtime: data_time(image), perm, ..file }

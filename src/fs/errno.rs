@@ -47,6 +47,20 @@ pub enum FsError {
     /// The name is taken, by one image or by several.
     #[error("there is already an image called '{0}'")]
     Taken(String),
+    /// Another scratch file has the name.
+    #[error("there is already a file called '{0}'")]
+    Exists(String),
+    /// A file of `files/` was to be renamed to one of another format.
+    #[error("image {image} stays in its format{}: another ending of its name would say something else", of_format(.format))]
+    FormatStays {
+        /// The image.
+        image: crate::image::ImageId,
+        /// The format that it has.
+        format: String,
+    },
+    /// A symbolic link was needed.
+    #[error("this is not a symbolic link")]
+    NotALink,
     /// The id is taken, perhaps by an image that this project may not see or that was deleted.
     #[error("the id {0} is taken: no two images ever have the same one")]
     IdTaken(crate::image::ImageId),
@@ -107,9 +121,9 @@ impl FsError {
             Self::IsAFolder(_) => libc::EISDIR,
             Self::ReadOnly | Self::NoSpool => libc::EROFS,
             Self::NameTooLong => libc::ENAMETOOLONG,
-            Self::Taken(_) | Self::IdTaken(_) => libc::EEXIST,
-            Self::Unnameable { .. } => libc::EINVAL,
-            Self::NotPermitted(_) | Self::Protected(_) => libc::EPERM,
+            Self::Taken(_) | Self::IdTaken(_) | Self::Exists(_) => libc::EEXIST,
+            Self::Unnameable { .. } | Self::NotALink => libc::EINVAL,
+            Self::NotPermitted(_) | Self::Protected(_) | Self::FormatStays { .. } => libc::EPERM,
             Self::Change(error) => of_change(&error.kind),
             Self::NoAttribute => libc::ENODATA,
             Self::ForeignAttribute => libc::EOPNOTSUPP,
@@ -133,6 +147,9 @@ impl FsError {
             | Self::Interrupted
             | Self::Taken(_)
             | Self::IdTaken(_)
+            | Self::Exists(_)
+            | Self::FormatStays { .. }
+            | Self::NotALink
             | Self::Unnameable { .. }
             | Self::NotPermitted(_)
             | Self::Protected(_) => true,
@@ -149,6 +166,10 @@ impl FsError {
             | Self::Read(_) => false,
         }
     }
+}
+
+fn of_format(format: &str) -> String {
+    if format.is_empty() { String::new() } else { format!(", {format}") }
 }
 
 /// The errno of a failed call that looks at something.

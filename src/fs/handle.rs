@@ -12,7 +12,7 @@ use super::mode::InMode;
 use super::writing::WriteHandle;
 use crate::image::{Image, ImageId};
 use crate::read::{Content, ReadError, Reader, Verified};
-use crate::write::Upload;
+use crate::write::{Scratch, Upload};
 
 /// The number of an open file or folder; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,8 @@ pub(super) enum Handle {
     Sealed(SealedHandle),
     /// An image's bytes, being written.
     Write(WriteHandle),
+    /// A file that is no image's.
+    Scratch(Arc<Scratch>),
     /// The bytes of an image that is not active yet.
     Spool(Arc<Upload>),
     /// A small file, as it was when it was opened.

@@ -9,7 +9,8 @@ use super::attr::{self, Entry, FileKind};
 use super::document;
 use super::errno::FsError;
 use super::inode::Ino;
-use super::node::{Collection, Node, Part, View};
+use super::node::{Collection, FILES, Node, Part, View};
+use super::scratch::Place;
 use crate::catalogue::Snapshot;
 use crate::image::Image;
 
@@ -57,7 +58,15 @@ impl FileSystem {
         match &folder {
             Node::Root => {
                 let row = |view: View| Row { name: view.name().into(), node: Node::Images(view), item: 0 };
-                Ok(Listing { rows: View::ALL.map(row).into(), of: Of::Nothing, ttl: self.settings.ttl, folder })
+                let files = Row { name: FILES.into(), node: Node::Files, item: 0 };
+                let rows = View::ALL.map(row).into_iter().chain([files]).collect();
+                Ok(Listing { rows, of: Of::Nothing, ttl: self.settings.ttl, folder })
+            }
+            Node::Files => {
+                let seen = self.catalogue.listing().await?;
+                let row = |(name, id): (&str, _)| Row { name: name.into(), node: Node::Data(id), item: 0 };
+                let rows = seen.value.files().iter().map(row).chain(self.scratch_rows(Place::Files)).collect();
+                Ok(Listing { rows, of: Of::Images(seen.value), ttl: seen.fresh_for, folder })
             }
             Node::Images(view) => {
                 let seen = self.catalogue.listing().await?;
@@ -68,15 +77,23 @@ impl FileSystem {
                 let seen = self.catalogue.image(*id).await?;
                 let row = |part: Part| Row { name: part.name().into(), node: Node::part(*id, *view, part), item: 0 };
                 let here = Part::ALL.map(row).into_iter().filter(|row| !self.removals.is_hidden(&row.node));
-                Ok(Listing { rows: here.collect(), of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
+                let rows = here.chain(self.scratch_rows(Place::Image(*id))).collect();
+                Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
             }
             Node::Collection(id, _, collection) => {
                 let seen = self.catalogue.image(*id).await?;
                 let rows = self.item_rows(&seen.value, *collection).await?;
                 Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
             }
-            Node::Data(_) | Node::Document(..) | Node::Item(..) => Err(FsError::NotAFolder(folder.path())),
+            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) => {
+                Err(FsError::NotAFolder(folder.path()))
+            }
         }
+    }
+
+    fn scratch_rows(&self, place: Place) -> impl Iterator<Item = Row> + use<> {
+        let row = |(name, file)| Row { name, node: Node::Scratch(file), item: 0 };
+        self.scratches.of(place).into_iter().map(row)
     }
 
     async fn item_rows(&self, image: &Arc<Image>, collection: Collection) -> Result<Vec<Row>> {
@@ -124,13 +141,14 @@ impl FileSystem {
         plus: bool,
         take: &mut dyn FnMut(Listed<'_>) -> bool,
     ) -> bool {
-        let kind = if row.node.is_folder() { FileKind::Directory } else { FileKind::File };
+        let kind = row.node.kind();
         if !plus {
             let ino = self.inodes.number(&row.node);
             return take(Listed { next, name: &row.name, ino, kind, entry: None });
         }
         let ino = self.inodes.tell(row.node.clone());
-        let entry = Some(self.row_entry(listing, row, ino));
+        // Who is told no attributes asks for them.
+        let entry = self.row_entry(listing, row, ino);
         let full = take(Listed { next, name: &row.name, ino, kind, entry });
         if full {
             self.inodes.forget(ino, 1);
@@ -138,16 +156,19 @@ impl FileSystem {
         full
     }
 
-    fn row_entry(&self, listing: &Listing, row: &Row, ino: Ino) -> Entry {
+    fn row_entry(&self, listing: &Listing, row: &Row, ino: Ino) -> Option<Entry> {
+        if let Node::Scratch(file) = &row.node {
+            return self.scratch_entry(ino, file).ok();
+        }
         let image = match &listing.of {
             Of::Nothing => None,
             Of::Image(image) => Some(image),
             Of::Images(snapshot) => row.node.image().and_then(|id| snapshot.image(id)),
         };
-        match image {
+        Some(match image {
             Some(image) => self.image_entry(ino, &row.node, image, row.item, listing.ttl),
             None => Entry { attr: attr::of_folder(ino, &row.node, self.rights(), self.began), ttl: listing.ttl },
-        }
+        })
     }
 
     /// What is shown of a node of an image, whose attributes hold for `ttl`. A spool grows while somebody looks.

@@ -3,6 +3,7 @@
 //! A failed operation is a [`FsError`], whose `Display` is a sentence and whose errno is the kernel's.
 
 mod attr;
+mod create;
 mod document;
 mod errno;
 mod failures;
@@ -15,6 +16,8 @@ mod open;
 mod ops;
 mod pages;
 mod removals;
+mod rename;
+mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -77,6 +80,7 @@ pub struct FileSystem {
     modes: Arc<mode::Modes>,
     pages: pages::Pages,
     removals: removals::Removals,
+    scratches: scratch::Scratches,
     failures: failures::Failures,
     settings: Settings,
     /// What tests say is the sealed file of every image.
@@ -110,6 +114,7 @@ impl FileSystem {
             modes: Arc::default(),
             pages: pages::Pages::default(),
             removals: removals::Removals::default(),
+            scratches: scratch::Scratches::default(),
             failures: failures::Failures::default(),
             settings,
             #[cfg(test)]

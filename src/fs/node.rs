@@ -1,5 +1,7 @@
 //! What a path in the mount can be: one enum, one place.
 
+use super::attr::FileKind;
+use super::scratch::ScratchFile;
 use crate::image::ImageId;
 
 /// Which of the two folders of images a path goes through.
@@ -95,9 +97,11 @@ pub(super) enum Node {
     Root,
     /// `by-id/` or `by-name/`.
     Images(View),
+    /// `files/`.
+    Files,
     /// The folder of an image.
     Image(ImageId, View),
-    /// The image's bytes.
+    /// The image's bytes: in its folder, and in `files/`.
     Data(ImageId),
     /// A small file of an image.
     Document(ImageId, Document),
@@ -105,7 +109,12 @@ pub(super) enum Node {
     Collection(ImageId, View, Collection),
     /// An entry of one of those, by its name there.
     Item(ImageId, Collection, Box<str>),
+    /// A file that is no image's.
+    Scratch(ScratchFile),
 }
+
+/// The name of `files/` in the root.
+pub(super) const FILES: &str = "files";
 
 impl Node {
     /// The node of an image folder's entry.
@@ -119,13 +128,22 @@ impl Node {
 
     /// Whether it is a folder.
     pub(super) fn is_folder(&self) -> bool {
-        matches!(self, Self::Root | Self::Images(_) | Self::Image(..) | Self::Collection(..))
+        matches!(self, Self::Root | Self::Images(_) | Self::Files | Self::Image(..) | Self::Collection(..))
+    }
+
+    /// What kind of file it is.
+    pub(super) fn kind(&self) -> FileKind {
+        match self {
+            Self::Scratch(file) => file.kind(),
+            node if node.is_folder() => FileKind::Directory,
+            _ => FileKind::File,
+        }
     }
 
     /// The image that it belongs to.
     pub(super) fn image(&self) -> Option<ImageId> {
         match self {
-            Self::Root | Self::Images(_) => None,
+            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) => None,
             Self::Image(id, _)
             | Self::Data(id)
             | Self::Document(id, _)
@@ -137,7 +155,7 @@ impl Node {
     /// The folder above; the root is its own. For a file, which has two, the one under `by-id`.
     pub(super) fn parent(&self) -> Self {
         match self {
-            Self::Root | Self::Images(_) => Self::Root,
+            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) => Self::Root,
             Self::Image(_, view) => Self::Images(*view),
             Self::Collection(id, view, _) => Self::Image(*id, *view),
             Self::Data(id) | Self::Document(id, _) => Self::Image(*id, View::ById),
@@ -150,6 +168,8 @@ impl Node {
         match self {
             Self::Root => ".".to_owned(),
             Self::Images(view) => view.name().to_owned(),
+            Self::Files => FILES.to_owned(),
+            Self::Scratch(file) => file.path().to_owned(),
             Self::Image(id, view) => format!("{}/{id}", view.name()),
             Self::Data(id) => format!("by-id/{id}/data"),
             Self::Document(id, document) => format!("by-id/{id}/{}", Part::Document(*document).name()),

@@ -12,6 +12,7 @@ use super::inode::Ino;
 use super::mode::{Demand, InMode, Mode, Trust};
 use super::node::Node;
 use super::pages::VoidPages;
+use super::scratch::ScratchFile;
 use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::catalogue::Seen;
@@ -76,17 +77,18 @@ impl FileSystem {
     }
 
     async fn open_node(&self, ino: Ino, node: &Node, asked: Asked) -> Result<Opened> {
-        if asked.writing.is_some() && !matches!(node, Node::Data(_)) {
+        if asked.writing.is_some() && !matches!(node, Node::Data(_) | Node::Scratch(_)) {
             return Err(if node.is_folder() { FsError::IsAFolder(node.path()) } else { FsError::NotPermitted(FIXED) });
         }
         let text = match node {
             Node::Data(id) => return self.open_data(ino, *id, asked).await,
+            Node::Scratch(file) => return self.open_scratch(file, asked).await,
             Node::Document(id, document) => document::render(&self.catalogue.image(*id).await?.value, *document),
             Node::Item(id, collection, entry) => {
                 let Seen { value: image, .. } = self.catalogue.image(*id).await?;
                 self.item(&image, *collection, entry).await?.text
             }
-            Node::Root | Node::Images(_) | Node::Image(..) | Node::Collection(..) => {
+            Node::Root | Node::Images(_) | Node::Files | Node::Image(..) | Node::Collection(..) => {
                 return Err(FsError::IsAFolder(node.path()));
             }
         };
@@ -96,6 +98,15 @@ impl FileSystem {
     /// Without the page cache, because the text may be longer than the size that was last shown.
     fn opened_small(&self, text: Bytes) -> Opened {
         Opened { handle: self.handles.insert(Handle::Small(text)), mode: Mode::Direct { keep: false } }
+    }
+
+    async fn open_scratch(&self, file: &ScratchFile, asked: Asked) -> Result<Opened> {
+        let bytes = Arc::clone(file.bytes().ok_or(FsError::BadHandle)?);
+        if asked.writing.is_some_and(|writing| writing.truncate) {
+            bytes.truncate(0).await?;
+        }
+        let handle = self.handles.insert(Handle::Scratch(bytes));
+        Ok(Opened { handle, mode: Mode::Direct { keep: false } })
     }
 
     async fn open_data(&self, ino: Ino, id: ImageId, asked: Asked) -> Result<Opened> {
@@ -178,6 +189,7 @@ impl FileSystem {
                 self.noted(data.in_mode.ino(), &Node::Data(data.content.image), outcome)
             }
             Handle::Write(file) => file.read(offset, size).await,
+            Handle::Scratch(file) => Ok(file.read_at(offset, to_length(size)).await?),
             Handle::Spool(upload) => Ok(upload.read_at(offset, to_length(size)).await?),
             // The kernel reads a sealed file by itself.
             Handle::Folder(_) | Handle::Sealed(_) => Err(FsError::BadHandle),

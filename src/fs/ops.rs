@@ -10,7 +10,8 @@ use super::errno::FsError;
 use super::handle::{Handle, HandleId};
 use super::inode::Ino;
 use super::listing::Listed;
-use super::node::{Collection, Node, Part, View};
+use super::node::{Collection, FILES, Node, Part, View};
+use super::scratch::Place;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
@@ -67,14 +68,24 @@ impl FileSystem {
         let missing = || FsError::NotFound { folder: folder.path(), name: name.to_string_lossy().into_owned() };
         let text = name.to_str().ok_or_else(missing)?;
         let node = match folder {
+            Node::Root if text == FILES => Some(Node::Files),
             Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
             Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
             Node::Images(view) => {
                 self.catalogue.listing().await?.value.names().resolve(text).map(|id| Node::Image(id, *view))
             }
-            Node::Image(id, view) => Part::named(text).map(|part| Node::part(*id, *view, part)),
+            Node::Files => match Place::of(folder, text) {
+                Some(place) => self.scratches.get(place, text).map(Node::Scratch),
+                None => self.catalogue.listing().await?.value.file(text).map(Node::Data),
+            },
+            Node::Image(id, view) => match Part::named(text) {
+                Some(part) => Some(Node::part(*id, *view, part)),
+                None => self.scratches.get(Place::Image(*id), text).map(Node::Scratch),
+            },
             Node::Collection(id, _, collection) => Some(Node::Item(*id, *collection, text.into())),
-            Node::Data(_) | Node::Document(..) | Node::Item(..) => return Err(FsError::NotAFolder(folder.path())),
+            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) => {
+                return Err(FsError::NotAFolder(folder.path()));
+            }
         };
         node.filter(|node| !self.removals.is_hidden(node)).ok_or_else(missing)
     }
@@ -96,6 +107,10 @@ impl FileSystem {
     /// The attributes of a node, with a number of its own, and how long they hold.
     async fn attr(&self, node: &Node) -> Result<(Attr, Duration)> {
         let ino = self.inodes.number(node);
+        if let Node::Scratch(file) = node {
+            let Entry { attr, ttl } = self.scratch_entry(ino, file)?;
+            return Ok((attr, ttl));
+        }
         let Some(id) = node.image() else {
             return Ok((attr::of_folder(ino, node, self.rights(), self.began), self.settings.ttl));
         };
@@ -140,9 +155,12 @@ impl FileSystem {
                 self.lines(listing, from, plus, take);
                 Ok(())
             }
-            Handle::Data(_) | Handle::Sealed(_) | Handle::Write(_) | Handle::Spool(_) | Handle::Small(_) => {
-                Err(FsError::BadHandle)
-            }
+            Handle::Data(_)
+            | Handle::Sealed(_)
+            | Handle::Write(_)
+            | Handle::Scratch(_)
+            | Handle::Spool(_)
+            | Handle::Small(_) => Err(FsError::BadHandle),
         }
     }
 

@@ -28,6 +28,11 @@ impl Removals {
         hidden.insert(node, Instant::now());
     }
 
+    /// It is back.
+    pub(super) fn recall(&self, node: &Node) {
+        self.hidden().remove(node);
+    }
+
     /// Whether it is hidden.
     pub(super) fn is_hidden(&self, node: &Node) -> bool {
         self.hidden().get(node).is_some_and(|since| since.elapsed() < HIDDEN)

@@ -1,4 +1,4 @@
-//! Making, renaming and removing images, as folders are made, renamed and removed.
+//! Making and removing images, as folders are made and removed; removing files.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use super::attr::Entry;
 use super::errno::FsError;
 use super::inode::Ino;
 use super::node::{Collection, Node, View};
+use super::scratch::{Place, ScratchFile};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name;
@@ -15,9 +16,7 @@ use crate::service::{Change, Kind, NewImage, ServiceError};
 /// What cannot be made anywhere in the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmakeable {
-    /// A regular file.
-    File,
-    /// A symbolic or a hard link.
+    /// A hard link.
     Link,
     /// A device, a pipe or a socket.
     Device,
@@ -28,18 +27,19 @@ impl FileSystem {
     /// that a lost answer never makes two.
     pub async fn mkdir(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
-        let outcome = self.make(&folder, name).await;
+        let outcome = self.make_folder(&folder, name).await;
         self.noted(parent, &folder, outcome)?;
         self.lookup(parent, name).await
     }
 
-    async fn make(&self, folder: &Node, name: &OsStr) -> Result<()> {
+    async fn make_folder(&self, folder: &Node, name: &OsStr) -> Result<()> {
         self.writable()?;
         let text = makeable(folder, name)?;
         let new = match folder {
             Node::Images(View::ByName) => {
-                let name = Some(self.free(folder, text).await?);
-                NewImage { name, ..NewImage::new(ImageId::random()) }
+                let name = entry_name(folder, text)?;
+                self.free(&name).await?;
+                NewImage { name: Some(name), ..NewImage::new(ImageId::random()) }
             }
             Node::Images(View::ById) => {
                 let id = text.parse().map_err(|_| unnameable(folder, text, "an image's id is a UUID"))?;
@@ -47,21 +47,19 @@ impl FileSystem {
             }
             _ => return Err(FsError::NotPermitted("folders are images: they are made in by-name and by-id")),
         };
-        let image = self.service.create(&new).await.map_err(|error| taken(&new, error))?;
-        self.catalogue.learn(image);
-        Ok(())
+        self.make(&new).await.map(drop)
     }
 
-    /// The image name that the entry `text` of `by-name` stands for, if no image has it.
-    async fn free(&self, folder: &Node, text: &str) -> Result<String> {
-        let name = name::decode(text).filter(|name| !name.is_empty());
-        let name =
-            name.ok_or_else(|| unnameable(folder, text, "a '%' is written %25 here, and a name is not empty"))?;
+    pub(super) async fn make(&self, new: &NewImage) -> Result<Image> {
+        let image = self.service.create(new).await.map_err(|error| taken(new, error))?;
+        self.catalogue.learn(image.clone());
+        Ok(image)
+    }
+
+    /// Makes sure that no image is called `name`.
+    pub(super) async fn free(&self, name: &str) -> Result<()> {
         let listing = self.catalogue.listing().await?.value;
-        if listing.names().is_taken(text) {
-            return Err(FsError::Taken(name));
-        }
-        Ok(name)
+        if listing.names().is_taken(&name::encode(name)) { Err(FsError::Taken(name.to_owned())) } else { Ok(()) }
     }
 
     /// Deletes an image, although its folder shows entries. The folders in an image's folder are only remembered as
@@ -81,7 +79,9 @@ impl FileSystem {
                 self.removals.remember(node);
                 Ok(())
             }
-            Node::Root | Node::Images(_) => Err(FsError::NotPermitted("this folder belongs to the mount")),
+            Node::Root | Node::Images(_) | Node::Files => {
+                Err(FsError::NotPermitted("this folder belongs to the mount"))
+            }
             file => Err(FsError::NotAFolder(file.path())),
         }
     }
@@ -92,6 +92,7 @@ impl FileSystem {
         self.catalogue.gone(id);
         self.give_up_upload(id).await;
         self.removals.forget(id);
+        self.scratches.forget(id);
         self.reads.forget(id);
         Ok(())
     }
@@ -107,7 +108,6 @@ impl FileSystem {
     /// Why this cannot be made in a folder. It is never possible, and the kernel asks all the same.
     pub fn refuse(&self, parent: Ino, what: Unmakeable) -> FsError {
         let refused = self.writable().err().unwrap_or(FsError::NotPermitted(match what {
-            Unmakeable::File => "an image's folder has the files that it has; other ones cannot be made yet",
             Unmakeable::Link => "images and their files have no links",
             Unmakeable::Device => "images have no devices, pipes or sockets",
         }));
@@ -116,7 +116,7 @@ impl FileSystem {
         outcome.err().unwrap_or(refused)
     }
 
-    /// Removes a file. Of an image's own files that is only remembered: `rm -r` removes them before the folder, which
+    /// Removes a file. One in `files/` is an image, which is deleted. Of an image's own files that is only remembered: `rm -r` removes them before the folder, which
     /// deletes the image, and if it does not they are back soon. Properties and tags are removed.
     pub async fn unlink(&self, parent: Ino, name: &OsStr) -> Result<()> {
         let folder = self.node(parent)?;
@@ -128,6 +128,8 @@ impl FileSystem {
         self.writable()?;
         let node = self.find_node(folder, name).await?;
         match &node {
+            Node::Data(id) if *folder == Node::Files => self.delete(*id).await,
+            Node::Scratch(file) => self.remove_scratch(folder, name, file),
             Node::Data(id) | Node::Document(id, _) => {
                 self.removable(*id).await?;
                 self.removals.remember(node);
@@ -136,6 +138,14 @@ impl FileSystem {
             Node::Item(id, collection, entry) => self.remove_item(*id, *collection, entry).await,
             folder => Err(FsError::IsAFolder(folder.path())),
         }
+    }
+
+    fn remove_scratch(&self, folder: &Node, name: &OsStr, file: &ScratchFile) -> Result<()> {
+        let text = makeable(folder, name)?;
+        if let Some(place) = Place::of(folder, text) {
+            self.scratches.remove(place, text, file);
+        }
+        Ok(())
     }
 
     async fn remove_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
@@ -153,27 +163,7 @@ impl FileSystem {
         self.update(id, &[change]).await
     }
 
-    /// Renames an image.
-    pub async fn rename(&self, from: (Ino, &OsStr), to: (Ino, &OsStr)) -> Result<()> {
-        let (source, target) = (self.node(from.0)?, self.node(to.0)?);
-        let outcome = self.rename_image((&source, from.1), (&target, to.1)).await;
-        self.noted(from.0, &source, outcome)
-    }
-
-    async fn rename_image(&self, from: (&Node, &OsStr), to: (&Node, &OsStr)) -> Result<()> {
-        self.writable()?;
-        let Node::Image(id, View::ByName) = self.find_node(from.0, from.1).await? else {
-            return Err(FsError::NotPermitted("only the folders of by-name can be renamed"));
-        };
-        if *to.0 != Node::Images(View::ByName) {
-            return Err(FsError::NotPermitted("an image's folder stays in by-name"));
-        }
-        let text = makeable(to.0, to.1)?;
-        let name = self.free(to.0, text).await?;
-        self.update(id, &[Change::set("name", name)]).await
-    }
-
-    async fn update(&self, id: ImageId, changes: &[Change]) -> Result<()> {
+    pub(super) async fn update(&self, id: ImageId, changes: &[Change]) -> Result<()> {
         let image = self.service.update(id, changes).await.map_err(FsError::Change)?;
         self.catalogue.learn(image);
         Ok(())
@@ -191,14 +181,23 @@ impl FileSystem {
 }
 
 /// The text of a name for something new.
-fn makeable<'a>(folder: &Node, name: &'a OsStr) -> Result<&'a str> {
+pub(super) fn makeable<'a>(folder: &Node, name: &'a OsStr) -> Result<&'a str> {
     if name.len() > name::LONGEST {
         return Err(FsError::NameTooLong);
     }
     name.to_str().ok_or_else(|| unnameable(folder, &name.to_string_lossy(), "names are UTF-8"))
 }
 
-fn unnameable(folder: &Node, name: &str, why: &'static str) -> FsError {
+/// The image name that the entry `text` of `by-name` stands for.
+pub(super) fn entry_name(folder: &Node, text: &str) -> Result<String> {
+    let name = name::decode(text).filter(|name| !name.is_empty());
+    name.ok_or_else(|| unnameable(folder, text, NO_NAME))
+}
+
+/// Why an entry is no image's name.
+pub(super) const NO_NAME: &str = "a '%' is written %25 here, and a name is not empty";
+
+pub(super) fn unnameable(folder: &Node, name: &str, why: &'static str) -> FsError {
     FsError::Unnameable { folder: folder.path(), name: name.to_owned(), why }
 }
 

@@ -94,6 +94,7 @@ impl WriteHandle {
         }
         // Programs that make a file first and fill it later close it in between.
         self.upload.seal_when_quiet();
+        self.upload.fits().await?;
         Ok(Waits::ForNothing)
     }
 
@@ -152,7 +153,11 @@ impl FileSystem {
     /// cannot be, and [`Self::write`] has to do it.
     pub fn write_now(&self, handle: HandleId, offset: u64, bytes: &[u8]) -> Result<bool> {
         let handle = self.handles.get(handle)?;
-        let Handle::Write(file) = handle.as_ref() else { return Err(FsError::BadHandle) };
+        let file = match handle.as_ref() {
+            Handle::Write(file) => file,
+            Handle::Scratch(file) => return Ok(file.write_now(offset, bytes).map(|()| true)?),
+            _ => return Err(FsError::BadHandle),
+        };
         let Some(writer) = file.held() else { return Ok(false) };
         file.changed.store(true, Ordering::Release);
         let outcome = writer.write_now(offset, bytes).map_err(FsError::from);
@@ -161,17 +166,23 @@ impl FileSystem {
 
     /// Writes all of `bytes` at `offset`.
     pub async fn write(&self, handle: HandleId, offset: u64, bytes: Bytes) -> Result<()> {
+        if self.write_now(handle, offset, &bytes)? {
+            return Ok(());
+        }
         let write = async |writer: Arc<Writer>| Ok(writer.write_at(offset, bytes.clone()).await?);
         self.change(handle, write).await
     }
 
     /// Makes the file `length` bytes long.
     pub async fn truncate(&self, handle: HandleId, length: u64) -> Result<()> {
+        if let Handle::Scratch(file) = self.handles.get(handle)?.as_ref() {
+            return Ok(file.truncate(length).await?);
+        }
         self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
     }
 
-    /// Changes attributes of `data`: its length, while it is being written, and its time, which becomes the property
-    /// `data_mtime`. Who has no open file (truncate(2)) opens, cuts and closes.
+    /// Changes attributes of `data` and of scratch files: the length, while it is being written, and the time, which for
+    /// `data` becomes the property `data_mtime`. Who has no open file (truncate(2)) opens, cuts and closes.
     pub async fn setattr(
         &self,
         ino: Ino,
@@ -185,14 +196,22 @@ impl FileSystem {
             (Some(size), None) => self.truncate_closed(ino, size).await?,
             (None, _) => {}
         }
-        if let (Some(modified), node @ Node::Data(id)) = (modified, self.node(ino)?) {
-            let outcome = self.set_time(id, modified).await;
-            self.noted(ino, &node, outcome)?;
+        match (modified, self.node(ino)?) {
+            (Some(modified), Node::Data(id)) => {
+                let outcome = self.set_time(id, modified).await;
+                self.noted(ino, &Node::Data(id), outcome)?;
+            }
+            (Some(modified), Node::Scratch(file)) => {
+                if let Some(bytes) = file.bytes() {
+                    bytes.set_time(modified);
+                }
+            }
+            _ => {}
         }
         self.getattr(ino).await
     }
 
-    async fn set_time(&self, id: ImageId, modified: SystemTime) -> Result<()> {
+    pub(super) async fn set_time(&self, id: ImageId, modified: SystemTime) -> Result<()> {
         // A time that cannot be written as RFC 3339 is none that a copy could be compared with.
         let Ok(time) = Timestamp::try_from(modified) else { return Ok(()) };
         let image = self.service.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await;
@@ -210,6 +229,9 @@ impl FileSystem {
 
     /// Reserves or gives back space, as fallocate(2) does.
     pub async fn allocate(&self, handle: HandleId, how: Allocation, offset: u64, length: u64) -> Result<()> {
+        if let Handle::Scratch(file) = self.handles.get(handle)?.as_ref() {
+            return Ok(file.allocate(how, offset, length).await?);
+        }
         let allocate = async |writer: Arc<Writer>| Ok(writer.allocate(how, offset, length).await?);
         self.change(handle, allocate).await
     }
@@ -228,7 +250,11 @@ impl FileSystem {
     /// Makes what was written so far survive a power cut.
     pub async fn fsync(&self, handle: HandleId) -> Result<()> {
         let handle = self.handles.get(handle)?;
-        let Handle::Write(file) = handle.as_ref() else { return Ok(()) };
+        let file = match handle.as_ref() {
+            Handle::Write(file) => file,
+            Handle::Scratch(file) => return Ok(file.sync().await?),
+            _ => return Ok(()),
+        };
         let outcome = file.upload.sync().await.map_err(FsError::from);
         self.noted(file.ino, &file.node(), outcome)
     }
@@ -263,7 +289,7 @@ impl FileSystem {
         }
     }
 
-    async fn settled(&self, upload: &Upload) -> Result<()> {
+    pub(super) async fn settled(&self, upload: &Upload) -> Result<()> {
         let image = upload.settled().await?;
         self.catalogue.learn(Image::clone(&image));
         Ok(())

@@ -33,7 +33,7 @@ use super::caller::Caller;
 use super::session::Passthrough;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{self, Asked, FileSystem, FsError, HandleId, Listed, Mode, Opened, Unmakeable, Writing};
+use crate::fs::{self, Asked, Entry, FileSystem, FsError, HandleId, Listed, Mode, Opened, Unmakeable, Writing};
 use crate::write::Allocation;
 
 /// Numbers are never given to another file while the kernel knows them, so there is one generation.
@@ -77,6 +77,12 @@ impl Adapter {
         };
         begin_here(&self.runtime, answered.instrument(span));
     }
+
+    /// Sends an entry.
+    fn entry(&self) -> impl FnOnce(ReplyEntry, Entry) + Send + 'static {
+        let ownership = self.ownership;
+        move |reply, entry| reply.entry(&entry.ttl, &convert::attributes(&entry.attr, &ownership), GENERATION)
+    }
 }
 
 /// Polls `work` once on this thread; what is not done then goes on in the runtime, which polls it again with a waker of its
@@ -107,7 +113,7 @@ macro_rules! refuse {
     };
 }
 
-refuse!(ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr);
+refuse!(ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr);
 
 /// The value of an extended attribute, or its length for who asks with an empty buffer.
 fn send_attribute(reply: ReplyXattr, room: u32, value: &[u8]) {
@@ -163,12 +169,10 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
+        let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("lookup", parent = parent.0, ?name);
         let work = async move { files.lookup(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, move |reply, entry| {
-            reply.entry(&entry.ttl, &convert::attributes(&entry.attr, &ownership), GENERATION);
-        });
+        self.answer(span, reply, work, self.entry());
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
@@ -402,18 +406,21 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn mknod(&self, _: &Request, parent: INodeNo, _: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
-        let what = if mode & libc::S_IFMT == libc::S_IFREG { Unmakeable::File } else { Unmakeable::Device };
-        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), what)));
+    fn mknod(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
+        if mode & libc::S_IFMT != libc::S_IFREG {
+            return reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::Device)));
+        }
+        let (files, name) = (Arc::clone(&self.files), name.to_owned());
+        let span = debug_span!("mknod", parent = parent.0, ?name);
+        let work = async move { files.mknod(convert::ino(parent), &name).await };
+        self.answer(span, reply, work, self.entry());
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
+        let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("mkdir", parent = parent.0, ?name);
         let work = async move { files.mkdir(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, move |reply, entry| {
-            reply.entry(&entry.ttl, &convert::attributes(&entry.attr, &ownership), GENERATION);
-        });
+        self.answer(span, reply, work, self.entry());
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -430,13 +437,23 @@ impl Filesystem for Adapter {
         self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
-    fn symlink(&self, _: &Request, parent: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::Link)));
+    fn symlink(&self, _: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let (files, name, target) = (Arc::clone(&self.files), name.to_owned(), target.to_owned());
+        let span = debug_span!("symlink", parent = parent.0, ?name);
+        let work = async move { files.symlink(convert::ino(parent), &name, &target).await };
+        self.answer(span, reply, work, self.entry());
+    }
+
+    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.files.readlink(convert::ino(ino)) {
+            Ok(target) => reply.data(target.as_os_str().as_encoded_bytes()),
+            Err(error) => reply.error(convert::errno(&error)),
+        }
     }
 
     fn rename(
         &self,
-        _: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -450,7 +467,15 @@ impl Filesystem for Adapter {
         let (files, name, new_name) = (Arc::clone(&self.files), name.to_owned(), new_name.to_owned());
         let span = debug_span!("rename", parent = parent.0, ?name, new_parent = new_parent.0, ?new_name);
         let (from, to) = (convert::ino(parent), convert::ino(new_parent));
-        let work = async move { files.rename((from, &name), (to, &new_name)).await };
+        let caller = Caller(request.pid());
+        let work = async move {
+            tokio::select! {
+                biased;
+                outcome = files.rename((from, &name), (to, &new_name)) => outcome,
+                // What has become an image's data is sent without who waits for it.
+                () = caller.dying() => Err(FsError::Interrupted),
+            }
+        };
         self.answer(span, reply, work, |reply, ()| reply.ok());
     }
 
@@ -484,8 +509,15 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn create(&self, _: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::File)));
+    fn create(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
+        let (span, process) = (debug_span!("create", parent = parent.0, ?name), Caller(request.pid()).process());
+        let work = async move { files.create(convert::ino(parent), &name, process).await };
+        self.answer(span, reply, work, move |reply, (entry, opened)| {
+            let attributes = convert::attributes(&entry.attr, &ownership);
+            let (handle, flags) = (FileHandle(opened.handle.0), convert::open_flags(&opened.mode));
+            reply.created(&entry.ttl, &attributes, GENERATION, handle, flags);
+        });
     }
 
     fn fallocate(

@@ -31,6 +31,7 @@ pub(super) fn kind(kind: FileKind) -> FileType {
     match kind {
         FileKind::Directory => FileType::Directory,
         FileKind::File => FileType::RegularFile,
+        FileKind::Link => FileType::Symlink,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::blank;
 use super::error::WriteError;
-use super::format::{self, HEAD};
+use super::format::{self, Format, HEAD};
 use super::home::{Home, Table};
 use super::job::Job;
 use super::journal::Entry;
@@ -300,6 +300,19 @@ impl Upload {
         let record = lock(&self.record);
         let (container, disk) = (record.job.container_format.as_deref(), record.job.disk_format.as_deref());
         Ok(format::fit(&head, container, disk).err().map(|unfit| Cause::new(Reason::Format, unfit.to_string())))
+    }
+
+    /// Makes sure that a header, where there is one already, is that of the format that the image names.
+    ///
+    /// # Errors
+    /// [`WriteError::Failed`] where it is another one's. The upload stays as it is.
+    pub async fn fits(self: &Arc<Self>) -> Result<(), WriteError> {
+        let found = |upload: &Self| match format::recognise(&upload.head()?) {
+            // What is empty or zeros yet may become anything.
+            Ok(Format::Raw) => Ok(None),
+            _ => upload.unfit(),
+        };
+        self.on_spool("look at", found).await?.map_or(Ok(()), |cause| Err(WriteError::Failed(cause)))
     }
 
     /// The first bytes, as many as tell the format.

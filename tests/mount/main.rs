@@ -16,6 +16,7 @@
 mod bytes;
 mod content;
 mod faults;
+mod files;
 mod images;
 mod kept;
 mod kernel;
@@ -95,6 +96,7 @@ const SUBJECTS: &[&[Promise]] = &[
     faults::PROMISES,
     writing::PROMISES,
     uploading::PROMISES,
+    files::PROMISES,
     login::PROMISES,
     kept::PROMISES,
     loops::PROMISES,

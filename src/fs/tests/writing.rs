@@ -6,18 +6,18 @@ use super::*;
 use crate::image::Image;
 use crate::write::{self, State, Uploads};
 
-const WRITER: Process = Process(7);
+pub(super) const WRITER: Process = Process(7);
 
 /// A filesystem over a service with one queued image, `new`.
-struct Scene {
-    service: Fake,
-    fs: Arc<FileSystem>,
-    uploads: Arc<Uploads>,
+pub(super) struct Scene {
+    pub(super) service: Fake,
+    pub(super) fs: Arc<FileSystem>,
+    pub(super) uploads: Arc<Uploads>,
     _folder: tempfile::TempDir,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let queued = Image { status: Status::Queued, size: None, checksums: Checksums::default(), ..image(1, "new") };
         let service = Fake::with([queued]);
@@ -27,7 +27,7 @@ impl Scene {
         Self { service, fs: fs.unwrap(), uploads, _folder: folder }
     }
 
-    async fn data(&self) -> Attr {
+    pub(super) async fn data(&self) -> Attr {
         self.fs.walk("by-name/new/data").await.unwrap().attr
     }
 
@@ -40,11 +40,37 @@ impl Scene {
         handle
     }
 
-    async fn close(&self, handle: HandleId, process: Process, is_killed: bool) -> Result<()> {
+    pub(super) async fn close(&self, handle: HandleId, process: Process, is_killed: bool) -> Result<()> {
         self.fs.flush(handle, || Closer { process, is_killed }).await
     }
 
-    fn status(&self) -> Status {
+    /// The number of what is at `path`.
+    pub(super) async fn ino(&self, path: &str) -> Ino {
+        self.fs.walk(path).await.unwrap().attr.ino
+    }
+
+    /// Makes a file, writes `text` to it and closes it.
+    pub(super) async fn put(&self, folder: &str, name: &str, text: &'static str) -> Result<Entry> {
+        let (entry, opened) = self.fs.create(self.ino(folder).await, OsStr::new(name), WRITER).await?;
+        self.fs.write(opened.handle, 0, Bytes::from_static(text.as_bytes())).await?;
+        let closed = self.close(opened.handle, WRITER, false).await;
+        self.fs.release(opened.handle);
+        closed.map(|()| entry)
+    }
+
+    /// Renames, and answers the errno.
+    pub(super) async fn mv(&self, from: (&str, &str), to: (&str, &str)) -> i32 {
+        let (source, target) = (self.ino(from.0).await, self.ino(to.0).await);
+        errno(self.fs.rename((source, OsStr::new(from.1)), (target, OsStr::new(to.1))).await)
+    }
+
+    /// The bytes that the service has of the image with this entry in `by-name`.
+    pub(super) async fn sent(&self, name: &str) -> Option<Bytes> {
+        let image = self.fs.catalogue.listing().await.unwrap().value.names().resolve(name)?;
+        self.service.change(|world| world.uploaded.get(&image).cloned())
+    }
+
+    pub(super) fn status(&self) -> Status {
         self.service.change(|world| world.images[0].status.clone())
     }
 }

@@ -1,0 +1,128 @@
+//! The entries of `files`: each image as one plain file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::by_name::{Index, tell_by_id};
+use crate::image::ImageId;
+use crate::name::LONGEST;
+
+/// Entries of `files`, each for exactly one image: its entry in `by-name`, a dot and its disk format; the bare entry while
+/// it has no format. Names that begin with a dot are other programs' temporaries there, so `.x` is `%2Ex`.
+#[derive(Debug, Default)]
+pub struct Flat(BTreeMap<Box<str>, ImageId>);
+
+impl Flat {
+    /// The entries of images that `names` has, whose formats `format_of` tells.
+    pub(super) fn new<'a>(names: &Index, format_of: impl Fn(ImageId) -> Option<&'a str>) -> Self {
+        let mut entries = BTreeMap::new();
+        let (formatted, others): (Vec<_>, Vec<_>) =
+            names.iter().map(|(name, id)| (name, id, format_of(id))).partition(|(.., format)| format.is_some());
+        // No two of the formatted ones are called alike; a bare one may be called as one of them is.
+        for (name, id, format) in formatted.into_iter().chain(others) {
+            let (base, format) = (escaped(name), format.unwrap_or_default());
+            let plain = join(&base, format);
+            let entry = if plain.len() > LONGEST || entries.contains_key(plain.as_str()) {
+                let room = LONGEST - (join("", format).len()).min(LONGEST);
+                join(&tell_by_id(&base, id, room), format)
+            } else {
+                plain
+            };
+            entries.insert(entry.into(), id);
+        }
+        Self(entries)
+    }
+
+    /// All entries, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ImageId)> {
+        self.0.iter().map(|(entry, id)| (entry.as_ref(), *id))
+    }
+
+    /// The image of a listed entry.
+    pub(super) fn get(&self, entry: &str) -> Option<ImageId> {
+        self.0.get(entry).copied()
+    }
+}
+
+fn join(base: &str, format: &str) -> String {
+    if format.is_empty() { base.to_owned() } else { format!("{base}.{format}") }
+}
+
+fn escaped(name: &str) -> Cow<'_, str> {
+    name.strip_prefix('.').map_or(Cow::Borrowed(name), |rest| Cow::Owned(format!("%2E{rest}")))
+}
+
+/// The entry of `by-name` that a flat file's name without its format stands for.
+pub(super) fn base(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix("%2E").filter(|rest| !rest.is_empty() && *rest != "%2E") {
+        Some(rest) => Cow::Owned(format!(".{rest}")),
+        None => Cow::Borrowed(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Snapshot;
+    use crate::fs::testing::{id, image};
+    use crate::image::Image;
+    use crate::name::LONGEST;
+
+    fn snapshot(images: &[(&str, Option<&str>)]) -> Snapshot {
+        let of = |(n, (name, format)): (u32, &(&str, Option<&str>))| Image {
+            disk_format: format.map(str::to_owned),
+            ..image(n, name)
+        };
+        Snapshot::new((1..).zip(images).map(of))
+    }
+
+    fn entries(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.files().iter().map(|(entry, _)| entry).collect()
+    }
+
+    #[test]
+    fn an_entry_is_the_name_and_the_format() {
+        let snapshot = snapshot(&[("disk", Some("qcow2")), ("new", None), ("v1.0", Some("raw")), ("", Some("raw"))]);
+        assert_eq!(entries(&snapshot), ["disk.qcow2", "new", "v1.0.raw"]);
+        assert_eq!(snapshot.file("disk.qcow2"), Some(id(1)));
+        assert_eq!(snapshot.file("disk"), Some(id(1)), "without its format, too");
+        assert_eq!(snapshot.file("disk.raw"), None, "and not with another one");
+        assert_eq!(snapshot.file("v1.0"), Some(id(3)));
+    }
+
+    #[test]
+    fn images_that_share_a_name_are_told_apart_as_in_by_name() {
+        let snapshot = snapshot(&[("x", Some("raw")), ("x", Some("qcow2"))]);
+        assert_eq!(entries(&snapshot), ["x~00000001.raw", "x~00000002.qcow2"]);
+        assert_eq!((snapshot.file("x.raw"), snapshot.file("x")), (None, None));
+        assert_eq!(snapshot.file("x~00000002.qcow2"), Some(id(2)));
+    }
+
+    #[test]
+    fn a_name_with_the_beginning_of_its_id_works_also_while_it_is_unique() {
+        let snapshot = snapshot(&[("disk", Some("qcow2"))]);
+        assert_eq!(snapshot.file("disk~00000001.qcow2"), Some(id(1)));
+    }
+
+    #[test]
+    fn an_image_without_format_that_is_called_as_another_ones_file_has_its_id_behind_it() {
+        let snapshot = snapshot(&[("a", Some("raw")), ("a.raw", None)]);
+        assert_eq!(entries(&snapshot), ["a.raw", "a.raw~00000002"]);
+        assert_eq!((snapshot.file("a.raw"), snapshot.file("a.raw~00000002")), (Some(id(1)), Some(id(2))));
+    }
+
+    #[test]
+    fn a_leading_dot_is_escaped_because_such_files_are_temporaries() {
+        let snapshot = snapshot(&[(".x", Some("raw")), (".", Some("raw"))]);
+        assert_eq!(entries(&snapshot), ["%2E.raw", "%2Ex.raw"]);
+        assert_eq!((snapshot.file("%2Ex.raw"), snapshot.file("%2E.raw")), (Some(id(1)), Some(id(2))));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_keeps_its_format() {
+        let long = "n".repeat(LONGEST - 2);
+        let snapshot = snapshot(&[(long.as_str(), Some("qcow2"))]);
+        let [only] = entries(&snapshot)[..] else { panic!("one image has one entry") };
+        assert!(only.len() <= LONGEST && only.ends_with("~00000001.qcow2"), "{only}");
+        assert_eq!(snapshot.file(only), Some(id(1)));
+    }
+}

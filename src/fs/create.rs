@@ -1,0 +1,126 @@
+//! Making files: images through `files/`, scratch files, and `data` once more after it was removed.
+
+use std::ffi::OsStr;
+
+use super::attr::Entry;
+use super::errno::FsError;
+use super::inode::Ino;
+use super::node::{Node, Part};
+use super::open::{Asked, Opened, Writing};
+use super::scratch::Place;
+use super::tree::{NO_NAME, makeable, unnameable};
+use super::writing::Process;
+use super::{FileSystem, Result};
+use crate::image::{Image, ImageId};
+use crate::name;
+use crate::service::NewImage;
+
+/// The formats of disks that the service knows (`disk_format` in its image schema), by which a file's name may end.
+const FORMATS: [&str; 11] = ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
+
+/// Those whose wrapping is called as the disk is.
+const WRAPPED: [&str; 3] = ["ami", "ari", "aki"];
+
+/// The image that a file in `files/` is asked to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted<'a> {
+    pub(super) name: String,
+    /// `None` where the name does not tell one: then the content does.
+    pub(super) format: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a file of this name stands for; `None` where no image is called so.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        let of_format = text.rsplit_once('.').filter(|(stem, format)| !stem.is_empty() && FORMATS.contains(format));
+        let (stem, format) = of_format.map_or((text, None), |(stem, format)| (stem, Some(format)));
+        let name = name::decode_item(stem).filter(|name| !name.is_empty())?;
+        Some(Self { name, format })
+    }
+
+    pub(super) fn container(&self) -> Option<&'a str> {
+        self.format.map(|format| if WRAPPED.contains(&format) { format } else { "bare" })
+    }
+
+    fn image(self, id: ImageId) -> NewImage {
+        let container = self.container().map(str::to_owned);
+        let disk = self.format.map(str::to_owned);
+        NewImage { name: Some(self.name), container_format: container, disk_format: disk, ..NewImage::new(id) }
+    }
+}
+
+impl FileSystem {
+    /// Makes the file `name`, and opens it for writing. The close by `process` is the one that counts.
+    pub async fn create(&self, parent: Ino, name: &OsStr, process: Process) -> Result<(Entry, Opened)> {
+        let entry = self.mknod(parent, name).await?;
+        let writing = Some(Writing { process, truncate: false });
+        match self.open(entry.attr.ino, Asked { writing, ..Asked::default() }).await {
+            Ok(opened) => Ok((entry, opened)),
+            Err(error) => {
+                self.forget(entry.attr.ino, 1);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the file `name`.
+    pub async fn mknod(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
+        let folder = self.node(parent)?;
+        let outcome = self.make_file(&folder, name).await;
+        self.noted(parent, &folder, outcome)?;
+        self.lookup(parent, name).await
+    }
+
+    async fn make_file(&self, folder: &Node, name: &OsStr) -> Result<()> {
+        self.writable()?;
+        let text = makeable(folder, name)?;
+        if let Some(place) = Place::of(folder, text) {
+            return self.make_scratch(folder, place, text).await.map(drop);
+        }
+        match (folder, Part::named(text)) {
+            (Node::Files, _) => {
+                let wanted = wanted(folder, text)?;
+                self.make_image(wanted).await.map(drop)
+            }
+            // The kernel asks for it only where it was removed.
+            (Node::Image(id, _), Some(Part::Data)) => {
+                self.removals.recall(&Node::Data(*id));
+                Ok(())
+            }
+            _ => Err(FsError::NotPermitted("this folder has the files that it has; other ones cannot be made")),
+        }
+    }
+
+    /// Makes the image that a file in `files/` stands for.
+    pub(super) async fn make_image(&self, wanted: Wanted<'_>) -> Result<Image> {
+        self.free(&wanted.name).await?;
+        self.make(&wanted.image(ImageId::random())).await
+    }
+}
+
+/// What a file of this name in `files/` is asked to be.
+pub(super) fn wanted<'a>(folder: &Node, text: &'a str) -> Result<Wanted<'a>> {
+    Wanted::of(text).ok_or_else(|| unnameable(folder, text, NO_NAME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_files_name_is_its_format() {
+        let of = |text| Wanted::of(text).map(|wanted| (wanted.name, wanted.format));
+        assert_eq!(of("disk.qcow2"), Some(("disk".to_owned(), Some("qcow2"))));
+        assert_eq!(of("debian-12.5.raw"), Some(("debian-12.5".to_owned(), Some("raw"))));
+        assert_eq!(of("cloud.img"), Some(("cloud.img".to_owned(), None)), "which says nothing of the content");
+        assert_eq!(of("a%2Fb.iso"), Some(("a/b".to_owned(), Some("iso"))));
+        assert_eq!(of("%2Ex.raw"), Some((".x".to_owned(), Some("raw"))));
+        assert_eq!((of("100%.raw"), of("%")), (None, None));
+    }
+
+    #[test]
+    fn an_amazon_kernel_is_wrapped_as_one() {
+        let container = |text| Wanted::of(text).and_then(|wanted| wanted.container());
+        assert_eq!((container("k.aki"), container("d.vdi"), container("d")), (Some("aki"), Some("bare"), None));
+    }
+}

@@ -1,0 +1,125 @@
+//! Renaming: of images, and of scratch files, whose bytes become an image's by it.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::create::wanted;
+use super::errno::FsError;
+use super::inode::Ino;
+use super::node::{Node, Part, View};
+use super::scratch::{Place, ScratchFile};
+use super::tree::{entry_name, makeable};
+use super::{FileSystem, Result};
+use crate::image::{Image, ImageId};
+use crate::service::Change;
+use crate::write::{Scratch, Upload};
+
+/// A folder, and a name in it.
+type Spot<'a> = (&'a Node, &'a OsStr);
+
+impl FileSystem {
+    /// Renames an image, or a scratch file. Where that makes its bytes an image's, this returns when the image is active,
+    /// as a close does.
+    pub async fn rename(&self, from: (Ino, &OsStr), to: (Ino, &OsStr)) -> Result<()> {
+        let (source, target) = (self.node(from.0)?, self.node(to.0)?);
+        let outcome = self.rename_node((&source, from.1), (&target, to.1)).await;
+        self.noted(from.0, &source, outcome)
+    }
+
+    async fn rename_node(&self, from: Spot<'_>, to: Spot<'_>) -> Result<()> {
+        self.writable()?;
+        match (self.find_node(from.0, from.1).await?, from.0) {
+            (Node::Scratch(file), _) => self.rename_scratch(&file, from, to).await,
+            (Node::Image(id, View::ByName), _) => self.rename_image(id, to).await,
+            (Node::Data(id), Node::Files) => self.rename_file(id, to).await,
+            _ => Err(FsError::NotPermitted("only images and scratch files can be renamed")),
+        }
+    }
+
+    async fn rename_image(&self, id: ImageId, to: Spot<'_>) -> Result<()> {
+        if *to.0 != Node::Images(View::ByName) {
+            return Err(FsError::NotPermitted("an image's folder stays in by-name"));
+        }
+        let name = entry_name(to.0, makeable(to.0, to.1)?)?;
+        self.free(&name).await?;
+        self.update(id, &[Change::set("name", name)]).await
+    }
+
+    async fn rename_file(&self, id: ImageId, to: Spot<'_>) -> Result<()> {
+        if *to.0 != Node::Files {
+            return Err(FsError::NotPermitted("an image's file stays in files"));
+        }
+        let text = makeable(to.0, to.1)?;
+        if Place::of(to.0, text).is_some() {
+            return Err(FsError::NotPermitted(
+                "an image cannot become a scratch file: its name would begin with a dot",
+            ));
+        }
+        let wanted = wanted(to.0, text)?;
+        let image = self.catalogue.image(id).await?.value;
+        if wanted.format.is_some() && wanted.format != image.disk_format.as_deref() {
+            let format = image.disk_format.clone().unwrap_or_default();
+            return Err(FsError::FormatStays { image: id, format });
+        }
+        if image.name.as_deref() == Some(wanted.name.as_str()) {
+            return Ok(());
+        }
+        self.free(&wanted.name).await?;
+        self.update(id, &[Change::set("name", wanted.name)]).await
+    }
+
+    async fn rename_scratch(&self, file: &ScratchFile, from: Spot<'_>, to: Spot<'_>) -> Result<()> {
+        let (was, text) = (makeable(from.0, from.1)?, makeable(to.0, to.1)?);
+        let place = Place::of(from.0, was).ok_or(FsError::Forgotten)?;
+        if let Some(target) = Place::of(to.0, text) {
+            self.scratches.rename((place, was), (target, text));
+            return Ok(());
+        }
+        let bytes = file.bytes().ok_or(FsError::NotPermitted("a link is no image's data"))?;
+        let image = match (to.0, Part::named(text)) {
+            (Node::Image(id, _), Some(Part::Data)) => self.catalogue.image(*id).await?.value,
+            (Node::Files, _) => self.image_for(bytes, to.0, text).await?,
+            _ => return Err(FsError::NotPermitted("a scratch file can become data, and nothing else yet")),
+        };
+        let placed = self.place(bytes, &image).await;
+        if placed.is_ok() {
+            self.scratches.remove(place, was, file);
+        }
+        let outcome = match placed {
+            Ok(upload) => self.send(&upload).await,
+            Err(error) => Err(error),
+        };
+        // Who looks for the reason looks at data too.
+        let data = Node::Data(image.id);
+        self.noted(self.inodes.number(&data), &data, outcome)
+    }
+
+    /// The image that a file called `text` in `files/` is, or a new one.
+    async fn image_for(&self, bytes: &Arc<Scratch>, folder: &Node, text: &str) -> Result<Arc<Image>> {
+        if let Some(id) = self.catalogue.listing().await?.value.file(text) {
+            return Ok(self.catalogue.image(id).await?.value);
+        }
+        let wanted = wanted(folder, text)?;
+        // Before there is an image that would stay without data.
+        bytes.fits(wanted.container(), wanted.format).await?;
+        self.make_image(wanted).await.map(Arc::new)
+    }
+
+    /// Makes the bytes of a scratch file those of an image, and its time theirs.
+    async fn place(&self, bytes: &Arc<Scratch>, image: &Image) -> Result<Arc<Upload>> {
+        let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
+        let time = bytes.time()?;
+        let upload = uploads.place(image, bytes).await?;
+        self.removals.recall(&Node::Data(image.id));
+        if let Err(error) = self.set_time(image.id, time).await {
+            // The bytes matter more; the time of the copy is then that of the image.
+            tracing::warn!(image = %image.id, %error, "the time of a file could not be kept");
+        }
+        Ok(upload)
+    }
+
+    async fn send(&self, upload: &Arc<Upload>) -> Result<()> {
+        upload.seal().await?;
+        if self.settings.write_back { Ok(()) } else { self.settled(upload).await }
+    }
+}
