@@ -73,7 +73,12 @@ pub async fn open(target: Target) -> Result<Connection, Failure> {
     };
     match Glance::connect(cloud).await {
         Ok(glance) => {
-            let place = if server.is_some() { place } else { format!("{} {place}", glance.address()) };
+            let place = match (&server, glance.project()) {
+                (Some(_), _) => place,
+                // However the cloud is called today.
+                (None, Some(project)) => format!("{} {project}", glance.address()),
+                (None, None) => format!("{} {place}", glance.address()),
+            };
             Ok(Connection { service: Arc::new(glance), place, server })
         }
         Err(error) => {

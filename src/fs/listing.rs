@@ -173,7 +173,7 @@ impl FileSystem {
 
     /// What is shown of a node of an image, whose attributes hold for `ttl`. A spool grows while somebody looks.
     pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, ttl: Duration) -> Entry {
-        let attr = attr::of_image_node(ino, node, image, item, self.rights());
+        let attr = attr::of_image_node(ino, node, image, item, self.rights_on(image));
         match self.spool_of(node, image).map(|upload| upload.len()) {
             Some(Ok(size)) => Entry { attr: attr::Attr { size, ..attr }, ttl: Duration::ZERO },
             Some(Err(_)) | None => Entry { attr, ttl },

@@ -192,6 +192,12 @@ impl FileSystem {
         Rights { owner: self.settings.owner, change: !self.settings.read_only }
     }
 
+    /// The same for an image: those of other projects are only to be read.
+    pub(super) fn rights_on(&self, image: &Image) -> Rights {
+        let is_anothers = self.service.project().zip(image.owner.as_deref()).is_some_and(|(own, owner)| own != owner);
+        Rights { change: !self.settings.read_only && !is_anothers, ..self.rights() }
+    }
+
     /// The node of a number that the kernel was told.
     pub(super) fn node(&self, ino: Ino) -> Result<Node> {
         self.inodes.node(ino).ok_or(FsError::Forgotten)

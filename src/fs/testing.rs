@@ -105,6 +105,10 @@ fn known(world: &World, image: ImageId) -> Result<Image> {
 
 #[async_trait]
 impl ImageService for Fake {
+    fn project(&self) -> Option<&str> {
+        Some("own")
+    }
+
     async fn list(&self, _query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {
         self.call("list", |world| {
             let start = match marker {

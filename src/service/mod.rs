@@ -77,6 +77,11 @@ pub struct Page {
 /// for the outcome and need not repeat it. Only [`ImageService::upload`] is a single try.
 #[async_trait]
 pub trait ImageService: Send + Sync + 'static {
+    /// The id of the project that asks; `None` where the service has none, or does not tell.
+    fn project(&self) -> Option<&str> {
+        None
+    }
+
     /// One page of the images that match `query`, beginning behind the image `marker`.
     ///
     /// # Errors

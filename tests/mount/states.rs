@@ -139,10 +139,13 @@ fn a_hidden_image_and_one_of_the_community_are_found_by_id_only(target: &Target)
     let mount = target.mount("demo");
     let listed = shell(&mount.root(), "ls by-id by-name");
     assert!(!listed.contains(&target.name("hidden")) && !listed.contains(&target.name("community")), "{listed}");
-    for (id, data) in cases {
-        assert!(!listed.contains(&id), "{listed}");
-        assert_eq!(fs::read(mount.data(&id)).unwrap(), data);
+    for (id, data) in &cases {
+        assert!(!listed.contains(id), "{listed}");
+        assert_eq!(&fs::read(mount.data(id)).unwrap(), data);
     }
+    // The other project's is only to be read.
+    let modes = cases.map(|(id, _)| shell(&mount.path("by-id").join(id), "stat -c %a . tags"));
+    assert_eq!(modes, ["755\n755\n", "555\n555\n"]);
 }
 
 fn a_private_image_of_another_project_does_not_exist(target: &Target) {

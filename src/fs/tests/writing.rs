@@ -154,6 +154,19 @@ async fn deleting_an_image_gives_its_upload_up() {
 }
 
 #[tokio::test]
+async fn an_image_of_another_project_is_only_to_be_read() {
+    let theirs = Image { owner: Some("theirs".to_owned()), status: Status::Queued, size: None, ..image(2, "theirs") };
+    let ours = Image { status: Status::Queued, size: None, ..image(1, "ours") };
+    let fs = mounted(&Fake::with([ours, theirs]));
+    for (name, modes) in [("ours", [0o755, 0o644, 0o755]), ("theirs", [0o555, 0o444, 0o555])] {
+        for (part, mode) in ["", "/data", "/tags"].into_iter().zip(modes) {
+            let path = format!("by-name/{name}{part}");
+            assert_eq!(fs.walk(&path).await.unwrap().attr.perm, mode, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_a_folder_for_it_nothing_can_be_written_and_the_sentence_says_why() {
     let queued = Image { status: Status::Queued, size: None, ..image(1, "new") };
     let fs = mounted(&Fake::with([queued]));

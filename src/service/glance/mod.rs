@@ -42,6 +42,7 @@ pub struct Glance {
     /// The address of the API with its version: what paths are joined to.
     base: Url,
     version: Option<String>,
+    project: Option<String>,
 }
 
 impl Glance {
@@ -56,11 +57,12 @@ impl Glance {
         let (api, data, uploads) = (client(Purpose::Api)?, client(Purpose::Data)?, client(Purpose::Upload)?);
         let login = Login::new(cloud)?;
         let endpoint = login.image_endpoint().await?;
+        let project = login.token().await?.project_id().map(str::to_owned);
         let http = Http::new(api, login.clone(), patience);
         let (base, version) = discover(&http, &endpoint).await?;
         let data = Arc::new(Http::new(data, login.clone(), patience));
         let uploads = Http::new(uploads, login, patience);
-        let glance = Self { http: Arc::new(http), data, uploads, turns: Turns::default(), base, version };
+        let glance = Self { http: Arc::new(http), data, uploads, turns: Turns::default(), base, version, project };
         glance.try_list().await?;
         Ok(glance)
     }
@@ -173,6 +175,10 @@ fn is_silent_on_versions(kind: &Kind) -> bool {
 
 #[async_trait]
 impl ImageService for Glance {
+    fn project(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
     async fn list(&self, query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {
         let mut url = self.url(&["images"])?;
         {
