@@ -89,10 +89,11 @@ fn links(image: &Image) -> u32 {
     if image.name.as_deref().unwrap_or_default().is_empty() { 1 } else { 2 }
 }
 
-/// The attributes of a folder; `since` is when the mount began, or the image changed. In the root nothing is made.
+/// The attributes of a folder; `since` is when the mount began, or the image changed. In the root
+/// and in `.glancefs` nothing is made.
 pub(super) fn of_folder(ino: Ino, node: &Node, rights: Rights, since: SystemTime) -> Attr {
     let Owner { uid, gid } = rights.owner;
-    let perm = rights.mode(FOLDER_MODE, *node != Node::Root);
+    let perm = rights.mode(FOLDER_MODE, !matches!(node, Node::Root | Node::Control));
     Attr { ino, kind: FileKind::Directory, size: 0, perm, nlink: 1, uid, gid, mtime: since, ctime: since }
 }
 
@@ -104,15 +105,26 @@ pub(super) fn of_scratch(ino: Ino, kind: FileKind, size: u64, modified: SystemTi
     Attr { ino, kind, size, perm, nlink: 1, uid, gid, mtime: modified, ctime: modified }
 }
 
+/// The attributes of a file of `.glancefs` with `size` bytes, to which commands can be written.
+pub(super) fn of_control_file(ino: Ino, node: &Node, size: u64, rights: Rights, since: SystemTime) -> Attr {
+    let perm = rights.mode(FILE_MODE, true);
+    Attr { kind: FileKind::File, size, perm, ..of_folder(ino, node, rights, since) }
+}
+
 /// The attributes of a node of an image; `item` is the content length of an entry of a collection.
 pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rights: Rights) -> Attr {
     let updated = system_time(image.updated_at);
     let folder = of_folder(ino, node, rights, updated);
     let file = Attr { kind: FileKind::File, perm: FILE_MODE, nlink: links(image), ..folder.clone() };
     match node {
-        Node::Root | Node::Images(_) | Node::Files | Node::Image(..) | Node::Collection(..) | Node::Scratch(_) => {
-            folder
-        }
+        Node::Root
+        | Node::Images(_)
+        | Node::Files
+        | Node::Control
+        | Node::ControlFile(_)
+        | Node::Image(..)
+        | Node::Collection(..)
+        | Node::Scratch(_) => folder,
         Node::Data(_) => {
             let perm = rights.mode(FILE_MODE, !image.status.has_data());
             Attr { size: data_size(image), mtime: data_time(image), perm, ..file }

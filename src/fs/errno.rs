@@ -77,6 +77,9 @@ pub enum FsError {
     /// The filesystem does not do this, wherever it is asked.
     #[error("{0}")]
     NotPermitted(&'static str),
+    /// What was written to a file of `.glancefs` is none of the commands that it knows.
+    #[error("'{0}' is no command here: write 'retry ID' or 'discard ID' with an image's id, each on a line of its own")]
+    NoCommand(String),
     /// The image is protected.
     #[error("image {0} is protected: nothing of it can be removed until 'protected' is false in its metadata.json")]
     Protected(crate::image::ImageId),
@@ -122,7 +125,7 @@ impl FsError {
             Self::ReadOnly | Self::NoSpool => libc::EROFS,
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Taken(_) | Self::IdTaken(_) | Self::Exists(_) => libc::EEXIST,
-            Self::Unnameable { .. } | Self::NotALink => libc::EINVAL,
+            Self::Unnameable { .. } | Self::NotALink | Self::NoCommand(_) => libc::EINVAL,
             Self::NotPermitted(_) | Self::Protected(_) | Self::FormatStays { .. } => libc::EPERM,
             Self::Change(error) => of_change(&error.kind),
             Self::NoAttribute => libc::ENODATA,
@@ -151,6 +154,7 @@ impl FsError {
             | Self::FormatStays { .. }
             | Self::NotALink
             | Self::Unnameable { .. }
+            | Self::NoCommand(_)
             | Self::NotPermitted(_)
             | Self::Protected(_) => true,
             Self::Service(error) | Self::Change(error) => error.kind == Kind::NotFound,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::control::ControlHandle;
 use super::errno::FsError;
 use super::listing::Listing;
 use super::mode::InMode;
@@ -32,6 +33,8 @@ pub(super) enum Handle {
     Spool(Arc<Upload>),
     /// A small file, as it was when it was opened.
     Small(Bytes),
+    /// A file of `.glancefs`, to which commands are written.
+    Control(ControlHandle),
     /// A folder, as it was when it was opened.
     Folder(Listing),
 }

@@ -9,7 +9,7 @@ use super::attr::{self, Entry, FileKind};
 use super::document;
 use super::errno::FsError;
 use super::inode::Ino;
-use super::node::{Collection, FILES, Node, Part, View};
+use super::node::{Collection, ControlFile, FILES, Node, Part, View};
 use super::scratch::Place;
 use crate::catalogue::Snapshot;
 use crate::image::Image;
@@ -85,7 +85,11 @@ impl FileSystem {
                 let rows = self.item_rows(&seen.value, *collection).await?;
                 Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
             }
-            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) => {
+            Node::Control => {
+                let row = |file: ControlFile| Row { name: file.name().into(), node: Node::ControlFile(file), item: 0 };
+                Ok(Listing { rows: ControlFile::ALL.map(row).into(), of: Of::Nothing, ttl: self.settings.ttl, folder })
+            }
+            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) | Node::ControlFile(_) => {
                 Err(FsError::NotAFolder(folder.path()))
             }
         }
@@ -167,7 +171,7 @@ impl FileSystem {
         };
         Some(match image {
             Some(image) => self.image_entry(ino, &row.node, image, row.item, listing.ttl),
-            None => Entry { attr: attr::of_folder(ino, &row.node, self.rights(), self.began), ttl: listing.ttl },
+            None => self.own_entry(ino, &row.node),
         })
     }
 

@@ -3,6 +3,7 @@
 //! A failed operation is a [`FsError`], whose `Display` is a sentence and whose errno is the kernel's.
 
 mod attr;
+mod control;
 mod create;
 mod document;
 mod errno;

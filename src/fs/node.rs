@@ -90,6 +90,33 @@ impl Part {
     }
 }
 
+/// A file of `.glancefs/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ControlFile {
+    /// `uploads`: what is not in the service yet.
+    Uploads,
+}
+
+impl ControlFile {
+    /// All of them, in the order in which `.glancefs/` lists them.
+    pub(super) const ALL: [Self; 1] = [Self::Uploads];
+
+    /// Its name there.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Uploads => "uploads",
+        }
+    }
+
+    /// The file of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| file.name() == name)
+    }
+}
+
+/// The name of `.glancefs/` in the root, which does not list it.
+pub(super) const CONTROL: &str = ".glancefs";
+
 /// A file or folder of the mount. Folders differ between the two views; the files in them are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Node {
@@ -99,6 +126,10 @@ pub(super) enum Node {
     Images(View),
     /// `files/`.
     Files,
+    /// `.glancefs/`.
+    Control,
+    /// A file of it.
+    ControlFile(ControlFile),
     /// The folder of an image.
     Image(ImageId, View),
     /// The image's bytes: in its folder, and in `files/`.
@@ -128,7 +159,10 @@ impl Node {
 
     /// Whether it is a folder.
     pub(super) fn is_folder(&self) -> bool {
-        matches!(self, Self::Root | Self::Images(_) | Self::Files | Self::Image(..) | Self::Collection(..))
+        match self {
+            Self::Root | Self::Images(_) | Self::Files | Self::Control | Self::Image(..) | Self::Collection(..) => true,
+            Self::Data(_) | Self::Document(..) | Self::Item(..) | Self::ControlFile(_) | Self::Scratch(_) => false,
+        }
     }
 
     /// What kind of file it is.
@@ -143,7 +177,9 @@ impl Node {
     /// The image that it belongs to.
     pub(super) fn image(&self) -> Option<ImageId> {
         match self {
-            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) => None,
+            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) | Self::Control | Self::ControlFile(_) => {
+                None
+            }
             Self::Image(id, _)
             | Self::Data(id)
             | Self::Document(id, _)
@@ -155,7 +191,8 @@ impl Node {
     /// The folder above; the root is its own. For a file, which has two, the one under `by-id`.
     pub(super) fn parent(&self) -> Self {
         match self {
-            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) => Self::Root,
+            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) | Self::Control => Self::Root,
+            Self::ControlFile(_) => Self::Control,
             Self::Image(_, view) => Self::Images(*view),
             Self::Collection(id, view, _) => Self::Image(*id, *view),
             Self::Data(id) | Self::Document(id, _) => Self::Image(*id, View::ById),
@@ -170,6 +207,8 @@ impl Node {
             Self::Images(view) => view.name().to_owned(),
             Self::Files => FILES.to_owned(),
             Self::Scratch(file) => file.path().to_owned(),
+            Self::Control => CONTROL.to_owned(),
+            Self::ControlFile(file) => format!("{CONTROL}/{}", file.name()),
             Self::Image(id, view) => format!("{}/{id}", view.name()),
             Self::Data(id) => format!("by-id/{id}/data"),
             Self::Document(id, document) => format!("by-id/{id}/{}", Part::Document(*document).name()),

@@ -77,6 +77,9 @@ impl FileSystem {
     }
 
     async fn open_node(&self, ino: Ino, node: &Node, asked: Asked) -> Result<Opened> {
+        if let Node::ControlFile(file) = node {
+            return self.open_control(ino, *file, asked);
+        }
         if asked.writing.is_some() && !matches!(node, Node::Data(_) | Node::Scratch(_)) {
             return Err(if node.is_folder() { FsError::IsAFolder(node.path()) } else { FsError::NotPermitted(FIXED) });
         }
@@ -88,15 +91,13 @@ impl FileSystem {
                 let Seen { value: image, .. } = self.catalogue.image(*id).await?;
                 self.item(&image, *collection, entry).await?.text
             }
-            Node::Root | Node::Images(_) | Node::Files | Node::Image(..) | Node::Collection(..) => {
-                return Err(FsError::IsAFolder(node.path()));
-            }
+            folder => return Err(FsError::IsAFolder(folder.path())),
         };
         Ok(self.opened_small(text.into()))
     }
 
     /// Without the page cache, because the text may be longer than the size that was last shown.
-    fn opened_small(&self, text: Bytes) -> Opened {
+    pub(super) fn opened_small(&self, text: Bytes) -> Opened {
         Opened { handle: self.handles.insert(Handle::Small(text)), mode: Mode::Direct { keep: false } }
     }
 
@@ -184,6 +185,7 @@ impl FileSystem {
     pub async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes> {
         match self.handles.get(handle)?.as_ref() {
             Handle::Small(text) => Ok(part_of(text, offset, size)),
+            Handle::Control(control) => Ok(part_of(&control.text, offset, size)),
             Handle::Data(data) => {
                 let outcome = self.read_data(data, offset, size).await;
                 self.noted(data.in_mode.ino(), &Node::Data(data.content.image), outcome)

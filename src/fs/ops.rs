@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attr::{self, Attr, Entry, Rights};
+use super::attr::{Attr, Entry, Rights};
 use super::document;
 use super::errno::FsError;
 use super::handle::{Handle, HandleId};
 use super::inode::Ino;
 use super::listing::Listed;
-use super::node::{Collection, FILES, Node, Part, View};
+use super::node::{CONTROL, Collection, ControlFile, FILES, Node, Part, View};
 use super::scratch::Place;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
@@ -69,6 +69,7 @@ impl FileSystem {
         let text = name.to_str().ok_or_else(missing)?;
         let node = match folder {
             Node::Root if text == FILES => Some(Node::Files),
+            Node::Root if text == CONTROL => Some(Node::Control),
             Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
             Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
             Node::Images(view) => {
@@ -83,7 +84,8 @@ impl FileSystem {
                 None => self.scratches.get(Place::Image(*id), text).map(Node::Scratch),
             },
             Node::Collection(id, _, collection) => Some(Node::Item(*id, *collection, text.into())),
-            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) => {
+            Node::Control => ControlFile::named(text).map(Node::ControlFile),
+            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) | Node::ControlFile(_) => {
                 return Err(FsError::NotAFolder(folder.path()));
             }
         };
@@ -112,7 +114,8 @@ impl FileSystem {
             return Ok((attr, ttl));
         }
         let Some(id) = node.image() else {
-            return Ok((attr::of_folder(ino, node, self.rights(), self.began), self.settings.ttl));
+            let Entry { attr, ttl } = self.own_entry(ino, node);
+            return Ok((attr, ttl));
         };
         let seen = self.catalogue.image(id).await?;
         let item = match node {
@@ -155,12 +158,7 @@ impl FileSystem {
                 self.lines(listing, from, plus, take);
                 Ok(())
             }
-            Handle::Data(_)
-            | Handle::Sealed(_)
-            | Handle::Write(_)
-            | Handle::Scratch(_)
-            | Handle::Spool(_)
-            | Handle::Small(_) => Err(FsError::BadHandle),
+            _ => Err(FsError::BadHandle),
         }
     }
 

@@ -79,7 +79,7 @@ impl FileSystem {
                 self.removals.remember(node);
                 Ok(())
             }
-            Node::Root | Node::Images(_) | Node::Files => {
+            Node::Root | Node::Images(_) | Node::Files | Node::Control => {
                 Err(FsError::NotPermitted("this folder belongs to the mount"))
             }
             file => Err(FsError::NotAFolder(file.path())),
@@ -136,6 +136,7 @@ impl FileSystem {
                 Ok(())
             }
             Node::Item(id, collection, entry) => self.remove_item(*id, *collection, entry).await,
+            Node::ControlFile(_) => Err(FsError::NotPermitted("this file belongs to the mount")),
             folder => Err(FsError::IsAFolder(folder.path())),
         }
     }

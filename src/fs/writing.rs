@@ -156,6 +156,7 @@ impl FileSystem {
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
             Handle::Scratch(file) => return Ok(file.write_now(offset, bytes).map(|()| true)?),
+            Handle::Control(_) => return Ok(false),
             _ => return Err(FsError::BadHandle),
         };
         let Some(writer) = file.held() else { return Ok(false) };
@@ -166,6 +167,9 @@ impl FileSystem {
 
     /// Writes all of `bytes` at `offset`.
     pub async fn write(&self, handle: HandleId, offset: u64, bytes: Bytes) -> Result<()> {
+        if let Handle::Control(control) = self.handles.get(handle)?.as_ref() {
+            return self.command(control, &bytes).await;
+        }
         if self.write_now(handle, offset, &bytes)? {
             return Ok(());
         }
@@ -175,8 +179,11 @@ impl FileSystem {
 
     /// Makes the file `length` bytes long.
     pub async fn truncate(&self, handle: HandleId, length: u64) -> Result<()> {
-        if let Handle::Scratch(file) = self.handles.get(handle)?.as_ref() {
-            return Ok(file.truncate(length).await?);
+        match self.handles.get(handle)?.as_ref() {
+            Handle::Scratch(file) => return Ok(file.truncate(length).await?),
+            // What is written there is heard, and not kept.
+            Handle::Control(_) => return Ok(()),
+            _ => {}
         }
         self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
     }
@@ -264,7 +271,11 @@ impl FileSystem {
     /// its end; what it wrote is kept, and sent only when somebody writes it again.
     pub async fn flush(&self, handle: HandleId, closer: impl FnOnce() -> Closer) -> Result<()> {
         let handle = self.handles.get(handle)?;
-        let Handle::Write(file) = handle.as_ref() else { return Ok(()) };
+        let file = match handle.as_ref() {
+            Handle::Write(file) => file,
+            Handle::Control(control) => return self.command_end(control).await,
+            _ => return Ok(()),
+        };
         if !file.changed.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -30,6 +30,7 @@ mod names;
 mod person;
 #[path = "../cli/process.rs"]
 mod process;
+mod queue;
 mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
 #[path = "../cli/support.rs"]
@@ -97,6 +98,7 @@ const SUBJECTS: &[&[Promise]] = &[
     writing::PROMISES,
     uploading::PROMISES,
     files::PROMISES,
+    queue::PROMISES,
     login::PROMISES,
     kept::PROMISES,
     loops::PROMISES,
