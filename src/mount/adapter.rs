@@ -8,21 +8,21 @@
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use fuser::{
-    AccessFlags, BackingId, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
-    KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
-    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BackingId, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, IoctlFlags, KernelConfig,
+    LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -30,14 +30,12 @@ use tracing::{Instrument, Span, debug_span};
 
 use super::backing::Backings;
 use super::caller::Caller;
+use super::reply::{self, GENERATION, Refuse, name_list, send_attribute};
 use super::session::Passthrough;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
 use crate::fs::{self, Asked, Entry, FileSystem, FsError, HandleId, Listed, Mode, Opened, Unmakeable, Writing};
 use crate::write::Allocation;
-
-/// Numbers are never given to another file while the kernel knows them, so there is one generation.
-const GENERATION: Generation = Generation(0);
 
 /// Answers the kernel out of a [`FileSystem`].
 pub(super) struct Adapter {
@@ -96,48 +94,6 @@ fn begin_here(runtime: &Handle, work: impl Future<Output = ()> + Send + 'static)
     if let Ok(Poll::Pending) = first {
         runtime.spawn(work);
     }
-}
-
-/// A reply that can be an errno.
-trait Refuse {
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty),*) => {
-        $(impl Refuse for $reply {
-            fn refuse(self, errno: Errno) {
-                self.error(errno);
-            }
-        })*
-    };
-}
-
-refuse!(ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr);
-
-/// The value of an extended attribute, or its length for who asks with an empty buffer.
-fn send_attribute(reply: ReplyXattr, room: u32, value: &[u8]) {
-    match u32::try_from(value.len()) {
-        Ok(length) if room == 0 => reply.size(length),
-        Ok(length) if length <= room => reply.data(value),
-        _ => reply.error(Errno::ERANGE),
-    }
-}
-
-/// Names as listxattr(2) wants them, each with a NUL behind it.
-fn name_list(names: &[OsString]) -> Vec<u8> {
-    names.iter().flat_map(|name| name.as_encoded_bytes().iter().copied().chain([0])).collect()
-}
-
-/// One line of a folder with its attributes; answers whether the reply was full before it. `.` and `..` have none, and the
-/// kernel does not look.
-fn add_with_attributes(reply: &mut ReplyDirectoryPlus, line: &Listed<'_>, ownership: &Ownership) -> bool {
-    let Some(entry) = &line.entry else {
-        let bare = convert::bare(line.ino, line.kind);
-        return reply.add(convert::inode(line.ino), line.next, line.name, &Duration::ZERO, &bare, GENERATION);
-    };
-    let attributes = convert::attributes(&entry.attr, ownership);
-    reply.add(convert::inode(line.ino), line.next, line.name, &entry.ttl, &attributes, GENERATION)
 }
 
 /// The kernel's number for the file that it is to read by itself; `None` where the mode is another one.
@@ -278,8 +234,7 @@ impl Filesystem for Adapter {
     }
 
     fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let mut take =
-            |line: Listed<'_>| reply.add(convert::inode(line.ino), line.next, convert::kind(line.kind), line.name);
+        let mut take = |line: Listed<'_>| reply::add(&mut reply, &line);
         match self.files.readdir(HandleId(handle.0), offset, false, &mut take) {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(convert::errno(&error)),
@@ -287,7 +242,7 @@ impl Filesystem for Adapter {
     }
 
     fn readdirplus(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
-        let mut take = |line: Listed<'_>| add_with_attributes(&mut reply, &line, &self.ownership);
+        let mut take = |line: Listed<'_>| reply::add_with_attributes(&mut reply, &line, &self.ownership);
         match self.files.readdir(HandleId(handle.0), offset, true, &mut take) {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(convert::errno(&error)),

@@ -6,6 +6,7 @@
 //! | [`session`] | mounting, and what is agreed with the kernel |
 //! | `kernel` | mount(2) without a helper, for root |
 //! | `adapter` | callbacks: open a span, call the filesystem, reply |
+//! | `reply` | replies that take more than a call |
 //! | `convert` | the filesystem's values in the kernel's words |
 //! | `backing` | local files that the kernel reads in our place |
 //! | `caller` | who waits for an answer, and whether they can still use it |
@@ -26,6 +27,7 @@ mod memory;
 pub mod mountinfo;
 mod notify;
 pub mod point;
+mod reply;
 pub mod session;
 pub mod unmount;
 

@@ -1,11 +1,5 @@
 use super::*;
 
-#[test]
-fn names_of_attributes_are_told_with_a_nul_behind_each() {
-    assert_eq!(name_list(&["user.a".into(), "user.b".into()]), b"user.a\0user.b\0");
-    assert_eq!(name_list(&[]), b"");
-}
-
 #[tokio::test]
 async fn what_need_not_wait_is_done_on_the_thread_that_took_it() {
     let here = std::thread::current().id();
