@@ -23,6 +23,7 @@ mod kernel;
 mod login;
 mod loops;
 mod memory;
+mod model;
 mod mounted;
 mod names;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
@@ -98,6 +99,7 @@ const SUBJECTS: &[&[Promise]] = &[
     writing::PROMISES,
     uploading::PROMISES,
     files::PROMISES,
+    model::PROMISES,
     queue::PROMISES,
     login::PROMISES,
     kept::PROMISES,

@@ -124,6 +124,7 @@ fn qemu_img_converts_into_an_image(target: &Target) {
         ("qcow2", "qemu-img convert -f raw -O qcow2 $S data"),
         ("raw", "qemu-img convert -f raw -O raw $S data"),
         ("qcow2", "qemu-img create -q -f qcow2 data 8M; qemu-img convert -n -f raw -O qcow2 $S data"),
+        ("raw", "truncate -s 8M data; qemu-img convert -n -f raw -O raw $S data"),
     ];
     for (number, (format, line)) in lines.iter().enumerate() {
         let folder = made(target, &mount, &format!("converted-{number}"));
