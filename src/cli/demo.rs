@@ -106,7 +106,7 @@ async fn shown(
 ) -> Result<(), Failure> {
     let address = connection.address().ok_or_else(|| Failure::new(Code::System, "the service has no address"))?;
     upload::image(&address, &arguments.name(), arguments.image.as_deref()).await?;
-    let uploads = writes.open(connection).await?;
+    let uploads = writes.open(connection, point).await?;
     let mut mounted = mount(connection, uploads.clone(), point)?;
     let outcome = explain(point).await;
     if outcome.is_ok() {

@@ -212,7 +212,7 @@ async fn mounted(
     signals: &mut EndSignals,
     waiting: &mut Option<Readiness>,
 ) -> Result<(), Failure> {
-    let uploads = if how.kernel.read_only { None } else { how.writes.open(connection).await? };
+    let uploads = if how.kernel.read_only { None } else { how.writes.open(connection, &how.kernel.point).await? };
     let filesystem = FileSystem::new(connection.service(), uploads.clone(), how.filesystem(), SystemTime::now())
         .map_err(Failure::with(Code::Usage))?;
     let mut mounted = session::start(Arc::clone(&filesystem), &how.kernel).map_err(Failure::with(Code::Mount))?;

@@ -1,23 +1,32 @@
 //! `glancefs uploads`: what was written and is not in a service yet, of all mounts of this user.
 
-use std::io;
+mod found;
+mod mounts;
+mod shown;
+mod wait;
+
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
+use jiff::Timestamp;
 
+use self::found::{Found, Keeper, Search};
 use super::output::{self, Code, Failure};
-use super::writes;
 use crate::config::{folders, mount_settings, quantity};
 use crate::image::ImageId;
 use crate::mount::point;
-use crate::write::{Report, Uploads, WriteError};
+use crate::write::{Uploads, WriteError};
 
-/// List uploads that are not done, and see to those that failed
+/// List uploads that are not done, wait for them, and see to those that failed
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the mounts keep their uploads [default: ~/.local/state/glancefs]
+    /// Only what mounts keep in this folder [default: ~/.local/state/glancefs, and what mounts keep elsewhere]
     #[arg(long, value_name = "DIR", global = true)]
     state_dir: Option<PathBuf>,
+    /// List one JSON object a line
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -25,8 +34,12 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List them, with the reason where one failed; the same as no command
-    List,
-    /// Have the next mount try an upload again that failed
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try an upload again that failed or waits: now, or with the next mount where none is at it
     Retry {
         /// The image's id
         image: ImageId,
@@ -36,69 +49,69 @@ enum Action {
         /// The image's id
         image: ImageId,
     },
+    /// Wait until nothing is under way; fail where something is left that nobody goes on with
+    Wait {
+        /// Images to wait for, by their ids [default: all]
+        images: Vec<ImageId>,
+        /// How long to wait [default: as long as it takes]
+        #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+        timeout: Option<Duration>,
+    },
 }
 
 /// Does what is asked.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let folder = mount_settings::state_folder(arguments.state_dir.as_deref(), &folders::variable, point::is_root())
+    let named = arguments.state_dir.as_deref();
+    let folder = mount_settings::state_folder(named, &folders::variable, point::is_root())
         .map_err(Failure::with(Code::Usage))?
         .ok_or_else(|| Failure::new(Code::Usage, "nothing tells where uploads are: name it with --state-dir"))?;
-    let folders = services(&folder).map_err(Failure::with(Code::System))?;
+    let mut search = Search::new(folder, named.is_some());
     match &arguments.action {
-        None | Some(Action::List) => list(&folders),
-        Some(Action::Retry { image }) => on_one(&folders, *image, Uploads::retry_in),
-        Some(Action::Discard { image }) => on_one(&folders, *image, Uploads::discard_in),
+        None => list(&mut search, arguments.json),
+        Some(Action::List { json }) => list(&mut search, *json || arguments.json),
+        Some(Action::Retry { image }) => on_one(&mut search, *image, "retry", Uploads::retry_in),
+        Some(Action::Discard { image }) => on_one(&mut search, *image, "discard", Uploads::discard_in),
+        Some(Action::Wait { images, timeout }) => wait::wait(&mut search, images, *timeout),
     }
 }
 
-/// The folders of all services, sorted.
-fn services(state: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(writes::folder_of_all(state)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error),
-    };
-    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    folders.sort();
-    Ok(folders)
-}
-
-fn list(folders: &[PathBuf]) -> Result<(), Failure> {
-    for folder in folders {
-        for report in Uploads::peek(folder).map_err(Failure::with(Code::System))? {
-            output::line(shown(&report));
-        }
+fn list(search: &mut Search, json: bool) -> Result<(), Failure> {
+    let now = Timestamp::try_from(SystemTime::now()).map_err(Failure::with(Code::System))?;
+    for found in look(search)? {
+        output::line(if json { found.to_json() } else { shown::shown(&found, now) });
     }
     Ok(())
 }
 
-/// One upload on a line: image, state, size, tries, name; and the reason of the last failure below.
-fn shown(report: &Report) -> String {
-    let (state, size) = (report.state.word(), quantity::show_size(report.size));
-    let name = report.name.as_deref().unwrap_or_default();
-    let line = format!("{}  {state:<9}  {size:>10}  tried {:>2} times  {name}", report.image, report.attempts());
-    match report.cause() {
-        Some(cause) => format!("{line}\n  {cause}"),
-        None => line,
+/// All uploads; mounts that do not answer are named.
+fn look(search: &mut Search) -> Result<Vec<Found>, Failure> {
+    let found = search.look()?;
+    for point in search.silent() {
+        output::problem(format!("the mount at {} does not answer", point.display()));
     }
+    Ok(found)
 }
 
-/// Does something with an upload wherever it is.
+/// Has something done with an upload by its mount, or does it where no mount is at it.
 fn on_one(
-    folders: &[PathBuf],
+    search: &mut Search,
     image: ImageId,
+    word: &str,
     action: impl Fn(&Path, ImageId) -> Result<(), WriteError>,
 ) -> Result<(), Failure> {
-    let here = |folder: &&PathBuf| {
-        Uploads::peek(folder).is_ok_and(|reports| reports.iter().any(|report| report.image == image))
-    };
-    let Some(folder) = folders.iter().find(here) else {
+    let Some(found) = look(search)?.into_iter().find(|found| found.line.image == image) else {
         return Err(Failure::new(Code::Usage, format!("there is no upload of image {image}")));
     };
-    action(folder, image).map_err(|error| match error {
-        WriteError::Busy(_) => {
-            Failure::new(Code::Usage, format!("a mount is at the upload of image {image}: unmount it first"))
-        }
-        error => Failure::new(Code::System, error),
-    })
+    match (&found.keeper, &found.folder) {
+        (Keeper::Mount(point), _) => mounts::tell(point, format!("{word} {image}\n")),
+        (Keeper::Program | Keeper::Nobody, Some(folder)) => action(folder, image).map_err(|error| match error {
+            WriteError::Busy(_) => Failure::new(
+                Code::Usage,
+                format!("a program is at the upload of image {image} that cannot be asked: wait until it has ended"),
+            ),
+            WriteError::Unknown(..) => Failure::new(Code::Usage, error),
+            error => Failure::new(Code::System, error),
+        }),
+        (Keeper::Program | Keeper::Nobody, None) => Ok(()),
+    }
 }

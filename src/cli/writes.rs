@@ -24,16 +24,18 @@ pub(super) struct Writes {
 }
 
 impl Writes {
-    /// Takes up what an earlier mount of the same service left.
-    pub(super) async fn open(&self, connection: &Connection) -> Result<Option<Arc<Uploads>>, Failure> {
+    /// Takes up what an earlier mount of the same service left, for the mount at `point`.
+    pub(super) async fn open(&self, connection: &Connection, point: &Path) -> Result<Option<Arc<Uploads>>, Failure> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let settings = Settings::new(folder_of_all(folder).join(name_of(connection.place())));
+        let settings = Settings { point: Some(point.to_owned()), ..settings };
         let settings = if self.behind { settings.behind() } else { settings };
         Uploads::open(settings, connection.service()).await.map(Some).map_err(Failure::with(Code::Usage))
     }
 
     /// Waits for the queue, for so long and until a signal comes, and says what is left: the next mount goes on with it.
     pub(super) async fn finish(&self, uploads: &Uploads, signals: &mut EndSignals) {
+        uploads.leave();
         if uploads.list().is_empty() {
             return;
         }

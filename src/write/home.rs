@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::clock::Clock;
-use super::journal::Journal;
+use super::journal::{Announced, Journal};
 use super::queue::Queue;
 use super::settings::Settings;
 use super::upload::Upload;
@@ -40,6 +40,8 @@ pub(super) struct Home {
     pub(super) closed: AtomicBool,
     /// What the senders' buffers hold.
     pub(super) _memory: Option<Reservation>,
+    /// For as long as this mount is to be found.
+    pub(super) announced: Mutex<Option<Announced>>,
 }
 
 /// The uploads of a mount that are not done.
@@ -52,6 +54,10 @@ impl Home {
         service: Arc<dyn ImageService>,
         memory: Option<Reservation>,
     ) -> Self {
+        let announced = settings.point.as_deref().and_then(|point| {
+            let outcome = journal.announce(point);
+            outcome.inspect_err(|error| tracing::warn!(%error, "who asks for uploads will not find this mount")).ok()
+        });
         Self {
             settings,
             journal,
@@ -64,6 +70,7 @@ impl Home {
             moved: Notify::new(),
             closed: AtomicBool::new(false),
             _memory: memory,
+            announced: Mutex::new(announced),
         }
     }
 

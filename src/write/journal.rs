@@ -3,12 +3,17 @@
 //! `jobs/<image>/` has `data`, the bytes, and `job.json`, the record. An upload appears complete under its name and
 //! disappears at once, each by one rename; what is being made or removed is in `tmp/`. The lock on `data` belongs to the
 //! process that writes or sends the upload: another one that shares the folder leaves it alone. What cannot be read is
-//! moved to `aside/`, never deleted.
+//! moved to `aside/`, never deleted. In `mounts/` each mount that shares the folder has a file with its place, and a lock
+//! on it.
 
 use std::ffi::CString;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +24,7 @@ use super::job::{Job, RECORD, sync_folder};
 use crate::image::ImageId;
 
 const DATA: &str = "data";
+const MOUNTS: &str = "mounts";
 
 /// How the names of scratch files begin in `tmp/`.
 const SCRATCH: &str = "scratch-";
@@ -26,12 +32,16 @@ const SCRATCH: &str = "scratch-";
 /// What lies in `tmp/` for longer than this is what a process left that was ended meanwhile.
 const ABANDONED: Duration = Duration::from_mins(10);
 
+/// Longer than anybody holds a lock who only asks whether there is one.
+const LOOKED_AT: Duration = Duration::from_millis(50);
+
 /// The folder.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     jobs: PathBuf,
     tmp: PathBuf,
     aside: PathBuf,
+    mounts: PathBuf,
 }
 
 /// An upload on disk, with its lock held for as long as `data` is open.
@@ -53,6 +63,20 @@ pub(super) enum Found {
     Unreadable(Aside),
 }
 
+/// A mount that can be found.
+#[derive(Debug)]
+pub(super) struct Announced {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // What stays is not locked any more, and means nothing.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 /// What was moved aside because it cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
@@ -60,6 +84,14 @@ pub struct Aside {
     pub path: PathBuf,
     /// Why.
     pub sentence: String,
+}
+
+fn sort(found: Found, entries: &mut Vec<Entry>, aside: &mut Vec<Aside>) {
+    match found {
+        Found::Entry(entry) => entries.push(*entry),
+        Found::Unreadable(moved) => aside.push(moved),
+        Found::Nothing | Found::Busy => {}
+    }
 }
 
 fn file(path: &Path) -> io::Result<File> {
@@ -103,15 +135,15 @@ impl Journal {
         if fs::metadata(folder).map_err(failed)?.uid() != unsafe { libc::geteuid() } {
             return Err(WriteError::Owner(folder.to_owned()));
         }
-        let [jobs, tmp, aside] = ["jobs", "tmp", "aside"].map(|name| folder.join(name));
-        let journal = Self { jobs, tmp, aside };
+        let [jobs, tmp, aside, mounts] = ["jobs", "tmp", "aside", MOUNTS].map(|name| folder.join(name));
+        let journal = Self { jobs, tmp, aside, mounts };
         journal.furnish(folder).map_err(failed)?;
         Ok(journal)
     }
 
     fn furnish(&self, folder: &Path) -> io::Result<()> {
         fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-        [&self.jobs, &self.tmp, &self.aside].into_iter().try_for_each(|folder| make_folder(folder))?;
+        [&self.jobs, &self.tmp, &self.aside, &self.mounts].into_iter().try_for_each(|folder| make_folder(folder))?;
         let probe = self.tmp.join(format!("probe-{:016x}", fastrand::u64(..)));
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe)?;
         let locked = made.try_lock();
@@ -258,25 +290,91 @@ impl Journal {
 
     /// Takes all uploads that are on disk and that no other process has.
     pub(super) fn take_all(&self) -> io::Result<(Vec<Entry>, Vec<Aside>)> {
-        let (mut entries, mut aside) = (Vec::new(), Vec::new());
+        self.take_all_in_two_looks(|| std::thread::sleep(LOOKED_AT))
+    }
+
+    /// The same. What is busy is looked at again after `pause`: perhaps somebody only asked whether it is.
+    fn take_all_in_two_looks(&self, pause: impl FnOnce()) -> io::Result<(Vec<Entry>, Vec<Aside>)> {
+        let (mut entries, mut aside, mut busy) = (Vec::new(), Vec::new(), Vec::new());
         for listed in fs::read_dir(&self.jobs)? {
-            let listed = listed?;
-            let found = match listed.file_name().to_string_lossy().parse() {
-                // One that cannot be read keeps nobody from the others.
-                Ok(image) => match self.take(image) {
-                    Err(error) => self.set_aside(&listed.path(), &format!("it cannot be read: {error}"))?,
-                    Ok(found) => found,
-                },
-                Err(error) => self.set_aside(&listed.path(), &format!("its name is no image's: {error}"))?,
-            };
-            match found {
-                Found::Entry(entry) => entries.push(*entry),
-                Found::Unreadable(moved) => aside.push(moved),
-                Found::Nothing | Found::Busy => {}
+            let path = listed?.path();
+            match self.take_or_set_aside(&path)? {
+                Found::Busy => busy.push(path),
+                found => sort(found, &mut entries, &mut aside),
             }
+        }
+        if !busy.is_empty() {
+            pause();
+        }
+        for path in busy {
+            sort(self.take_or_set_aside(&path)?, &mut entries, &mut aside);
         }
         entries.sort_by_key(|entry| entry.image);
         Ok((entries, aside))
+    }
+
+    /// What is in a folder of `jobs/`. One that cannot be read keeps nobody from the others.
+    fn take_or_set_aside(&self, path: &Path) -> io::Result<Found> {
+        match path.file_name().unwrap_or_default().to_string_lossy().parse() {
+            Ok(image) => {
+                let found = self.take(image);
+                found.or_else(|error| self.set_aside(path, &format!("it cannot be read: {error}")))
+            }
+            Err(error) => self.set_aside(path, &format!("its name is no image's: {error}")),
+        }
+    }
+
+    /// Says that there is a mount at `point`, for as long as the answer lives. What mounts left that have ended is
+    /// removed.
+    pub(super) fn announce(&self, point: &Path) -> io::Result<Announced> {
+        for listed in fs::read_dir(&self.mounts)? {
+            let path = listed?.path();
+            if File::open(&path).is_ok_and(|left| left.try_lock().is_ok()) {
+                fs::remove_file(&path)?;
+            }
+        }
+        let name = format!("{:016x}", fastrand::u64(..));
+        let new = self.tmp.join(&name);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.try_lock()?;
+        file.write_all(point.as_os_str().as_bytes())?;
+        let path = self.mounts.join(&name);
+        fs::rename(&new, &path)?;
+        Ok(Announced { path, _lock: file })
+    }
+
+    /// Where the mounts are that share a folder.
+    pub(super) fn announced(folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let listed = match fs::read_dir(folder.join(MOUNTS)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let mut points = Vec::new();
+        for listed in listed {
+            if let Ok(mut file) = File::open(listed?.path())
+                && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+            {
+                let mut point = Vec::new();
+                file.read_to_end(&mut point)?;
+                points.push(PathBuf::from(OsString::from_vec(point)));
+            }
+        }
+        points.sort();
+        Ok(points)
+    }
+
+    /// Whether a process has the upload of `image`, for who has none himself and only wants to know. `None` where there
+    /// is no such upload.
+    pub(super) fn is_taken(folder: &Path, image: ImageId) -> io::Result<Option<bool>> {
+        match File::open(folder.join("jobs").join(image.as_str()).join(DATA)) {
+            Ok(data) => match data.try_lock_shared() {
+                Ok(()) => Ok(Some(false)),
+                Err(TryLockError::WouldBlock) => Ok(Some(true)),
+                Err(TryLockError::Error(error)) => Err(error),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The records of all uploads, also of those that another process has. What cannot be read is left out.
@@ -308,141 +406,5 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::write::testing::queued;
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().mode() & 0o777
-    }
-
-    #[test]
-    fn folders_and_files_are_for_their_owner_alone() {
-        let outer = tempfile::tempdir().unwrap();
-        let folder = outer.path().join("state/uploads");
-        let (journal, image) = (Journal::open(&folder).unwrap(), queued(None));
-        let _data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
-        let upload = journal.folder(image.id);
-        for path in [&folder, &folder.join("jobs"), &folder.join("tmp"), &folder.join("aside"), &upload] {
-            assert_eq!(mode(path), 0o700, "{}", path.display());
-        }
-        assert_eq!([mode(&upload.join("data")), mode(&upload.join(RECORD))], [0o600, 0o600]);
-    }
-
-    #[test]
-    fn an_upload_belongs_to_one_process_until_that_ends() {
-        let outer = tempfile::tempdir().unwrap();
-        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
-        let data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
-        assert!(journal.make(image.id, &Job::new(&image)).unwrap().is_none());
-        assert!(matches!(journal.take(image.id).unwrap(), Found::Busy));
-        assert!(journal.take_all().unwrap().0.is_empty());
-        drop(data);
-        assert!(matches!(journal.take(image.id).unwrap(), Found::Entry(_)));
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_moved_aside_with_its_bytes() {
-        let outer = tempfile::tempdir().unwrap();
-        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
-        drop(journal.make(image.id, &Job::new(&image)).unwrap());
-        let folder = journal.folder(image.id);
-        fs::write(folder.join("data"), "precious").unwrap();
-        fs::write(folder.join(RECORD), "{\"version\":").unwrap();
-        fs::create_dir(outer.path().join("jobs/strange")).unwrap();
-        let (entries, aside) = journal.take_all().unwrap();
-        assert_eq!((entries.len(), aside.len()), (0, 2));
-        let of_image = aside.iter().find(|aside| aside.path.to_string_lossy().contains(image.id.as_str())).unwrap();
-        assert_eq!(fs::read_to_string(of_image.path.join("data")).unwrap(), "precious");
-        assert!(of_image.sentence.contains("job.json"), "{}", of_image.sentence);
-        assert!(journal.take_all().unwrap().1.is_empty());
-    }
-
-    #[test]
-    fn one_that_cannot_be_opened_keeps_nobody_from_the_others() {
-        let outer = tempfile::tempdir().unwrap();
-        let (journal, image, other) = (Journal::open(outer.path()).unwrap(), queued(None), queued(None));
-        drop(journal.make(image.id, &Job::new(&image)).unwrap());
-        drop(journal.make(other.id, &Job::new(&other)).unwrap());
-        let data = journal.folder(image.id).join("data");
-        fs::remove_file(&data).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", &data).unwrap();
-        let (entries, aside) = journal.take_all().unwrap();
-        assert_eq!((entries.len(), entries[0].image, aside.len()), (1, other.id, 1));
-    }
-
-    #[test]
-    fn an_empty_folder_is_no_upload_and_one_with_a_record_alone_is_moved_aside() {
-        let outer = tempfile::tempdir().unwrap();
-        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
-        fs::create_dir(journal.folder(image.id)).unwrap();
-        assert!(matches!(journal.take(image.id).unwrap(), Found::Nothing));
-        fs::create_dir(journal.folder(image.id)).unwrap();
-        Job::new(&image).write(&journal.folder(image.id), false).unwrap();
-        assert!(matches!(journal.take(image.id).unwrap(), Found::Unreadable(_)));
-    }
-
-    #[test]
-    fn a_scratch_file_is_its_mounts_until_that_ends() {
-        let outer = tempfile::tempdir().unwrap();
-        let journal = Journal::open(outer.path()).unwrap();
-        let (path, file) = journal.scratch().unwrap();
-        journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
-        assert!(path.exists(), "another mount leaves it alone");
-        drop(file);
-        journal.clean(SystemTime::now()).unwrap();
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_scratch_file_becomes_an_upload_in_place_of_the_one_that_is_there() {
-        let outer = tempfile::tempdir().unwrap();
-        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
-        for (round, bytes) in ["first", "second"].into_iter().enumerate() {
-            let (path, file) = journal.scratch().unwrap();
-            fs::write(&path, bytes).unwrap();
-            journal.place(image.id, &Job::new(&image), &path).unwrap();
-            assert_eq!(fs::read_to_string(journal.folder(image.id).join(DATA)).unwrap(), bytes, "{round}");
-            assert!(matches!(journal.take(image.id).unwrap(), Found::Busy), "its lock goes with it");
-            drop(file);
-            assert!(matches!(journal.take(image.id).unwrap(), Found::Entry(_)));
-        }
-        assert_eq!(fs::read_dir(&journal.tmp).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_scratch_file_that_cannot_be_placed_stays_where_it_is() {
-        let outer = tempfile::tempdir().unwrap();
-        let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
-        let (path, _file) = journal.scratch().unwrap();
-        // No folder can replace it.
-        fs::write(journal.folder(image.id), "in the way").unwrap();
-        journal.place(image.id, &Job::new(&image), &path).unwrap_err();
-        assert!(path.exists());
-        assert_eq!(fs::read_dir(&journal.tmp).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_used_is_refused_with_its_name() {
-        let outer = tempfile::tempdir().unwrap();
-        let path = outer.path().join("file");
-        fs::write(&path, "").unwrap();
-        let refused = Journal::open(&path).unwrap_err();
-        assert!(refused.to_string().contains(&path.display().to_string()), "{refused}");
-    }
-
-    #[test]
-    fn what_ended_processes_left_half_made_is_removed_when_it_is_old() {
-        let outer = tempfile::tempdir().unwrap();
-        let journal = Journal::open(outer.path()).unwrap();
-        fs::create_dir(outer.path().join("tmp/half")).unwrap();
-        journal.clean(SystemTime::now()).unwrap();
-        assert!(outer.path().join("tmp/half").exists());
-        journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
-        assert!(!outer.path().join("tmp/half").exists());
     }
 }

@@ -20,6 +20,8 @@ pub(super) const BEHIND: Patience =
 pub struct Settings {
     /// The folder, of one service and project. It is made where there is none; several mounts may share it.
     pub folder: PathBuf,
+    /// Where the service is mounted, for who looks for the mount that is at an upload ([`super::Uploads::mounts`]).
+    pub point: Option<PathBuf>,
     /// How many uploads are sent at once.
     pub workers: usize,
     /// Whether a sealed upload has to survive a power cut, because its writer does not wait for the service.
@@ -40,6 +42,7 @@ impl Settings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
+            point: None,
             workers: 3,
             write_back: false,
             quiet: Duration::from_secs(2),

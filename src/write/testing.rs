@@ -12,7 +12,7 @@ use md5::Md5;
 use sha2::{Digest, Sha512};
 use tokio::sync::Semaphore;
 
-use super::{Settings, Uploads};
+use super::{Settings, Upload, Uploads};
 use crate::hash::hexadecimal;
 use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
 use crate::service::{
@@ -410,6 +410,14 @@ impl ImageService for Fake {
         let _under_way = UnderWay(self, id);
         let fault = self.faults.lock().unwrap().pop_front();
         self.take(outgoing, fault).await
+    }
+}
+
+impl Upload {
+    /// Waits until it is in the state of this name.
+    pub(super) async fn reaches(&self, word: &str) {
+        let mut stages = self.stage.subscribe();
+        stages.wait_for(|stage| stage.state.word() == word).await.unwrap();
     }
 }
 

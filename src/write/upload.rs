@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -35,7 +36,7 @@ pub struct Upload {
     /// Held while the record is written to the disk: by threads that may block, only.
     record: Mutex<Record>,
     /// The same for those who may not block.
-    stage: watch::Sender<Stage>,
+    pub(super) stage: watch::Sender<Stage>,
     pub(super) has_writer: AtomicBool,
     /// The image was queued when it was opened, and nothing was sent since.
     pub(super) is_certain: AtomicBool,
@@ -326,7 +327,16 @@ impl Upload {
     /// Seals it once nobody has written for as long as [`super::Settings::quiet`]. Opening it for writing again puts
     /// that off.
     pub fn seal_when_quiet(self: &Arc<Self>) {
-        let (upload, quiet) = (Arc::downgrade(self), self.home.settings.quiet);
+        self.seal_after(self.home.settings.quiet);
+    }
+
+    /// Seals it as soon as it can be, unless somebody opens it for writing before.
+    pub(super) fn seal_again(self: &Arc<Self>) {
+        self.seal_after(Duration::ZERO);
+    }
+
+    fn seal_after(self: &Arc<Self>, quiet: Duration) {
+        let upload = Arc::downgrade(self);
         let timer = self.home.runtime.spawn(async move {
             tokio::time::sleep(quiet).await;
             if let Some(upload) = upload.upgrade()

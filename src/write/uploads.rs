@@ -1,6 +1,6 @@
 //! The uploads of a mount.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -168,6 +168,19 @@ impl Uploads {
         Ok(records.into_iter().map(report).collect())
     }
 
+    /// Where the mounts are that share a folder of uploads. It blocks.
+    pub fn mounts(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+        let failed = |source| WriteError::Folder { folder: folder.to_owned(), source: Arc::new(source) };
+        Journal::announced(folder).map_err(failed)
+    }
+
+    /// Whether a process is at an upload that [`Self::peek`] found: a mount, or a program whose mount has ended and that
+    /// finishes its uploads. `None` where the upload is gone. It blocks.
+    pub fn is_taken(folder: &Path, image: ImageId) -> Result<Option<bool>, WriteError> {
+        let failed = |error| WriteError::spool(format!("look at the upload of image {image}"), error);
+        Journal::is_taken(folder, image).map_err(failed)
+    }
+
     /// Gives an upload up that no mount is at. It blocks.
     ///
     /// # Errors
@@ -241,6 +254,11 @@ impl Uploads {
         removed.map_err(|error| upload.failed("discard", error))?;
         lock(&self.table).remove(&image);
         Ok(())
+    }
+
+    /// The mount has ended: who looks for it finds it no more. What is under way goes on.
+    pub fn leave(&self) {
+        drop(lock(&self.home.announced).take());
     }
 
     /// Waits until the queue is empty, at most for so long, and takes nothing more in. Answers what is left: it is in

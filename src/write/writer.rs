@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +15,15 @@ use super::state::State;
 use super::upload::{Missed, Safe, Upload};
 use crate::image::Status;
 
-/// The right to write an upload; there is one at a time. Dropping it gives the right back and seals nothing.
+/// The right to write an upload; there is one at a time. Dropping it gives the right back and seals nothing, unless the
+/// upload was sealed before and is what it was then.
 #[derive(Debug)]
 pub struct Writer {
     upload: Arc<Upload>,
+    /// The upload was sealed, and was taken back out of the queue.
+    took_back: AtomicBool,
+    /// Something was written since.
+    changed: AtomicBool,
 }
 
 impl Writer {
@@ -28,7 +33,7 @@ impl Writer {
             return Err(WriteError::Busy(upload.image()));
         }
         upload.set_timer(None);
-        Ok(Self { upload: Arc::clone(upload) })
+        Ok(Self { upload: Arc::clone(upload), took_back: AtomicBool::new(false), changed: AtomicBool::new(false) })
     }
 
     /// The upload.
@@ -47,6 +52,7 @@ impl Writer {
     /// The same on this thread, which it may block, where the upload is [`State::Writing`]; `false`, and nothing was
     /// written, where it is not.
     pub fn write_now(&self, offset: u64, bytes: &[u8]) -> Result<bool, WriteError> {
+        self.changed.store(true, Ordering::Release);
         let write = || self.upload.while_writing(|spool| spool.write_at(offset, bytes));
         Ok(write().map_err(|error| self.upload.failed("write to", error))?.is_some())
     }
@@ -64,6 +70,7 @@ impl Writer {
     /// The file, for the kernel to write into by itself. The hashes are then computed when it is sent. Whoever writes
     /// so has to be done before the upload is sealed.
     pub fn lend(&self) -> Arc<File> {
+        self.changed.store(true, Ordering::Release);
         self.upload.spool.digest.ignore_writer();
         self.upload.file()
     }
@@ -73,6 +80,7 @@ impl Writer {
         action: &str,
         work: impl Fn(&Spool) -> io::Result<()> + Send + Sync + 'static,
     ) -> Result<(), WriteError> {
+        self.changed.store(true, Ordering::Release);
         let work = Arc::new(work);
         loop {
             let (upload, work) = (Arc::clone(&self.upload), Arc::clone(&work));
@@ -96,6 +104,10 @@ impl std::ops::Deref for Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.upload.has_writer.store(false, Ordering::Release);
+        if *self.took_back.get_mut() && !*self.changed.get_mut() {
+            // Somebody said before that the bytes are complete, and they still are.
+            self.upload.seal_again();
+        }
     }
 }
 
@@ -125,6 +137,7 @@ impl Writer {
         let entered = upload.home.blocking(move || Ok(taken.enter(epoch, State::Writing, Safe::Kill))).await;
         match entered.map_err(|error| upload.failed("open", error))? {
             Ok(()) => {
+                self.took_back.store(true, Ordering::Release);
                 upload.spool.digest.reopen();
                 upload.sent.store(0, Ordering::Release);
                 Ok(())

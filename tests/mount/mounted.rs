@@ -75,6 +75,11 @@ impl Mount {
         std::fs::read_to_string(self.place.path("log")).unwrap_or_default()
     }
 
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: i32) {
+        self.daemon.signal(signal);
+    }
+
     /// Kills the program while `open` is open, and clears its mount away.
     pub(crate) fn kill(self, open: Option<File>) {
         self.daemon.signal(libc::SIGKILL);

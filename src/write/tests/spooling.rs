@@ -75,6 +75,27 @@ async fn what_was_sealed_is_taken_back_with_its_bytes() {
 }
 
 #[tokio::test]
+async fn what_was_taken_back_and_not_changed_goes_back_to_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let (uploads, image) = open(folder.path()).await;
+    let writer = uploads.begin(&image).await.unwrap();
+    writer.write_at(0, Bytes::from_static(b"first")).await.unwrap();
+    writer.seal().await.unwrap();
+    drop(writer);
+    let upload = uploads.of(image.id).unwrap();
+    let again = uploads.begin(&image).await.unwrap();
+    assert_eq!(upload.state(), State::Writing);
+    drop(again);
+    assert!(!upload.report().needs_somebody());
+    upload.reaches("sealed").await;
+
+    let changed = uploads.begin(&image).await.unwrap();
+    changed.truncate(1).await.unwrap();
+    drop(changed);
+    assert!(upload.report().needs_somebody(), "nobody said that these are all");
+}
+
+#[tokio::test]
 async fn writing_through_a_handle_that_was_sealed_takes_it_back() {
     let folder = tempfile::tempdir().unwrap();
     let (uploads, image) = open(folder.path()).await;

@@ -1,0 +1,169 @@
+//! The folder, its locks, and what is found in it.
+
+use super::*;
+use crate::write::testing::queued;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[test]
+fn folders_and_files_are_for_their_owner_alone() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("state/uploads");
+    let (journal, image) = (Journal::open(&folder).unwrap(), queued(None));
+    let _data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
+    let upload = journal.folder(image.id);
+    for path in [&folder, &folder.join("jobs"), &folder.join("tmp"), &folder.join("aside"), &upload] {
+        assert_eq!(mode(path), 0o700, "{}", path.display());
+    }
+    assert_eq!([mode(&upload.join("data")), mode(&upload.join(RECORD))], [0o600, 0o600]);
+}
+
+#[test]
+fn an_upload_belongs_to_one_process_until_that_ends() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+    let data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
+    assert!(journal.make(image.id, &Job::new(&image)).unwrap().is_none());
+    assert!(matches!(journal.take(image.id).unwrap(), Found::Busy));
+    assert!(journal.take_all().unwrap().0.is_empty());
+    drop(data);
+    assert!(matches!(journal.take(image.id).unwrap(), Found::Entry(_)));
+}
+
+#[test]
+fn whether_an_upload_is_taken_can_be_asked_without_being_in_the_way() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+    let is_taken = || Journal::is_taken(outer.path(), image.id).unwrap();
+    assert_eq!(is_taken(), None);
+    let data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
+    assert_eq!(is_taken(), Some(true));
+    drop(data);
+    assert_eq!(is_taken(), Some(false));
+
+    let asking = File::open(journal.folder(image.id).join(DATA)).unwrap();
+    asking.try_lock_shared().unwrap();
+    let (taken, _) = journal.take_all_in_two_looks(|| drop(asking)).unwrap();
+    assert_eq!(taken.len(), 1, "who asked has let go by the second look");
+}
+
+#[test]
+fn mounts_are_told_for_as_long_as_they_live() {
+    let outer = tempfile::tempdir().unwrap();
+    let announced = || Journal::announced(outer.path()).unwrap();
+    assert_eq!(announced(), Vec::<PathBuf>::new());
+    let journal = Journal::open(outer.path()).unwrap();
+    let [one, killed, _other] = ["/a b", "/b", "/c"].map(|point| journal.announce(Path::new(point)).unwrap());
+    assert_eq!(announced(), [Path::new("/a b"), Path::new("/b"), Path::new("/c")]);
+    drop(one);
+    assert_eq!(fs::read_dir(outer.path().join(MOUNTS)).unwrap().count(), 2);
+    let kept = killed.path.with_extension("killed");
+    fs::copy(&killed.path, kept).unwrap();
+    drop(killed);
+    assert_eq!(announced(), [Path::new("/c")]);
+    let _third = journal.announce(Path::new("/d")).unwrap();
+    assert_eq!(fs::read_dir(outer.path().join(MOUNTS)).unwrap().count(), 2, "what the killed one left is removed");
+}
+
+#[test]
+fn what_cannot_be_read_is_moved_aside_with_its_bytes() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+    drop(journal.make(image.id, &Job::new(&image)).unwrap());
+    let folder = journal.folder(image.id);
+    fs::write(folder.join("data"), "precious").unwrap();
+    fs::write(folder.join(RECORD), "{\"version\":").unwrap();
+    fs::create_dir(outer.path().join("jobs/strange")).unwrap();
+    let (entries, aside) = journal.take_all().unwrap();
+    assert_eq!((entries.len(), aside.len()), (0, 2));
+    let of_image = aside.iter().find(|aside| aside.path.to_string_lossy().contains(image.id.as_str())).unwrap();
+    assert_eq!(fs::read_to_string(of_image.path.join("data")).unwrap(), "precious");
+    assert!(of_image.sentence.contains("job.json"), "{}", of_image.sentence);
+    assert!(journal.take_all().unwrap().1.is_empty());
+}
+
+#[test]
+fn one_that_cannot_be_opened_keeps_nobody_from_the_others() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image, other) = (Journal::open(outer.path()).unwrap(), queued(None), queued(None));
+    drop(journal.make(image.id, &Job::new(&image)).unwrap());
+    drop(journal.make(other.id, &Job::new(&other)).unwrap());
+    let data = journal.folder(image.id).join("data");
+    fs::remove_file(&data).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &data).unwrap();
+    let (entries, aside) = journal.take_all().unwrap();
+    assert_eq!((entries.len(), entries[0].image, aside.len()), (1, other.id, 1));
+}
+
+#[test]
+fn an_empty_folder_is_no_upload_and_one_with_a_record_alone_is_moved_aside() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+    fs::create_dir(journal.folder(image.id)).unwrap();
+    assert!(matches!(journal.take(image.id).unwrap(), Found::Nothing));
+    fs::create_dir(journal.folder(image.id)).unwrap();
+    Job::new(&image).write(&journal.folder(image.id), false).unwrap();
+    assert!(matches!(journal.take(image.id).unwrap(), Found::Unreadable(_)));
+}
+
+#[test]
+fn a_scratch_file_is_its_mounts_until_that_ends() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    let (path, file) = journal.scratch().unwrap();
+    journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
+    assert!(path.exists(), "another mount leaves it alone");
+    drop(file);
+    journal.clean(SystemTime::now()).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_scratch_file_becomes_an_upload_in_place_of_the_one_that_is_there() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+    for (round, bytes) in ["first", "second"].into_iter().enumerate() {
+        let (path, file) = journal.scratch().unwrap();
+        fs::write(&path, bytes).unwrap();
+        journal.place(image.id, &Job::new(&image), &path).unwrap();
+        assert_eq!(fs::read_to_string(journal.folder(image.id).join(DATA)).unwrap(), bytes, "{round}");
+        assert!(matches!(journal.take(image.id).unwrap(), Found::Busy), "its lock goes with it");
+        drop(file);
+        assert!(matches!(journal.take(image.id).unwrap(), Found::Entry(_)));
+    }
+    assert_eq!(fs::read_dir(&journal.tmp).unwrap().count(), 0);
+}
+
+#[test]
+fn a_scratch_file_that_cannot_be_placed_stays_where_it_is() {
+    let outer = tempfile::tempdir().unwrap();
+    let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
+    let (path, _file) = journal.scratch().unwrap();
+    // No folder can replace it.
+    fs::write(journal.folder(image.id), "in the way").unwrap();
+    journal.place(image.id, &Job::new(&image), &path).unwrap_err();
+    assert!(path.exists());
+    assert_eq!(fs::read_dir(&journal.tmp).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_refused_with_its_name() {
+    let outer = tempfile::tempdir().unwrap();
+    let path = outer.path().join("file");
+    fs::write(&path, "").unwrap();
+    let refused = Journal::open(&path).unwrap_err();
+    assert!(refused.to_string().contains(&path.display().to_string()), "{refused}");
+}
+
+#[test]
+fn what_ended_processes_left_half_made_is_removed_when_it_is_old() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    fs::create_dir(outer.path().join("tmp/half")).unwrap();
+    journal.clean(SystemTime::now()).unwrap();
+    assert!(outer.path().join("tmp/half").exists());
+    journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
+    assert!(!outer.path().join("tmp/half").exists());
+}
