@@ -5,3 +5,4 @@ mod scratch;
 mod sending;
 mod served;
 mod spooling;
+mod table;

@@ -14,7 +14,7 @@ use crate::service::retry::Patience;
 const SIZE: usize = (1 << 20) + 7;
 
 /// Does `work` in a daemon of its own, and kills that.
-fn killed<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn killed<T>(work: impl Future<Output = T>) -> T {
     let daemon = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let done = daemon.block_on(work);
     // What it has under way at this moment ends in the middle; what it does on the disk is done to its end.
