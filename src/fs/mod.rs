@@ -40,7 +40,7 @@ pub use self::open::{Asked, Opened, Writing};
 pub use self::ops::Space;
 pub use self::pages::VoidPages;
 pub use self::tree::Unmakeable;
-pub use self::writing::{Closer, Process};
+pub use self::writing::Process;
 use crate::budget::Budget;
 use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;

@@ -27,15 +27,6 @@ use crate::write::{Allocation, Upload, Uploads, WriteError, Writer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(pub u32);
 
-/// Who closes a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Closer {
-    /// The process.
-    pub process: Process,
-    /// A signal ends it, so that nobody says that what it wrote is all.
-    pub is_killed: bool,
-}
-
 /// What a close has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
@@ -85,15 +76,15 @@ impl WriteHandle {
         let holds_data = self.upload.holds_data().await;
         let sealed = match holds_data {
             Ok(true) => self.upload.seal().await,
-            _ => Ok(()),
+            // Programs that make a file first and fill it later close it in between.
+            Ok(false) => self.upload.rest().await,
+            Err(_) => Ok(()),
         };
         self.give_back();
         sealed?;
         if holds_data? {
             return Ok(Waits::ForTheService);
         }
-        // Programs that make a file first and fill it later close it in between.
-        self.upload.seal_when_quiet();
         self.upload.fits().await?;
         Ok(Waits::ForNothing)
     }
@@ -111,10 +102,10 @@ impl WriteHandle {
 
     /// The last descriptor is closed: what no close has sealed is sealed now.
     pub(super) fn released(&self) {
-        self.give_back();
         if self.changed.load(Ordering::Acquire) {
             self.upload.seal_when_quiet();
         }
+        self.give_back();
     }
 
     fn node(&self) -> Node {
@@ -269,7 +260,14 @@ impl FileSystem {
     /// A process closes one of its descriptors of the file. If it is the one that opened it, and wrote, the bytes are
     /// complete: this returns when the image is active and its hash was compared. One that was killed has not come to
     /// its end; what it wrote is kept, and sent only when somebody writes it again.
-    pub async fn flush(&self, handle: HandleId, closer: impl FnOnce() -> Closer) -> Result<()> {
+    ///
+    /// `is_killed` tells whether a signal ends the process, and is asked only where that matters.
+    pub async fn flush(
+        &self,
+        handle: HandleId,
+        process: impl FnOnce() -> Process,
+        is_killed: impl Future<Output = bool>,
+    ) -> Result<()> {
         let handle = self.handles.get(handle)?;
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
@@ -279,12 +277,11 @@ impl FileSystem {
         if !file.changed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let closer = closer();
-        if closer.process != file.opener {
+        if process() != file.opener {
             return Ok(());
         }
         file.changed.store(false, Ordering::Release);
-        let outcome = if closer.is_killed { file.leave_unfinished() } else { self.close(file).await };
+        let outcome = if is_killed.await { file.leave_unfinished() } else { self.close(file).await };
         self.noted(file.ino, &file.node(), outcome)
     }
 

@@ -194,7 +194,7 @@ impl Filesystem for Adapter {
         let work = async move {
             tokio::select! {
                 biased;
-                outcome = files.flush(HandleId(handle.0), || caller.closer()) => outcome,
+                outcome = files.flush(HandleId(handle.0), || caller.process(), caller.is_killed()) => outcome,
                 // The queue goes on without who waits for it.
                 () = caller.dying() => Err(FsError::Interrupted),
             }

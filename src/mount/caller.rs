@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
-use crate::fs::{Closer, Process};
+use crate::fs::Process;
 
 /// How often to look. Most requests are answered before the first look; a person who presses Ctrl-C waits this long.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a look at a process may take. It takes some microseconds, or as long as the process waits for us.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// SIGKILL in the masks of `/proc/PID/status`.
 const KILLED: u64 = 1 << (libc::SIGKILL - 1);
@@ -36,10 +39,14 @@ impl Caller {
         Process(group.unwrap_or(self.0))
     }
 
-    /// It as one who closes a file.
-    pub(super) fn closer(self) -> Closer {
-        let about = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
-        Closer { process: self.process(), is_killed: is_killed(&about) }
+    /// Whether a signal ends its process.
+    ///
+    /// The kernel lets nobody look at a process that is starting another program before that has closed its files, and
+    /// that waits for our answer. So this gives up soon, and such a process is not killed.
+    pub(super) async fn is_killed(self) -> bool {
+        let path = format!("/proc/{}/stat", self.0);
+        let look = tokio::task::spawn_blocking(move || std::fs::read_to_string(path).unwrap_or_default());
+        tokio::time::timeout(LOOK, look).await.is_ok_and(|about| about.is_ok_and(|about| is_killed(&about)))
     }
 
     fn is_dying(self) -> bool {
@@ -78,12 +85,12 @@ fn is_killed(stat: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_process_that_a_signal_ends_is_told_from_one_that_exits() {
+    #[tokio::test]
+    async fn a_process_that_a_signal_ends_is_told_from_one_that_exits() {
         let stat = |status: i32| format!("7 (a) b) R {}{status}", "1 ".repeat(48));
         assert!(is_killed(&stat(libc::SIGKILL)) && is_killed(&stat(libc::SIGINT)));
         assert!(!is_killed(&stat(0)) && !is_killed(&stat(1 << 8)) && !is_killed(""));
-        assert!(!Caller(std::process::id()).closer().is_killed);
+        assert!(!Caller(std::process::id()).is_killed().await);
     }
 
     const LIVING: &str = "Name:\tcp\nState:\tD (disk sleep)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000002\n";

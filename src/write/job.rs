@@ -36,6 +36,9 @@ pub(super) struct Job {
     boot: String,
     /// Whether the bytes are on the disk, and are there after a power cut too.
     pub(super) durable: bool,
+    /// Whoever wrote has closed, and what is there is sealed unless somebody writes it soon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) resting: bool,
     /// Where the upload is.
     #[serde(flatten)]
     pub(super) state: State,
@@ -52,6 +55,7 @@ impl Job {
             disk_format: image.disk_format.clone(),
             boot: boot().to_owned(),
             durable: false,
+            resting: false,
             state: State::Writing,
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! `jobs/<image>/` has `data`, the bytes, and `job.json`, the record. An upload appears complete under its name and
 //! disappears at once, each by one rename; what is being made or removed is in `tmp/`. The lock on `data` belongs to the
-//! process that writes or sends the upload: another one that shares the folder leaves it alone. What cannot be read is
-//! moved to `aside/`, never deleted. In `mounts/` each mount that shares the folder has a file with its place, and a lock
-//! on it.
+//! process that writes or sends the upload: another one that shares the folder leaves it alone. Each process shares the
+//! lock on `tmp/`, so that one which gets it alone knows that what is in there was left by a process that was killed.
+//! What cannot be read is moved to `aside/`, never deleted. In `mounts/` each mount that shares the folder has a file with
+//! its place, and a lock on it.
 
 use std::ffi::CString;
 #[cfg(test)]
@@ -29,7 +30,7 @@ const MOUNTS: &str = "mounts";
 /// How the names of scratch files begin in `tmp/`.
 const SCRATCH: &str = "scratch-";
 
-/// What lies in `tmp/` for longer than this is what a process left that was ended meanwhile.
+/// What lies in `tmp/` for longer than this was left by a process that was ended meanwhile, also where another one lives.
 const ABANDONED: Duration = Duration::from_mins(10);
 
 /// Longer than anybody holds a lock who only asks whether there is one.
@@ -42,6 +43,8 @@ pub(super) struct Journal {
     tmp: PathBuf,
     aside: PathBuf,
     mounts: PathBuf,
+    /// The lock on `tmp/`, shared.
+    presence: Arc<File>,
 }
 
 /// An upload on disk, with its lock held for as long as `data` is open.
@@ -135,33 +138,42 @@ impl Journal {
         if fs::metadata(folder).map_err(failed)?.uid() != unsafe { libc::geteuid() } {
             return Err(WriteError::Owner(folder.to_owned()));
         }
-        let [jobs, tmp, aside, mounts] = ["jobs", "tmp", "aside", MOUNTS].map(|name| folder.join(name));
-        let journal = Self { jobs, tmp, aside, mounts };
-        journal.furnish(folder).map_err(failed)?;
-        Ok(journal)
+        Self::furnish(folder).map_err(failed)
     }
 
-    fn furnish(&self, folder: &Path) -> io::Result<()> {
+    fn furnish(folder: &Path) -> io::Result<Self> {
         fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-        [&self.jobs, &self.tmp, &self.aside, &self.mounts].into_iter().try_for_each(|folder| make_folder(folder))?;
-        let probe = self.tmp.join(format!("probe-{:016x}", fastrand::u64(..)));
+        let [jobs, tmp, aside, mounts] = ["jobs", "tmp", "aside", MOUNTS].map(|name| folder.join(name));
+        [&jobs, &tmp, &aside, &mounts].into_iter().try_for_each(|folder| make_folder(folder))?;
+        let presence = File::open(&tmp)?;
+        let is_alone = match presence.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(error)) => return Err(error),
+        };
+        let journal = Self { jobs, tmp, aside, mounts, presence: Arc::new(presence) };
+        journal.clean(if is_alone { Duration::ZERO } else { ABANDONED }, SystemTime::now())?;
+        // Who opens the folder at this moment waits until the cleaning is over.
+        journal.presence.lock_shared()?;
+        // What is made in `tmp/` before this may be taken for the rest of somebody else.
+        let probe = journal.tmp.join(format!("probe-{:016x}", fastrand::u64(..)));
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe)?;
         let locked = made.try_lock();
         fs::remove_file(&probe)?;
         locked?;
-        self.clean(SystemTime::now())
+        Ok(journal)
     }
 
-    /// Removes what processes left in `tmp/` that were ended meanwhile.
-    fn clean(&self, now: SystemTime) -> io::Result<()> {
+    /// Removes what processes left in `tmp/` that were ended meanwhile, as far as it is so old.
+    fn clean(&self, age: Duration, now: SystemTime) -> io::Result<()> {
         for entry in fs::read_dir(&self.tmp)? {
             let entry = entry?;
             let changed = entry.metadata().and_then(|about| about.modified());
-            let is_old = changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|age| age > ABANDONED));
+            let is_old = changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|passed| passed > age));
             // A scratch file belongs to a mount for as long as that lives.
             let is_scratch = entry.file_name().to_string_lossy().starts_with(SCRATCH);
             let is_left = if is_scratch { is_unlocked(&entry.path()) } else { is_old };
-            if is_left {
+            if is_left || age.is_zero() {
                 // A probe is a file.
                 let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
             }

@@ -38,6 +38,8 @@ pub struct Upload {
     /// The same for those who may not block.
     pub(super) stage: watch::Sender<Stage>,
     pub(super) has_writer: AtomicBool,
+    /// Counts who had the right to write.
+    pub(super) writers: AtomicU64,
     /// The image was queued when it was opened, and nothing was sent since.
     pub(super) is_certain: AtomicBool,
     /// Held by the worker that sends it.
@@ -138,6 +140,7 @@ impl Upload {
             record: Mutex::new(Record { job, epoch: 0, is_discarded: false }),
             stage: watch::Sender::new(stage),
             has_writer: AtomicBool::new(false),
+            writers: AtomicU64::new(0),
             is_certain: AtomicBool::new(false),
             working: tokio::sync::Mutex::new(()),
             sent: AtomicU64::new(0),
@@ -324,23 +327,70 @@ impl Upload {
         Ok(head)
     }
 
+    /// The same as [`Self::seal_when_quiet`], for who is told that all is well: also a daemon that is killed meanwhile has
+    /// it sealed, by the next mount.
+    pub async fn rest(self: &Arc<Self>) -> Result<(), WriteError> {
+        let safe = if self.home.settings.write_back { Safe::PowerCut } else { Safe::Kill };
+        let writers = self.writers.load(Ordering::Acquire);
+        self.on_spool("seal", move |upload| upload.note_rest(writers, safe)).await?;
+        self.seal_when_quiet();
+        Ok(())
+    }
+
+    /// Writes down that it rests since the last of so many writers, unless there was one more. It blocks.
+    fn note_rest(&self, writers: u64, safe: Safe) -> io::Result<()> {
+        let is_durable = safe == Safe::PowerCut;
+        if is_durable {
+            self.spool.sync()?;
+        }
+        let mut record = lock(&self.record);
+        if record.job.state != State::Writing || record.job.resting || self.writers.load(Ordering::Acquire) != writers {
+            return Ok(());
+        }
+        let mut job = record.job.clone();
+        job.resting = true;
+        job.durable |= is_durable;
+        self.write_job(&job, is_durable)?;
+        record.job = job;
+        Ok(())
+    }
+
+    /// Writes down that somebody writes it again. It blocks.
+    pub(super) fn wake(&self) -> io::Result<()> {
+        let mut record = lock(&self.record);
+        if record.job.resting {
+            let mut job = record.job.clone();
+            (job.resting, job.durable) = (false, false);
+            job.is_of_this_boot();
+            self.write_job(&job, false)?;
+            record.job = job;
+        }
+        Ok(())
+    }
+
     /// Seals it once nobody has written for as long as [`super::Settings::quiet`]. Opening it for writing again puts
-    /// that off.
+    /// that off. Called by who has the right to write, so that it is not another writer's bytes that are sealed.
     pub fn seal_when_quiet(self: &Arc<Self>) {
-        self.seal_after(self.home.settings.quiet);
+        self.seal_after(self.home.settings.quiet, self.writers.load(Ordering::Acquire));
     }
 
-    /// Seals it as soon as it can be, unless somebody opens it for writing before.
-    pub(super) fn seal_again(self: &Arc<Self>) {
-        self.seal_after(Duration::ZERO);
+    /// Seals it as soon as it can be, unless there was one more than so many writers.
+    pub(super) fn seal_again(self: &Arc<Self>, writers: u64) {
+        self.seal_after(Duration::ZERO, writers);
     }
 
-    fn seal_after(self: &Arc<Self>, quiet: Duration) {
+    fn seal_after(self: &Arc<Self>, quiet: Duration, writers: u64) {
         let upload = Arc::downgrade(self);
         let timer = self.home.runtime.spawn(async move {
+            if let Some(upload) = upload.upgrade()
+                && let Err(error) = upload.on_spool("seal", move |upload| upload.note_rest(writers, Safe::Kill)).await
+            {
+                tracing::warn!(image = %upload.image, %error, "a kill would leave an upload unsealed");
+            }
             tokio::time::sleep(quiet).await;
             if let Some(upload) = upload.upgrade()
                 && !upload.has_writer()
+                && upload.writers.load(Ordering::Acquire) == writers
                 && let Err(error) = upload.seal_and_queue().await
             {
                 tracing::warn!(image = %upload.image, %error, "an upload could not be sealed");
@@ -428,6 +478,7 @@ impl Upload {
             job.durable = false;
             job.is_of_this_boot();
         }
+        job.resting = false;
         job.state = next.clone();
         job.durable |= safe == Safe::PowerCut;
         self.write_job(&job, safe == Safe::PowerCut).map_err(Missed::Disk)?;

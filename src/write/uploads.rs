@@ -73,16 +73,20 @@ impl Uploads {
     /// Goes on with an upload of an earlier mount.
     pub(super) fn adopt(&self, mut entry: Entry) {
         let image = entry.image;
-        if entry.job.is_lost() && entry.job.state != State::Writing {
+        if entry.job.is_lost() && (entry.job.state != State::Writing || entry.job.resting) {
             tracing::warn!(%image, "the machine went down before the bytes of an upload were on its disk");
             // As if it had been killed while they were written: they are kept, and not sent.
             entry.job.state = State::Writing;
+            entry.job.resting = false;
         }
-        let goes_on = entry.job.state.is_under_way();
+        let (goes_on, rests) = (entry.job.state.is_under_way(), entry.job.resting);
         let upload = Arc::new(Upload::new(Arc::clone(&self.home), entry));
-        lock(&self.table).insert(image, upload);
+        lock(&self.table).insert(image, Arc::clone(&upload));
         if goes_on {
             self.home.enqueue(image, self.home.clock.now());
+        }
+        if rests {
+            upload.seal_when_quiet();
         }
     }
 

@@ -32,6 +32,7 @@ impl Writer {
         if upload.has_writer.swap(true, Ordering::AcqRel) {
             return Err(WriteError::Busy(upload.image()));
         }
+        upload.writers.fetch_add(1, Ordering::AcqRel);
         upload.set_timer(None);
         Ok(Self { upload: Arc::clone(upload), took_back: AtomicBool::new(false), changed: AtomicBool::new(false) })
     }
@@ -103,10 +104,11 @@ impl std::ops::Deref for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        let writers = self.upload.writers.load(Ordering::Acquire);
         self.upload.has_writer.store(false, Ordering::Release);
         if *self.took_back.get_mut() && !*self.changed.get_mut() {
             // Somebody said before that the bytes are complete, and they still are.
-            self.upload.seal_again();
+            self.upload.seal_again(writers);
         }
     }
 }
@@ -122,7 +124,9 @@ impl Writer {
     pub(super) async fn reopen(&self) -> Result<(), WriteError> {
         let upload = &self.upload;
         if upload.state() == State::Writing {
-            return Ok(());
+            let awake = Arc::clone(upload);
+            let awake = upload.home.blocking(move || awake.wake()).await;
+            return awake.map_err(|error| upload.failed("open", error));
         }
         upload.home.dequeue(upload.image());
         let epoch = upload.supersede();

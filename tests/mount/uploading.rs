@@ -23,6 +23,7 @@ crate::promises![Both:
     the_time_of_a_copy_is_kept,
     what_close_has_acknowledged_survives_a_kill,
     a_writer_who_was_killed_has_sent_nothing,
+    a_program_that_starts_others_while_it_writes_waits_for_nobody,
     files_that_cannot_be_made_are_refused_with_a_sentence,
     folders_are_images,
 ];
@@ -269,6 +270,25 @@ fn a_writer_who_was_killed_has_sent_nothing(target: &Target) {
     mount.end();
     let listed = uploads(&option, &[]).out;
     assert_eq!(listed.matches(" writing ").count(), 2, "{listed}");
+}
+
+fn a_program_that_starts_others_while_it_writes_waits_for_nobody(target: &Target) {
+    let mount = target.mount("demo");
+    let folder = made(target, &mount, "starting");
+    // Whatever is not inherited is closed by the kernel while it starts the other program, by the child and by itself.
+    let program = "
+import os, subprocess
+file = open('data', 'wb', buffering=0)
+file.write(b'one ')
+subprocess.run(['true'], check=True)
+os.posix_spawn('/bin/true', ['true'], {})
+file.write(b'two')
+os.execv('/bin/true', ['true'])
+";
+    shell(&folder, &format!("python3 -c \"{program}\""));
+    becomes_active(&folder);
+    assert_holds(target, &folder, b"one two", "a program that started others");
+    mount.end();
 }
 
 fn files_that_cannot_be_made_are_refused_with_a_sentence(target: &Target) {

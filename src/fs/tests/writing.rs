@@ -41,7 +41,7 @@ impl Scene {
     }
 
     pub(super) async fn close(&self, handle: HandleId, process: Process, is_killed: bool) -> Result<()> {
-        self.fs.flush(handle, || Closer { process, is_killed }).await
+        self.fs.flush(handle, || process, async { is_killed }).await
     }
 
     /// The number of what is at `path`.

@@ -113,10 +113,10 @@ fn a_scratch_file_is_its_mounts_until_that_ends() {
     let outer = tempfile::tempdir().unwrap();
     let journal = Journal::open(outer.path()).unwrap();
     let (path, file) = journal.scratch().unwrap();
-    journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
+    journal.clean(ABANDONED, SystemTime::now() + 2 * ABANDONED).unwrap();
     assert!(path.exists(), "another mount leaves it alone");
     drop(file);
-    journal.clean(SystemTime::now()).unwrap();
+    journal.clean(ABANDONED, SystemTime::now()).unwrap();
     assert!(!path.exists());
 }
 
@@ -162,8 +162,21 @@ fn what_ended_processes_left_half_made_is_removed_when_it_is_old() {
     let outer = tempfile::tempdir().unwrap();
     let journal = Journal::open(outer.path()).unwrap();
     fs::create_dir(outer.path().join("tmp/half")).unwrap();
-    journal.clean(SystemTime::now()).unwrap();
+    journal.clean(ABANDONED, SystemTime::now()).unwrap();
     assert!(outer.path().join("tmp/half").exists());
-    journal.clean(SystemTime::now() + 2 * ABANDONED).unwrap();
+    journal.clean(ABANDONED, SystemTime::now() + 2 * ABANDONED).unwrap();
+    assert!(!outer.path().join("tmp/half").exists());
+}
+
+#[test]
+fn the_rest_of_a_killed_process_is_removed_by_the_next_one_and_not_beside_a_living_one() {
+    let outer = tempfile::tempdir().unwrap();
+    let living = Journal::open(outer.path()).unwrap();
+    fs::create_dir(outer.path().join("tmp/half")).unwrap();
+    fs::write(outer.path().join("tmp/half/data"), "as large as an image").unwrap();
+    drop(Journal::open(outer.path()).unwrap());
+    assert!(outer.path().join("tmp/half").exists());
+    drop(living);
+    drop(Journal::open(outer.path()).unwrap());
     assert!(!outer.path().join("tmp/half").exists());
 }

@@ -91,6 +91,42 @@ fn killed_while_it_was_written_nothing_is_sent_and_every_byte_is_kept() {
 }
 
 #[test]
+fn killed_while_a_file_without_bytes_rests_behind_its_close_it_is_sent_by_the_next() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let image = service.add();
+    killed(async {
+        let uploads = open(folder.path(), &service).await;
+        uploads.begin(&image).await.unwrap().rest().await.unwrap();
+    });
+    let soon = Settings { quiet: Duration::from_millis(1), ..Settings::new(folder.path()) };
+    killed(async {
+        let uploads = open_with(soon, &service).await;
+        if let Some(upload) = uploads.of(image.id) {
+            upload.settled().await.unwrap();
+        }
+    });
+    assert_eq!(service.image(image.id).unwrap().size, Some(0));
+}
+
+#[test]
+fn killed_while_a_file_that_rested_is_written_again_it_is_not_sent_by_the_next() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let image = service.add();
+    killed(async {
+        let uploads = open(folder.path(), &service).await;
+        uploads.begin(&image).await.unwrap().rest().await.unwrap();
+        let writer = uploads.begin(&image).await.unwrap();
+        writer.write_at(0, fill(1, SIZE)).await.unwrap();
+    });
+    let soon = Settings { quiet: Duration::ZERO, ..Settings::new(folder.path()) };
+    killed(async {
+        let uploads = open_with(soon, &service).await;
+        assert!(!uploads.of(image.id).unwrap().is_resting());
+        assert_eq!(uploads.list().remove(0).state, State::Writing);
+    });
+}
+
+#[test]
 fn killed_after_it_was_sealed_it_is_sent_by_the_next() {
     killed_at(Point::Update, "sealed", &[], 1);
 }
