@@ -12,6 +12,7 @@
     reason = "a benchmark prints, and its figures are rounded anyway"
 )]
 
+mod cloud;
 mod floor;
 mod http;
 mod link;

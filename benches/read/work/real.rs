@@ -1,7 +1,5 @@
 //! A real Glance: what a copy through the mount costs it, beside a plain download.
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::whole::{cp, fresh_output};
+use crate::cloud::{log_in, write_secret};
 use crate::mounts::Mount;
 use crate::process::{processor_seconds, said, timed};
 use crate::rounds::{Contender, Sample, Series, in_turns};
@@ -84,7 +83,7 @@ struct Image {
 impl Image {
     fn make(bench: &Bench<'_>, clouds: &Path) -> Result<Self> {
         let scratch = &bench.scene.scratch;
-        let (token, glance) = log_in(clouds, scratch)?;
+        let (token, glance) = log_in(clouds, WHO, scratch)?;
         let header = scratch.join("header");
         write_secret(&header, &format!("X-Auth-Token: {token}"))?;
         let mut image = Self { clouds: clouds.to_owned(), header, glance, id: String::new() };
@@ -121,46 +120,4 @@ impl Drop for Image {
             eprintln!("the image {} is left in the real service: {error:#}", self.id);
         }
     }
-}
-
-/// A token, and where the Image service is.
-fn log_in(clouds: &Path, scratch: &Path) -> Result<(String, String)> {
-    let text = fs::read_to_string(clouds).with_context(|| format!("{} cannot be read", clouds.display()))?;
-    let described: Value = serde_saphyr::from_str(&text)?;
-    let auth = described.pointer(&format!("/clouds/{WHO}/auth")).context("the clouds.yaml has no demo")?;
-    let of = |name: &str| auth.get(name).cloned().unwrap_or(Value::Null);
-    let domain = json!({"id": "default"});
-    let user = json!({"name": of("username"), "domain": domain, "password": of("password")});
-    let body = json!({"auth": {
-        "identity": {"methods": ["password"], "password": {"user": user}},
-        "scope": {"project": {"name": of("project_name"), "domain": domain}}}});
-    let request = scratch.join("login");
-    write_secret(&request, &body.to_string())?;
-    let keystone = of("auth_url").as_str().context("no auth_url")?.trim_end_matches('/').to_owned();
-    let mut login = Command::new("curl");
-    login.args(["--fail", "--silent", "--show-error", "--include", "--header", "Content-Type: application/json"]);
-    let answer =
-        said(login.arg("--data").arg(format!("@{}", request.display())).arg(format!("{keystone}/auth/tokens")))?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
-    let named = |line: &str| {
-        Some(line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-subject-token"))?.1.to_owned())
-    };
-    let token = head.lines().find_map(named).context("no token")?;
-    let glance = endpoint(&serde_json::from_str(body)?).context("the catalogue has no public Image service")?;
-    Ok((token, glance))
-}
-
-fn endpoint(body: &Value) -> Option<String> {
-    let services = body.pointer("/token/catalog")?.as_array()?;
-    let image = services.iter().find(|service| service.get("type").is_some_and(|kind| kind == "image"))?;
-    let endpoints = image.get("endpoints")?.as_array()?;
-    let public = endpoints.iter().find(|one| one.get("interface").is_some_and(|interface| interface == "public"))?;
-    Some(public.get("url")?.as_str()?.trim_end_matches('/').to_owned())
-}
-
-fn write_secret(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    Ok(())
 }
