@@ -84,11 +84,21 @@ impl FileSystem {
             }
             // The kernel asks for it only where it was removed.
             (Node::Image(id, _), Some(Part::Data)) => {
-                self.removals.recall(&Node::Data(*id));
-                Ok(())
+                if self.removals.recall(&Node::Data(*id)) {
+                    self.empty(*id).await
+                } else {
+                    Ok(())
+                }
             }
             _ => Err(FsError::NotPermitted("this folder has the files that it has; other ones cannot be made")),
         }
+    }
+
+    /// What was written to the data before they were removed is not to be seen in those that are made anew.
+    async fn empty(&self, id: ImageId) -> Result<()> {
+        let Some(uploads) = self.uploads.as_ref().filter(|uploads| uploads.of(id).is_some()) else { return Ok(()) };
+        let image = self.catalogue.image(id).await?.value;
+        Ok(uploads.begin(&image).await?.truncate(0).await?)
     }
 
     /// Makes the image that a file in `files/` stands for.

@@ -10,7 +10,8 @@ use super::control::ControlHandle;
 use super::errno::FsError;
 use super::listing::Listing;
 use super::mode::InMode;
-use super::writing::WriteHandle;
+use super::scratch::ScratchFile;
+use super::write_handle::WriteHandle;
 use crate::image::{Image, ImageId};
 use crate::read::{Content, ReadError, Reader, Verified};
 use crate::write::{Scratch, Upload};
@@ -28,7 +29,7 @@ pub(super) enum Handle {
     /// An image's bytes, being written.
     Write(WriteHandle),
     /// A file that is no image's.
-    Scratch(Arc<Scratch>),
+    Scratch(ScratchFile, Arc<Scratch>),
     /// The bytes of an image that is not active yet.
     Spool(Arc<Upload>),
     /// A small file, as it was when it was opened.

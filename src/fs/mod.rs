@@ -24,6 +24,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod write_handle;
 mod writing;
 mod xattr;
 
@@ -104,8 +105,13 @@ impl FileSystem {
     ) -> std::result::Result<Arc<Self>, DiskError> {
         let Division { requests, blocks } = Division::of(settings.memory, settings.read.max_parallel);
         let reading = read::Settings { max_parallel: requests, ..settings.read.clone() };
+        let catalogue = Catalogue::new(Arc::clone(&service), settings.ttl);
+        if let Some(uploads) = &uploads {
+            let told = catalogue.clone();
+            uploads.on_finish(move |image| told.learn(image.clone()));
+        }
         Ok(Arc::new(Self {
-            catalogue: Catalogue::new(Arc::clone(&service), settings.ttl),
+            catalogue,
             reads: Reads::new(Arc::clone(&service), Budget::new(blocks), reading)?,
             service,
             uploads,
@@ -128,7 +134,7 @@ impl FileSystem {
     pub fn close_all(&self) {
         for handle in self.handles.remove_all() {
             if let handle::Handle::Write(file) = handle.as_ref() {
-                file.released();
+                file.abandoned();
             }
         }
     }

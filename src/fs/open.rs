@@ -69,7 +69,7 @@ impl FileSystem {
         self.pages.listen()
     }
 
-    /// Opens a file for reading.
+    /// Opens a file.
     pub async fn open(&self, ino: Ino, asked: Asked) -> Result<Opened> {
         let node = self.node(ino)?;
         let outcome = self.open_node(ino, &node, asked).await;
@@ -106,7 +106,7 @@ impl FileSystem {
         if asked.writing.is_some_and(|writing| writing.truncate) {
             bytes.truncate(0).await?;
         }
-        let handle = self.handles.insert(Handle::Scratch(bytes));
+        let handle = self.handles.insert(Handle::Scratch(file.clone(), bytes));
         Ok(Opened { handle, mode: Mode::Direct { keep: false } })
     }
 
@@ -191,7 +191,7 @@ impl FileSystem {
                 self.noted(data.in_mode.ino(), &Node::Data(data.content.image), outcome)
             }
             Handle::Write(file) => file.read(offset, size).await,
-            Handle::Scratch(file) => Ok(file.read_at(offset, to_length(size)).await?),
+            Handle::Scratch(file, scratch) => self.scratched(file, scratch.read_at(offset, to_length(size)).await),
             Handle::Spool(upload) => Ok(upload.read_at(offset, to_length(size)).await?),
             // The kernel reads a sealed file by itself.
             Handle::Folder(_) | Handle::Sealed(_) => Err(FsError::BadHandle),

@@ -28,9 +28,9 @@ impl Removals {
         hidden.insert(node, Instant::now());
     }
 
-    /// It is back.
-    pub(super) fn recall(&self, node: &Node) {
-        self.hidden().remove(node);
+    /// It is back. Answers whether it was hidden.
+    pub(super) fn recall(&self, node: &Node) -> bool {
+        self.hidden().remove(node).is_some()
     }
 
     /// Whether it is hidden.

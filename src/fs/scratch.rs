@@ -19,7 +19,7 @@ use super::inode::Ino;
 use super::node::{Node, Part};
 use super::{FileSystem, Result};
 use crate::image::ImageId;
-use crate::write::Scratch;
+use crate::write::{Scratch, WriteError};
 
 /// A folder that takes scratch files. An image's two folders have the same ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,6 +196,12 @@ impl FileSystem {
             },
             _ => Err(FsError::NotALink),
         }
+    }
+
+    /// Notes why something could not be done with the bytes of a scratch file.
+    pub(super) fn scratched<T>(&self, file: &ScratchFile, outcome: std::result::Result<T, WriteError>) -> Result<T> {
+        let node = Node::Scratch(file.clone());
+        self.noted(self.inodes.number(&node), &node, outcome.map_err(FsError::from))
     }
 
     /// The attributes of a scratch file. They hold for no time: once it is renamed onto `data`, the kernel goes on taking

@@ -1,5 +1,6 @@
 //! The filesystem without a kernel, over a service in memory.
 
+mod closing;
 mod control;
 mod files;
 mod making;

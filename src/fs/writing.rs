@@ -4,8 +4,7 @@
 //! from other processes, and the kernel tells of them in the same words; those seal nothing. Where nobody else closes, the
 //! last release seals, and nobody hears what comes of it but those who look.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -18,99 +17,19 @@ use super::inode::Ino;
 use super::mode::Mode;
 use super::node::Node;
 use super::open::{Asked, Opened, Writing};
+use super::write_handle::{Waits, WriteHandle};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::service::Change;
-use crate::write::{Allocation, Upload, Uploads, WriteError, Writer};
+use crate::write::{Allocation, Upload, Writer};
 
 /// A process, by the number of its thread group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(pub u32);
 
-/// What a close has to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    ForNothing,
-    ForTheService,
-}
-
-/// `data`, open for writing.
-pub(super) struct WriteHandle {
-    ino: Ino,
-    uploads: Arc<Uploads>,
-    image: Arc<Image>,
-    upload: Arc<Upload>,
-    /// The right to write. It is given back by the close of the one who opened, because the kernel tells of the release
-    /// only later, and taken again by who writes after that.
-    writer: Mutex<Option<Arc<Writer>>>,
-    opener: Process,
-    /// There are bytes that no close has sealed.
-    changed: AtomicBool,
-}
-
-impl WriteHandle {
-    fn held(&self) -> Option<Arc<Writer>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn give_back(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(writer);
-    }
-
-    /// The right to write, taken again where it was given back.
-    async fn writer(&self) -> Result<Arc<Writer>> {
-        if let Some(writer) = self.held() {
-            return Ok(writer);
-        }
-        let writer = Arc::new(self.uploads.begin(&self.image).await?);
-        if !Arc::ptr_eq(writer.upload(), &self.upload) {
-            return Err(WriteError::Discarded(self.image.id).into());
-        }
-        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&writer));
-        Ok(writer)
-    }
-
-    /// Seals what was written, so that nobody gets between, and then gives the right to write back.
-    async fn seal(&self) -> Result<Waits> {
-        let holds_data = self.upload.holds_data().await;
-        let sealed = match holds_data {
-            Ok(true) => self.upload.seal().await,
-            // Programs that make a file first and fill it later close it in between.
-            Ok(false) => self.upload.rest().await,
-            Err(_) => Ok(()),
-        };
-        self.give_back();
-        sealed?;
-        if holds_data? {
-            return Ok(Waits::ForTheService);
-        }
-        self.upload.fits().await?;
-        Ok(Waits::ForNothing)
-    }
-
-    /// The bytes stay where they are, and unsealed.
-    fn leave_unfinished(&self) -> Result<()> {
-        self.give_back();
-        Err(FsError::Unfinished(self.image.id))
-    }
-
-    /// What is in the spool.
-    pub(super) async fn read(&self, offset: u64, size: u32) -> Result<Bytes> {
-        Ok(self.upload.read_at(offset, usize::try_from(size).unwrap_or(usize::MAX)).await?)
-    }
-
-    /// The last descriptor is closed: what no close has sealed is sealed now.
-    pub(super) fn released(&self) {
-        if self.changed.load(Ordering::Acquire) {
-            self.upload.seal_when_quiet();
-        }
-        self.give_back();
-    }
-
-    fn node(&self) -> Node {
-        Node::Data(self.image.id)
-    }
+impl Process {
+    /// One that cannot be told: in another container, or none that waits for an answer.
+    pub const UNKNOWN: Self = Self(0);
 }
 
 impl FileSystem {
@@ -122,15 +41,7 @@ impl FileSystem {
         if asked.truncate {
             writer.truncate(0).await?;
         }
-        let handle = WriteHandle {
-            ino,
-            uploads: Arc::clone(uploads),
-            image,
-            upload: Arc::clone(writer.upload()),
-            writer: Mutex::new(Some(Arc::new(writer))),
-            opener: asked.process,
-            changed: AtomicBool::new(asked.truncate),
-        };
+        let handle = WriteHandle::new(ino, image, Arc::clone(uploads), writer, asked);
         // What is written has to be seen at once by who reads the spool.
         Ok(Opened { handle: self.handles.insert(Handle::Write(handle)), mode: Mode::Direct { keep: false } })
     }
@@ -146,13 +57,14 @@ impl FileSystem {
         let handle = self.handles.get(handle)?;
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
-            Handle::Scratch(file) => return Ok(file.write_now(offset, bytes).map(|()| true)?),
+            Handle::Scratch(file, scratch) => {
+                return self.scratched(file, scratch.write_now(offset, bytes)).map(|()| true);
+            }
             Handle::Control(_) => return Ok(false),
             _ => return Err(FsError::BadHandle),
         };
         let Some(writer) = file.held() else { return Ok(false) };
-        file.changed.store(true, Ordering::Release);
-        let outcome = writer.write_now(offset, bytes).map_err(FsError::from);
+        let outcome = file.wrote(writer.write_now(offset, bytes).map_err(FsError::from));
         self.noted(file.ino, &file.node(), outcome)
     }
 
@@ -171,10 +83,15 @@ impl FileSystem {
     /// Makes the file `length` bytes long.
     pub async fn truncate(&self, handle: HandleId, length: u64) -> Result<()> {
         match self.handles.get(handle)?.as_ref() {
-            Handle::Scratch(file) => return Ok(file.truncate(length).await?),
+            Handle::Scratch(file, scratch) => return self.scratched(file, scratch.truncate(length).await),
             // What is written there is heard, and not kept.
             Handle::Control(_) => return Ok(()),
             _ => {}
+        }
+        if length == 0
+            && let Handle::Write(file) = self.handles.get(handle)?.as_ref()
+        {
+            file.begin_anew();
         }
         self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
     }
@@ -218,7 +135,7 @@ impl FileSystem {
     }
 
     async fn truncate_closed(&self, ino: Ino, size: u64) -> Result<()> {
-        let writing = Writing { process: Process(0), truncate: false };
+        let writing = Writing { process: Process::UNKNOWN, truncate: false };
         let opened = self.open(ino, Asked { writing: Some(writing), ..Asked::default() }).await?;
         let cut = self.truncate(opened.handle, size).await;
         self.release(opened.handle);
@@ -227,8 +144,8 @@ impl FileSystem {
 
     /// Reserves or gives back space, as fallocate(2) does.
     pub async fn allocate(&self, handle: HandleId, how: Allocation, offset: u64, length: u64) -> Result<()> {
-        if let Handle::Scratch(file) = self.handles.get(handle)?.as_ref() {
-            return Ok(file.allocate(how, offset, length).await?);
+        if let Handle::Scratch(file, scratch) = self.handles.get(handle)?.as_ref() {
+            return self.scratched(file, scratch.allocate(how, offset, length).await);
         }
         let allocate = async |writer: Arc<Writer>| Ok(writer.allocate(how, offset, length).await?);
         self.change(handle, allocate).await
@@ -237,9 +154,8 @@ impl FileSystem {
     async fn change(&self, handle: HandleId, work: impl AsyncFnOnce(Arc<Writer>) -> Result<()>) -> Result<()> {
         let handle = self.handles.get(handle)?;
         let Handle::Write(file) = handle.as_ref() else { return Err(FsError::BadHandle) };
-        file.changed.store(true, Ordering::Release);
         let outcome = match file.writer().await {
-            Ok(writer) => work(writer).await,
+            Ok(writer) => file.wrote(work(writer).await),
             Err(error) => Err(error),
         };
         self.noted(file.ino, &file.node(), outcome)
@@ -250,10 +166,10 @@ impl FileSystem {
         let handle = self.handles.get(handle)?;
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
-            Handle::Scratch(file) => return Ok(file.sync().await?),
+            Handle::Scratch(file, scratch) => return self.scratched(file, scratch.sync().await),
             _ => return Ok(()),
         };
-        let outcome = file.upload.sync().await.map_err(FsError::from);
+        let outcome = file.upload().sync().await.map_err(FsError::from);
         self.noted(file.ino, &file.node(), outcome)
     }
 
@@ -274,32 +190,25 @@ impl FileSystem {
             Handle::Control(control) => return self.command_end(control).await,
             _ => return Ok(()),
         };
-        if !file.changed.load(Ordering::Acquire) {
+        if !file.is_closed_by(process) {
             return Ok(());
         }
-        if process() != file.opener {
-            return Ok(());
-        }
-        file.changed.store(false, Ordering::Release);
-        let outcome = if is_killed.await { file.leave_unfinished() } else { self.close(file).await };
+        let is_killed = is_killed.await;
+        let closing = Arc::clone(&handle);
+        // Whoever waits for it may be killed meanwhile; what was begun is not left half done.
+        let sealed = tokio::spawn(async move {
+            let Handle::Write(file) = closing.as_ref() else { return Ok(Waits::ForNothing) };
+            file.close(is_killed).await
+        });
+        let outcome = match sealed.await.unwrap_or(Err(FsError::Interrupted)) {
+            Ok(Waits::ForTheService) if !self.settings.write_back => self.settled(file.upload()).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
         self.noted(file.ino, &file.node(), outcome)
     }
 
-    async fn close(&self, file: &WriteHandle) -> Result<()> {
-        match file.seal().await {
-            Ok(Waits::ForTheService) if !self.settings.write_back => self.settled(&file.upload).await,
-            Ok(_) => Ok(()),
-            Err(error) => {
-                // The release tries again.
-                file.changed.store(true, Ordering::Release);
-                Err(error)
-            }
-        }
-    }
-
     pub(super) async fn settled(&self, upload: &Upload) -> Result<()> {
-        let image = upload.settled().await?;
-        self.catalogue.learn(Image::clone(&image));
-        Ok(())
+        upload.settled().await.map(drop).map_err(FsError::from)
     }
 }

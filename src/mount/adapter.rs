@@ -424,10 +424,11 @@ impl Filesystem for Adapter {
         let (from, to) = (convert::ino(parent), convert::ino(new_parent));
         let caller = Caller(request.pid());
         let work = async move {
+            // What was begun is not left half done when who waits for it is killed.
+            let renaming = async move { files.rename((from, &name), (to, &new_name)).await };
             tokio::select! {
                 biased;
-                outcome = files.rename((from, &name), (to, &new_name)) => outcome,
-                // What has become an image's data is sent without who waits for it.
+                outcome = tokio::spawn(renaming) => outcome.unwrap_or(Err(FsError::Interrupted)),
                 () = caller.dying() => Err(FsError::Interrupted),
             }
         };

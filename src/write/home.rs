@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::upload::Upload;
 use super::worker;
 use crate::budget::Reservation;
-use crate::image::ImageId;
+use crate::image::{Image, ImageId};
 use crate::service::ImageService;
 use crate::sync::{Mutex, lock};
 
@@ -40,9 +40,14 @@ pub(super) struct Home {
     pub(super) closed: AtomicBool,
     /// What the senders' buffers hold.
     pub(super) _memory: Option<Reservation>,
+    /// Who hears of the images that are done.
+    pub(super) told: OnceLock<Told>,
     /// For as long as this mount is to be found.
     pub(super) announced: Mutex<Option<Announced>>,
 }
+
+/// Hears of an image that is done.
+pub(super) type Told = Box<dyn Fn(&Image) + Send + Sync>;
 
 /// The uploads of a mount that are not done.
 pub(super) type Table = Mutex<HashMap<ImageId, Arc<Upload>>>;
@@ -70,6 +75,7 @@ impl Home {
             moved: Notify::new(),
             closed: AtomicBool::new(false),
             _memory: memory,
+            told: OnceLock::new(),
             announced: Mutex::new(announced),
         }
     }
@@ -82,6 +88,13 @@ impl Home {
 
     pub(super) fn dequeue(&self, image: ImageId) {
         lock(&self.queue).remove(image);
+    }
+
+    /// An image is done.
+    pub(super) fn finished(&self, image: &Image) {
+        if let Some(told) = self.told.get() {
+            told(image);
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -411,12 +411,27 @@ impl Journal {
 
     /// Removes the upload of `image`. Who has its file open keeps that.
     pub(super) fn remove(&self, image: ImageId) -> io::Result<()> {
+        self.take_away(image)?.delete()
+    }
+
+    /// Takes the upload of `image` out of its place: after that there is none.
+    pub(super) fn take_away(&self, image: ImageId) -> io::Result<Removed> {
         make_folder(&self.tmp)?;
         let trash = self.temporary(image);
         match fs::rename(self.folder(image), &trash) {
-            Ok(()) => fs::remove_dir_all(&trash),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(()) => Ok(Removed(Some(trash))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed(None)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What an upload leaves behind. A large file takes the disk some time.
+#[must_use]
+pub(super) struct Removed(Option<PathBuf>);
+
+impl Removed {
+    pub(super) fn delete(self) -> io::Result<()> {
+        self.0.map_or(Ok(()), fs::remove_dir_all)
     }
 }

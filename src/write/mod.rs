@@ -41,6 +41,6 @@ pub use scratch::Scratch;
 pub use settings::Settings;
 pub use spool::{Allocation, Whence};
 pub use state::{Cause, Hashes, Reason, Sealed, State};
-pub use upload::Upload;
+pub use upload::{Hold, Upload};
 pub use uploads::Uploads;
 pub use writer::Writer;

@@ -28,8 +28,10 @@ pub struct Settings {
     pub write_back: bool,
     /// How long an upload that nobody writes rests before it is sealed ([`super::Upload::seal_when_quiet`]).
     pub quiet: Duration,
-    /// How often an upload is tried.
+    /// How often an upload is tried that somebody waits for.
     pub patience: Patience,
+    /// How often another one is.
+    pub behind: Patience,
     /// How long the service is believed that it is saving bytes that nobody sends any more.
     pub saving: Duration,
     /// The memory of the mount, which buffers are taken out of.
@@ -47,6 +49,7 @@ impl Settings {
             write_back: false,
             quiet: Duration::from_secs(2),
             patience: CLOSE,
+            behind: BEHIND,
             // A service hashes and stores what it has received within minutes; one that was killed shows it for ever.
             saving: Duration::from_mins(15),
             budget: None,
@@ -56,7 +59,7 @@ impl Settings {
     /// The same where nobody waits in `close`.
     #[must_use]
     pub fn behind(self) -> Self {
-        Self { write_back: true, patience: BEHIND, ..self }
+        Self { write_back: true, ..self }
     }
 }
 

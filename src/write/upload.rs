@@ -3,8 +3,8 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use super::error::WriteError;
 use super::format::{self, Format, HEAD};
 use super::home::{Home, Table};
 use super::job::Job;
-use super::journal::Entry;
+use super::journal::{Entry, Removed};
 use super::report::Report;
 use super::spool::{Spool, Whence};
 use super::state::{Cause, Hashes, Reason, Sealed, State};
@@ -40,6 +40,10 @@ pub struct Upload {
     pub(super) has_writer: AtomicBool,
     /// Counts who had the right to write.
     pub(super) writers: AtomicU64,
+    /// How many have it open, with the right to write or without.
+    holds: AtomicUsize,
+    /// How many wait until it is settled.
+    waiters: AtomicUsize,
     /// The image was queued when it was opened, and nothing was sent since.
     pub(super) is_certain: AtomicBool,
     /// Held by the worker that sends it.
@@ -101,6 +105,32 @@ impl Sealing {
     }
 }
 
+/// Somebody has an upload open.
+#[derive(Debug)]
+pub struct Hold(Arc<Upload>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Somebody waits.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl<'a> Waiter<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// How safe a record has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Safe {
@@ -141,6 +171,8 @@ impl Upload {
             stage: watch::Sender::new(stage),
             has_writer: AtomicBool::new(false),
             writers: AtomicU64::new(0),
+            holds: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
             is_certain: AtomicBool::new(false),
             working: tokio::sync::Mutex::new(()),
             sent: AtomicU64::new(0),
@@ -264,16 +296,25 @@ impl Upload {
 
     async fn seal_and_queue(self: &Arc<Self>) -> Result<(), WriteError> {
         let upload = Arc::clone(self);
-        let sealed = self.home.blocking(move || upload.seal_now()).await;
-        match sealed.map_err(|error| self.failed("seal", error))? {
-            Sealing::Unfit(cause) => return Err(WriteError::Failed(cause)),
-            Sealing::Now => self.home.enqueue(self.image, self.home.clock.now()),
-            Sealing::Before => {}
+        let seal = move || {
+            let sealed = upload.seal_now();
+            // Here, because who waits for it may go away.
+            if let Ok(Sealing::Now) = sealed {
+                upload.home.enqueue(upload.image, upload.home.clock.now());
+            }
+            sealed
+        };
+        match self.home.blocking(seal).await.map_err(|error| self.failed("seal", error))? {
+            Sealing::Unfit(cause) => Err(WriteError::Failed(cause)),
+            Sealing::Now | Sealing::Before => Ok(()),
         }
-        Ok(())
     }
 
     fn seal_now(&self) -> io::Result<Sealing> {
+        if self.home.settings.write_back {
+            // Most of what the disk has to take, while who writes need not wait for it.
+            self.spool.sync()?;
+        }
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let (epoch, state) = self.at();
         if state != State::Writing {
@@ -327,14 +368,12 @@ impl Upload {
         Ok(head)
     }
 
-    /// The same as [`Self::seal_when_quiet`], for who is told that all is well: also a daemon that is killed meanwhile has
-    /// it sealed, by the next mount.
+    /// Writes down that it is to be sealed unless somebody writes more: for who is told that all is well, although they have
+    /// it open still. If the daemon is killed meanwhile, the next mount seals it.
     pub async fn rest(self: &Arc<Self>) -> Result<(), WriteError> {
         let safe = if self.home.settings.write_back { Safe::PowerCut } else { Safe::Kill };
-        let writers = self.writers.load(Ordering::Acquire);
-        self.on_spool("seal", move |upload| upload.note_rest(writers, safe)).await?;
-        self.seal_when_quiet();
-        Ok(())
+        let writers = self.turn();
+        self.on_spool("seal", move |upload| upload.note_rest(writers, safe)).await
     }
 
     /// Writes down that it rests since the last of so many writers, unless there was one more. It blocks.
@@ -355,23 +394,40 @@ impl Upload {
         Ok(())
     }
 
-    /// Writes down that somebody writes it again. It blocks.
-    pub(super) fn wake(&self) -> io::Result<()> {
+    /// Writes down that somebody writes it again, and answers whether it rested. It blocks.
+    pub(super) fn wake(&self) -> io::Result<bool> {
         let mut record = lock(&self.record);
-        if record.job.resting {
+        let rested = record.job.resting;
+        if rested {
             let mut job = record.job.clone();
             (job.resting, job.durable) = (false, false);
             job.is_of_this_boot();
             self.write_job(&job, false)?;
             record.job = job;
         }
-        Ok(())
+        Ok(rested)
     }
 
-    /// Seals it once nobody has written for as long as [`super::Settings::quiet`]. Opening it for writing again puts
+    /// Has it open: it is not taken for quiet until that is dropped.
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+        Hold(Arc::clone(self))
+    }
+
+    /// The number of those who had the right to write so far. Each has a turn of its own.
+    pub fn turn(&self) -> u64 {
+        self.writers.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiters.load(Ordering::Acquire) > 0
+    }
+
+    /// Seals it once nobody has had it open for as long as [`super::Settings::quiet`]. Opening it for writing again puts
     /// that off. Called by who has the right to write, so that it is not another writer's bytes that are sealed.
     pub fn seal_when_quiet(self: &Arc<Self>) {
-        self.seal_after(self.home.settings.quiet, self.writers.load(Ordering::Acquire));
+        self.seal_after(self.home.settings.quiet, self.turn());
     }
 
     /// Seals it as soon as it can be, unless there was one more than so many writers.
@@ -389,14 +445,18 @@ impl Upload {
             }
             tokio::time::sleep(quiet).await;
             if let Some(upload) = upload.upgrade()
-                && !upload.has_writer()
-                && upload.writers.load(Ordering::Acquire) == writers
+                && upload.is_quiet(writers)
                 && let Err(error) = upload.seal_and_queue().await
             {
                 tracing::warn!(image = %upload.image, %error, "an upload could not be sealed");
             }
         });
         self.set_timer(Some(timer.abort_handle()));
+    }
+
+    /// Whether nobody has it open, and there was nobody after so many writers.
+    fn is_quiet(&self, writers: u64) -> bool {
+        !self.has_writer() && self.holds.load(Ordering::Acquire) == 0 && self.turn() == writers
     }
 
     /// Whether it is sealed soon ([`Self::seal_when_quiet`]).
@@ -416,6 +476,7 @@ impl Upload {
     /// [`WriteError::Failed`] with the cause, once the upload is given up; [`WriteError::Reopened`] and
     /// [`WriteError::Discarded`] where somebody else saw to it that it is not sent.
     pub async fn settled(&self) -> Result<Arc<Image>, WriteError> {
+        let _waiter = Waiter::of(&self.waiters);
         let mut stages = self.stage.subscribe();
         let reopened = stages.borrow().reopened;
         let is_settled = |stage: &Stage| {
@@ -512,11 +573,15 @@ impl Upload {
         if record.epoch != epoch {
             return Err(Missed::Superseded);
         }
-        if let Err(error) = self.home.journal.remove(self.image) {
+        let removed = self.home.journal.take_away(self.image);
+        record.job.state = State::Done;
+        drop(record);
+        if let Err(error) = removed.and_then(Removed::delete) {
             // The next mount finds that it is done.
             tracing::warn!(image = %self.image, %error, "an upload that is done could not be removed from the disk");
         }
-        record.job.state = State::Done;
+        // Before nobody finds the bytes here any more.
+        self.home.finished(&image);
         lock(table).remove(&self.image);
         self.show(|stage| {
             stage.state = State::Done;
@@ -569,6 +634,20 @@ impl Upload {
     /// Does `work` while nobody can seal. `None` where it is sealed.
     pub(super) fn while_writing<T>(&self, work: impl FnOnce(&Spool) -> io::Result<T>) -> io::Result<Option<T>> {
         let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.if_writing(work)
+    }
+
+    /// The same where it need not be waited for. `None` also where somebody is sealing it.
+    pub(super) fn if_writing_now<T>(&self, work: impl FnOnce(&Spool) -> io::Result<T>) -> io::Result<Option<T>> {
+        let gate = match self.gate.try_read() {
+            Ok(gate) => Some(gate),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        gate.map_or(Ok(None), |_gate| self.if_writing(work))
+    }
+
+    fn if_writing<T>(&self, work: impl FnOnce(&Spool) -> io::Result<T>) -> io::Result<Option<T>> {
         if self.stage.borrow().state == State::Writing { work(&self.spool).map(Some) } else { Ok(None) }
     }
 }

@@ -118,6 +118,30 @@ impl Uploads {
         Ok(writer)
     }
 
+    /// Opens an upload for writing once more, for who has it open.
+    ///
+    /// # Errors
+    /// As [`Self::begin`], and [`WriteError::Discarded`] where it was given up.
+    pub async fn again(&self, upload: &Arc<Upload>) -> Result<Writer, WriteError> {
+        if self.home.is_closed() {
+            return Err(WriteError::Closed);
+        }
+        let image = upload.image();
+        if !self.of(image).is_some_and(|here| Arc::ptr_eq(&here, upload)) {
+            let is_done = upload.state() == State::Done;
+            return Err(if is_done { WriteError::Immutable(image) } else { WriteError::Discarded(image) });
+        }
+        let writer = Writer::of(upload)?;
+        writer.reopen().await?;
+        Ok(writer)
+    }
+
+    /// Has `told` hear of each image as it is once its upload is done, before nobody finds the bytes here any more.
+    pub fn on_finish(&self, told: impl Fn(&Image) + Send + Sync + 'static) {
+        // There is one who asks, who is there as long as this.
+        let _ = self.home.told.set(Box::new(told));
+    }
+
     async fn make(&self, image: &Image) -> Result<Arc<Upload>, WriteError> {
         let _doorstep = self.doorstep.lock().await;
         if let Some(upload) = self.of(image.id) {

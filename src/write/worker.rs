@@ -244,7 +244,9 @@ impl Attempt<'_> {
     }
 
     async fn put_off(&self, cause: Cause, asked: Option<Duration>) {
-        let Some(pause) = self.home.settings.patience.pause(self.number, asked, fastrand::f64()) else {
+        let settings = &self.home.settings;
+        let patience = if self.upload.is_awaited() { settings.patience } else { settings.behind };
+        let Some(pause) = patience.pause(self.number, asked, fastrand::f64()) else {
             return self.give_up(cause).await;
         };
         tracing::info!(image = %self.upload.image(), attempts = self.number, ?pause, "an upload waits: {cause}");

@@ -22,6 +22,8 @@ pub struct Writer {
     upload: Arc<Upload>,
     /// The upload was sealed, and was taken back out of the queue.
     took_back: AtomicBool,
+    /// It was to be sealed soon.
+    rested: AtomicBool,
     /// Something was written since.
     changed: AtomicBool,
 }
@@ -33,8 +35,10 @@ impl Writer {
             return Err(WriteError::Busy(upload.image()));
         }
         upload.writers.fetch_add(1, Ordering::AcqRel);
+        let (took_back, changed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let rested = AtomicBool::new(upload.is_resting());
         upload.set_timer(None);
-        Ok(Self { upload: Arc::clone(upload), took_back: AtomicBool::new(false), changed: AtomicBool::new(false) })
+        Ok(Self { upload: Arc::clone(upload), took_back, rested, changed })
     }
 
     /// The upload.
@@ -51,10 +55,10 @@ impl Writer {
     }
 
     /// The same on this thread, which it may block, where the upload is [`State::Writing`]; `false`, and nothing was
-    /// written, where it is not.
+    /// written, where it is not, or is being sealed.
     pub fn write_now(&self, offset: u64, bytes: &[u8]) -> Result<bool, WriteError> {
         self.changed.store(true, Ordering::Release);
-        let write = || self.upload.while_writing(|spool| spool.write_at(offset, bytes));
+        let write = || self.upload.if_writing_now(|spool| spool.write_at(offset, bytes));
         Ok(write().map_err(|error| self.upload.failed("write to", error))?.is_some())
     }
 
@@ -106,9 +110,14 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let writers = self.upload.writers.load(Ordering::Acquire);
         self.upload.has_writer.store(false, Ordering::Release);
-        if *self.took_back.get_mut() && !*self.changed.get_mut() {
-            // Somebody said before that the bytes are complete, and they still are.
+        if *self.changed.get_mut() {
+            return;
+        }
+        // What somebody said before of the bytes still holds.
+        if *self.took_back.get_mut() {
             self.upload.seal_again(writers);
+        } else if *self.rested.get_mut() {
+            self.upload.seal_when_quiet();
         }
     }
 }
@@ -125,8 +134,9 @@ impl Writer {
         let upload = &self.upload;
         if upload.state() == State::Writing {
             let awake = Arc::clone(upload);
-            let awake = upload.home.blocking(move || awake.wake()).await;
-            return awake.map_err(|error| upload.failed("open", error));
+            let rested = upload.home.blocking(move || awake.wake()).await;
+            self.rested.fetch_or(rested.map_err(|error| upload.failed("open", error))?, Ordering::AcqRel);
+            return Ok(());
         }
         upload.home.dequeue(upload.image());
         let epoch = upload.supersede();

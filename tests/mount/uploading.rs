@@ -107,6 +107,9 @@ fn writers_one_after_another_in_a_redirection_make_one_image(target: &Target) {
         "{ dd bs=1M count=1 status=none; dd bs=1M status=none; } < $S > data",
         "{ head -c 1M $S; tail -c +1048577 $S; } > data",
         "( (head -c 1M $S); exec tail -c +1048577 $S ) > data",
+        // One who says nothing for longer than an upload rests has not come to the end.
+        "{ sleep 3; cat $S; } > data",
+        "(sleep 3; cat $S) | dd of=data bs=1M iflag=fullblock status=none",
     ];
     for (number, writer) in writers.iter().enumerate() {
         let folder = made(target, &mount, &format!("redirected-{number}"));

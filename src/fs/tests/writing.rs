@@ -18,12 +18,16 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    pub(super) async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let queued = Image { status: Status::Queued, size: None, checksums: Checksums::default(), ..image(1, "new") };
         let service = Fake::with([queued]);
         let uploads = Uploads::open(write::Settings::new(folder.path().join("uploads")), Arc::new(service.clone()));
         let uploads = uploads.await.unwrap();
-        let fs = FileSystem::new(Arc::new(service.clone()), Some(Arc::clone(&uploads)), settings(), UNIX_EPOCH);
+        let fs = FileSystem::new(Arc::new(service.clone()), Some(Arc::clone(&uploads)), settings, UNIX_EPOCH);
         Self { service, fs: fs.unwrap(), uploads, _folder: folder }
     }
 
@@ -32,12 +36,17 @@ impl Scene {
     }
 
     /// Opens `data` as [`WRITER`] and writes something.
-    async fn written(&self) -> HandleId {
-        let writing = Some(Writing { process: WRITER, truncate: true });
-        let asked = Asked { writing, ..Asked::default() };
-        let handle = self.fs.open(self.data().await.ino, asked).await.unwrap().handle;
+    pub(super) async fn written(&self) -> HandleId {
+        let handle = self.opened().await;
         self.fs.write(handle, 0, Bytes::from_static(b"written")).await.unwrap();
         handle
+    }
+
+    /// Opens `data` as [`WRITER`] and empties it.
+    pub(super) async fn opened(&self) -> HandleId {
+        let writing = Some(Writing { process: WRITER, truncate: true });
+        let asked = Asked { writing, ..Asked::default() };
+        self.fs.open(self.data().await.ino, asked).await.unwrap().handle
     }
 
     pub(super) async fn close(&self, handle: HandleId, process: Process, is_killed: bool) -> Result<()> {

@@ -172,11 +172,18 @@ async fn who_waits_in_close_is_told_after_so_many_tries_and_the_queue_behind_goe
     service.fail((0..CLOSE.tries).map(|_| Fault::Refused(Kind::Unavailable)));
     let Err(WriteError::Failed(cause)) = write(&uploads, &image, &bytes).await else { panic!() };
     assert_eq!(cause.reason, Reason::Unavailable);
-    let (folder, image) = (tempfile::tempdir().unwrap(), service.add());
-    let uploads = open_with(Settings::new(folder.path()).behind(), &service).await;
-    service.fail((0..100).map(|_| Fault::Refused(Kind::Unreachable)));
-    write(&uploads, &image, &bytes).await.unwrap();
-    assert!(service.bytes(image.id) == bytes);
+    for is_behind in [false, true] {
+        let (folder, image) = (tempfile::tempdir().unwrap(), service.add());
+        let settings = Settings { write_back: is_behind, ..Settings::new(folder.path()) };
+        let uploads = open_with(settings, &service).await;
+        service.fail((0..100).map(|_| Fault::Refused(Kind::Unreachable)));
+        let writer = uploads.begin(&image).await.unwrap();
+        writer.write_at(0, bytes.clone()).await.unwrap();
+        writer.seal().await.unwrap();
+        drop(writer);
+        assert_eq!(uploads.drain(Duration::from_hours(48)).await, []);
+        assert!(service.bytes(image.id) == bytes, "nobody waits for it");
+    }
 }
 
 #[tokio::test(start_paused = true)]

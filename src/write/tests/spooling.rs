@@ -145,13 +145,16 @@ async fn what_rests_is_sealed_after_a_while_and_not_while_it_is_open() {
     writer.seal_when_quiet();
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     assert_eq!(writer.state(), State::Writing);
-    writer.seal_when_quiet();
-    let upload = Arc::clone(writer.upload());
+    let (upload, hold) = (Arc::clone(writer.upload()), writer.hold());
     drop(writer);
-    drop(uploads.begin(&image).await.unwrap());
-    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-    assert_eq!(upload.state(), State::Writing);
     upload.seal_when_quiet();
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    assert_eq!(upload.state(), State::Writing, "also by one who may not write now");
+    drop(hold);
+    upload.seal_when_quiet();
+    // Who only looks puts it off.
+    drop(uploads.begin(&image).await.unwrap());
+    assert_eq!(upload.state(), State::Writing);
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     assert_ne!(upload.state(), State::Writing);
 }
