@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
+/// The property that says how old the bytes of an image are (RFC 3339).
+pub const DATA_MTIME: &str = "data_mtime";
+
 /// An image's id: 36 characters of hexadecimal digits and hyphens in the places of a UUID.
 ///
 /// Upper and lower case are kept, because the service compares ids as exact strings.

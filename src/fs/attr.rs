@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::document;
 use super::inode::Ino;
 use super::node::{Document, Node};
-use crate::image::Image;
+use crate::image::{DATA_MTIME, Image};
 
 /// What kind of file an inode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +81,6 @@ impl Rights {
     }
 }
 
-/// The property that says how old the bytes are (RFC 3339).
-pub(super) const DATA_MTIME: &str = "data_mtime";
-
 /// Each file of an image is under `by-id` and, where the image has a name, under `by-name`.
 fn links(image: &Image) -> u32 {
     if image.name.as_deref().unwrap_or_default().is_empty() { 1 } else { 2 }
@@ -151,7 +148,7 @@ fn data_time(image: &Image) -> SystemTime {
 }
 
 /// A time before 1970 becomes 1970: the kernel's protocol has no earlier one that all programs show alike.
-fn system_time(time: Timestamp) -> SystemTime {
+pub(super) fn system_time(time: Timestamp) -> SystemTime {
     let since_epoch = Duration::try_from(time.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
     UNIX_EPOCH + since_epoch
 }

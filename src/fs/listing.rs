@@ -178,9 +178,13 @@ impl FileSystem {
     /// What is shown of a node of an image, whose attributes hold for `ttl`. A spool grows while somebody looks.
     pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, ttl: Duration) -> Entry {
         let attr = attr::of_image_node(ino, node, image, item, self.rights_on(image));
-        match self.spool_of(node, image).map(|upload| upload.len()) {
-            Some(Ok(size)) => Entry { attr: attr::Attr { size, ..attr }, ttl: Duration::ZERO },
-            Some(Err(_)) | None => Entry { attr, ttl },
+        let spool = self.spool_of(node, image).and_then(|upload| Some((upload.len().ok()?, upload.time())));
+        match spool {
+            Some((size, time)) => {
+                let mtime = time.map_or(attr.mtime, attr::system_time);
+                Entry { attr: attr::Attr { size, mtime, ..attr }, ttl: Duration::ZERO }
+            }
+            None => Entry { attr, ttl },
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::attr::{DATA_MTIME, Entry};
+use super::attr::Entry;
 use super::errno::FsError;
 use super::handle::{Handle, HandleId};
 use super::inode::Ino;
@@ -19,7 +19,7 @@ use super::node::Node;
 use super::open::{Asked, Opened, Writing};
 use super::write_handle::{Waits, WriteHandle};
 use super::{FileSystem, Result};
-use crate::image::{Image, ImageId};
+use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
 use crate::write::{Allocation, Upload, Writer};
 
@@ -129,6 +129,12 @@ impl FileSystem {
     pub(super) async fn set_time(&self, id: ImageId, modified: SystemTime) -> Result<()> {
         // A time that cannot be written as RFC 3339 is none that a copy could be compared with.
         let Ok(time) = Timestamp::try_from(modified) else { return Ok(()) };
+        // Bytes that are on their way take their time with them.
+        if let Some(upload) = self.spooled(id)
+            && upload.set_time(time).await?
+        {
+            return Ok(());
+        }
         let image = self.service.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await;
         self.catalogue.learn(image.map_err(FsError::Change)?);
         Ok(())

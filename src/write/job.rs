@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
@@ -39,6 +40,9 @@ pub(super) struct Job {
     /// Whoever wrote has closed, and what is there is sealed unless somebody writes it soon.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) resting: bool,
+    /// How old the bytes are, where somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) time: Option<Timestamp>,
     /// Where the upload is.
     #[serde(flatten)]
     pub(super) state: State,
@@ -56,8 +60,13 @@ impl Job {
             boot: boot().to_owned(),
             durable: false,
             resting: false,
+            time: None,
             state: State::Writing,
         }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
     }
 
     /// Takes over what the service shows of the image.

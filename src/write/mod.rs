@@ -27,6 +27,7 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod time;
 mod upload;
 mod uploads;
 mod worker;

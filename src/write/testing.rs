@@ -97,6 +97,8 @@ pub(super) struct Fake {
     pub(super) faults: Mutex<VecDeque<Fault>>,
     /// So many of the next looks fail.
     pub(super) blind: Mutex<u32>,
+    /// The property that may not be changed.
+    pub(super) fixed: Mutex<Option<&'static str>>,
     /// The calls, in their order.
     log: Mutex<Vec<&'static str>>,
     /// How often bytes were taken.
@@ -115,6 +117,7 @@ impl Fake {
             images: Mutex::default(),
             faults: Mutex::default(),
             blind: Mutex::default(),
+            fixed: Mutex::default(),
             log: Mutex::default(),
             taken: Mutex::default(),
             held: Mutex::default(),
@@ -375,14 +378,20 @@ impl ImageService for Fake {
     async fn update(&self, id: ImageId, changes: &[Change]) -> Result<Image> {
         self.call("update");
         self.at(Point::Update).await;
+        let set = |change: &Change| {
+            let Change::Set { key, value } = change else { panic!("{change:?}") };
+            (key.clone(), value.as_str().unwrap().to_owned())
+        };
+        let (changes, fixed) = (changes.iter().map(set), *self.fixed.lock().unwrap());
+        if changes.clone().any(|(key, _)| Some(key.as_str()) == fixed) {
+            return failed(Kind::Forbidden);
+        }
         self.change(id, |image| {
-            for change in changes {
-                let Change::Set { key, value } = change else { panic!("{change:?}") };
-                let value = Some(value.as_str().unwrap().to_owned());
+            for (key, value) in changes {
                 match key.as_str() {
-                    "disk_format" => image.disk_format = value,
-                    "container_format" => image.container_format = value,
-                    other => panic!("{other}"),
+                    "disk_format" => image.disk_format = Some(value),
+                    "container_format" => image.container_format = Some(value),
+                    _ => drop(image.properties.insert(key, value)),
                 }
             }
         });

@@ -6,3 +6,4 @@ mod sending;
 mod served;
 mod spooling;
 mod table;
+mod time;

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ pub struct Upload {
     /// Whoever writes holds it shared, whoever seals alone, so that nothing is written into what is sealed.
     gate: RwLock<()>,
     /// Held while the record is written to the disk: by threads that may block, only.
-    record: Mutex<Record>,
+    pub(super) record: Mutex<Record>,
     /// The same for those who may not block.
     pub(super) stage: watch::Sender<Stage>,
     pub(super) has_writer: AtomicBool,
@@ -55,12 +56,12 @@ pub struct Upload {
     quiet: Mutex<Option<AbortHandle>>,
 }
 
-struct Record {
-    job: Job,
+pub(super) struct Record {
+    pub(super) job: Job,
     /// Counts how often the upload was taken back. What a worker does for an earlier one is void.
     epoch: u64,
     /// It was given up, and its folder is not its own any more.
-    is_discarded: bool,
+    pub(super) is_discarded: bool,
 }
 
 /// Where an upload is, for those who wait.
@@ -71,6 +72,8 @@ pub(super) struct Stage {
     reopened: u64,
     pub(super) state: State,
     name: Option<String>,
+    /// How old the bytes are, where somebody said so.
+    pub(super) time: Option<Timestamp>,
     /// The image as it is, once it is done.
     image: Option<Arc<Image>>,
     discarded: bool,
@@ -159,6 +162,7 @@ impl Upload {
             reopened: 0,
             state: job.state.clone(),
             name: job.name.clone(),
+            time: job.time,
             image: None,
             discarded: false,
         };
@@ -493,7 +497,7 @@ impl Upload {
         }
     }
 
-    async fn on_spool<T: Send + 'static>(
+    pub(super) async fn on_spool<T: Send + 'static>(
         self: &Arc<Self>,
         action: &str,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
@@ -551,7 +555,7 @@ impl Upload {
         Ok(())
     }
 
-    fn write_job(&self, job: &Job, durable: bool) -> io::Result<()> {
+    pub(super) fn write_job(&self, job: &Job, durable: bool) -> io::Result<()> {
         job.write(&self.home.journal.folder(self.image), durable)?;
         if durable { self.home.journal.sync() } else { Ok(()) }
     }

@@ -12,6 +12,7 @@ use super::format;
 use super::home::{Home, Table};
 use super::sender;
 use super::state::{Cause, Reason, Sealed, State};
+use super::time;
 use super::upload::{Missed, Safe, Upload};
 use super::uploads::is_poisoned;
 use crate::image::{Image, Status};
@@ -169,9 +170,10 @@ impl Attempt<'_> {
         if disk.is_none() {
             changes.push(Change::set("disk_format", formats.disk));
         }
-        if !changes.is_empty() {
-            let updated = self.home.service.update(self.upload.image(), &changes).await;
-            self.upload.learn(&updated.map_err(|error| ended(&error))?);
+        let time = self.upload.change_of_time(None);
+        let told = time::tell(self.home.service.as_ref(), self.upload, changes, time).await;
+        if let Some(image) = told.map_err(|error| ended(&error))? {
+            self.upload.learn(&image);
         }
         Ok(())
     }
@@ -202,6 +204,9 @@ impl Attempt<'_> {
                 return Err(self.differs(&format!("the service shows the {name} {shown}, and that of ours is {own}")));
             }
         }
+        let time = self.upload.change_of_time(Some(&image));
+        let told = time::tell(self.home.service.as_ref(), self.upload, Vec::new(), time).await;
+        let image = told.map_err(|error| ended(&error))?.unwrap_or(image);
         let (upload, table, epoch) = (Arc::clone(self.upload), Arc::clone(&self.table), self.epoch);
         let finished = self.home.blocking(move || Ok(upload.finish(epoch, image, &table))).await;
         finished.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded)
