@@ -18,6 +18,7 @@ use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::life::{self, EndSignals, Kept};
 use crate::mount::{point, session};
 use crate::telemetry::{self, Detail, Sink};
+use crate::write::Uploads;
 use crate::{fs, read};
 
 /// Mount an Image service as a folder
@@ -213,8 +214,9 @@ async fn mounted(
     waiting: &mut Option<Readiness>,
 ) -> Result<(), Failure> {
     let uploads = if how.kernel.read_only { None } else { how.writes.open(connection, &how.kernel.point).await? };
-    let filesystem = FileSystem::new(connection.service(), uploads.clone(), how.filesystem(), SystemTime::now())
-        .map_err(Failure::with(Code::Usage))?;
+    let filesystem =
+        FileSystem::new(connection.service(), uploads.clone(), how.filesystem(uploads.as_deref()), SystemTime::now())
+            .map_err(Failure::with(Code::Usage))?;
     let mut mounted = session::start(Arc::clone(&filesystem), &how.kernel).map_err(Failure::with(Code::Mount))?;
     if let Err(error) = life::answers(&how.kernel.point).await {
         life::leave(&mut mounted, signals).await;
@@ -258,11 +260,14 @@ impl Plan {
 }
 
 impl How {
-    fn filesystem(&self) -> fs::Settings {
+    /// What those who send hold of the memory is not there for reading.
+    fn filesystem(&self, uploads: Option<&Uploads>) -> fs::Settings {
+        let sending = uploads.map_or(0, Uploads::memory);
+        let memory = self.memory.saturating_sub(sending).max(read::MINIMUM);
         let owner = fs::Owner { uid: self.kernel.ownership.uid, gid: self.kernel.ownership.gid };
         let read_only = self.kernel.read_only;
         let write_back = self.writes.behind;
-        fs::Settings { ttl: self.ttl, read_only, write_back, owner, memory: self.memory, read: self.reading() }
+        fs::Settings { ttl: self.ttl, read_only, write_back, owner, memory, read: self.reading() }
     }
 
     fn reading(&self) -> read::Settings {

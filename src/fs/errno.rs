@@ -221,7 +221,6 @@ fn of_write(error: &WriteError) -> i32 {
             source.raw_os_error().unwrap_or(libc::EIO)
         }
         WriteError::Owner(_) => libc::EACCES,
-        WriteError::Memory(_) => libc::ENOMEM,
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::state::Cause;
-use crate::budget::Exhausted;
 use crate::image::{ImageId, Status};
 use crate::service::ServiceError;
 
@@ -66,9 +65,6 @@ pub enum WriteError {
     /// The folder is another user's, who could put anything into it.
     #[error("the folder for uploads, {}, belongs to another user; name one of your own", .0.display())]
     Owner(PathBuf),
-    /// There is no memory for it.
-    #[error("no memory to upload with: {0}")]
-    Memory(#[from] Exhausted),
 }
 
 impl WriteError {

@@ -17,7 +17,6 @@ use super::queue::Queue;
 use super::settings::Settings;
 use super::upload::Upload;
 use super::worker;
-use crate::budget::Reservation;
 use crate::image::{Image, ImageId};
 use crate::service::ImageService;
 use crate::sync::{Mutex, lock};
@@ -38,8 +37,6 @@ pub(super) struct Home {
     pub(super) moved: Notify,
     /// Nothing more is to be taken in.
     pub(super) closed: AtomicBool,
-    /// What the senders' buffers hold.
-    pub(super) _memory: Option<Reservation>,
     /// Who hears of the images that are done.
     pub(super) told: OnceLock<Told>,
     /// For as long as this mount is to be found.
@@ -53,12 +50,7 @@ pub(super) type Told = Box<dyn Fn(&Image) + Send + Sync>;
 pub(super) type Table = Mutex<HashMap<ImageId, Arc<Upload>>>;
 
 impl Home {
-    pub(super) fn new(
-        settings: Settings,
-        journal: Journal,
-        service: Arc<dyn ImageService>,
-        memory: Option<Reservation>,
-    ) -> Self {
+    pub(super) fn new(settings: Settings, journal: Journal, service: Arc<dyn ImageService>) -> Self {
         let announced = settings.point.as_deref().and_then(|point| {
             let outcome = journal.announce(point);
             outcome.inspect_err(|error| tracing::warn!(%error, "who asks for uploads will not find this mount")).ok()
@@ -74,7 +66,6 @@ impl Home {
             stop: Notify::new(),
             moved: Notify::new(),
             closed: AtomicBool::new(false),
-            _memory: memory,
             told: OnceLock::new(),
             announced: Mutex::new(announced),
         }

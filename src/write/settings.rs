@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::budget::Budget;
+use super::sender;
 use crate::service::retry::Patience;
 
 /// Where a program waits in `close`: nine tries with three minutes of pauses in all. What lasts longer than a restart of the
@@ -34,8 +34,6 @@ pub struct Settings {
     pub behind: Patience,
     /// How long the service is believed that it is saving bytes that nobody sends any more.
     pub saving: Duration,
-    /// The memory of the mount, which buffers are taken out of.
-    pub budget: Option<Budget>,
 }
 
 impl Settings {
@@ -52,8 +50,13 @@ impl Settings {
             behind: BEHIND,
             // A service hashes and stores what it has received within minutes; one that was killed shows it for ever.
             saving: Duration::from_mins(15),
-            budget: None,
         }
+    }
+
+    /// Bytes of memory that the buffers of all who send hold at most. Who writes needs none: bytes go from the request
+    /// to the spool.
+    pub fn memory(&self) -> u64 {
+        sender::MEMORY.saturating_mul(u64::try_from(self.workers.max(1)).unwrap_or(u64::MAX))
     }
 
     /// The same where nobody waits in `close`.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
@@ -9,12 +10,20 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::digest::Digest;
+use crate::sync::{Mutex, lock};
 
 /// The file. All calls block the thread; clones share it.
 #[derive(Clone)]
 pub(super) struct Spool {
     pub(super) file: Arc<File>,
     pub(super) digest: Arc<Digest>,
+    torn: Arc<Mutex<Option<Tear>>>,
+}
+
+/// Bytes that somebody wrote and that the disk did not take.
+struct Tear {
+    range: Range<u64>,
+    errno: Option<i32>,
 }
 
 /// What is done to the space of a file, as `fallocate(2)` has it.
@@ -75,7 +84,7 @@ impl Spool {
     pub(super) fn new(file: File, runtime: Handle) -> Self {
         let file = Arc::new(file);
         let digest = Digest::new(Arc::clone(&file), runtime);
-        Self { file, digest }
+        Self { file, digest, torn: Arc::default() }
     }
 
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -93,14 +102,43 @@ impl Spool {
 
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.digest.changes(offset);
-        self.file.write_all_at(bytes, offset)?;
-        self.digest.wrote(offset, offset.saturating_add(bytes.len() as u64));
+        let end = offset.saturating_add(bytes.len() as u64);
+        self.mend(offset..end, self.file.write_all_at(bytes, offset))?;
+        self.digest.wrote(offset, end);
         Ok(())
+    }
+
+    /// Notes what a write has torn or mended.
+    fn mend(&self, range: Range<u64>, written: io::Result<()>) -> io::Result<()> {
+        let mut torn = lock(&self.torn);
+        match &written {
+            Ok(()) => {
+                let is_mended = |tear: &mut Tear| range.start <= tear.range.start && tear.range.end <= range.end;
+                torn.take_if(is_mended);
+            }
+            Err(error) => {
+                let before = torn.take().map_or_else(|| range.clone(), |tear| tear.range);
+                let range = range.start.min(before.start)..range.end.max(before.end);
+                *torn = Some(Tear { range, errno: error.raw_os_error() });
+            }
+        }
+        written
+    }
+
+    /// Fails while bytes are missing that somebody wrote: those that are there are not all, whoever closes.
+    pub(super) fn is_whole(&self) -> io::Result<()> {
+        match &*lock(&self.torn) {
+            Some(Tear { errno: Some(errno), .. }) => Err(io::Error::from_raw_os_error(*errno)),
+            Some(Tear { errno: None, .. }) => Err(io::ErrorKind::WriteZero.into()),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn truncate(&self, length: u64) -> io::Result<()> {
         self.digest.changes(length);
-        self.file.set_len(length)
+        self.file.set_len(length)?;
+        lock(&self.torn).take_if(|tear| length <= tear.range.start);
+        Ok(())
     }
 
     pub(super) fn allocate(&self, how: Allocation, offset: u64, length: u64) -> io::Result<()> {

@@ -324,6 +324,7 @@ impl Upload {
         if state != State::Writing {
             return Ok(Sealing::Before);
         }
+        self.spool.is_whole()?;
         let sealed = Sealed { size: self.spool.len()?, hashes: None };
         let size = sealed.size;
         if let Some(cause) = self.unfit()? {
@@ -336,7 +337,15 @@ impl Upload {
             return Sealing::of(entered, Sealing::Unfit(cause));
         }
         let safe = if self.home.settings.write_back { Safe::PowerCut } else { Safe::Kill };
-        let entered = self.enter(epoch, State::Sealed(sealed), safe);
+        let entered = match self.enter(epoch, State::Sealed(sealed.clone()), safe) {
+            // Who closes is told that all is well only when the service has the bytes: a full disk need not keep them
+            // from being sent.
+            Err(Missed::Disk(error)) if safe == Safe::Kill => {
+                tracing::warn!(image = %self.image, %error, "the record of an upload could not be written");
+                self.pretend(epoch, State::Sealed(sealed))
+            }
+            entered => entered,
+        };
         if entered.is_ok() {
             self.spool.digest.complete(size);
         }
@@ -383,6 +392,7 @@ impl Upload {
     /// Writes down that it rests since the last of so many writers, unless there was one more. It blocks.
     fn note_rest(&self, writers: u64, safe: Safe) -> io::Result<()> {
         let is_durable = safe == Safe::PowerCut;
+        self.spool.is_whole()?;
         if is_durable {
             self.spool.sync()?;
         }

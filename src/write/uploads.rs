@@ -13,7 +13,6 @@ use super::home::{Home, Table, dispatch};
 use super::job::Job;
 use super::journal::{Aside, Entry, Found, Journal};
 use super::report::Report;
-use super::sender;
 use super::settings::Settings;
 use super::state::State;
 use super::upload::{Missed, Safe, Upload};
@@ -37,11 +36,8 @@ impl Uploads {
     /// written is kept. What another mount is at is left to that.
     ///
     /// # Errors
-    /// Where the folder cannot be used, or there is no memory to send with.
+    /// Where the folder cannot be used.
     pub async fn open(settings: Settings, service: Arc<dyn ImageService>) -> Result<Arc<Self>, WriteError> {
-        let memory = settings.budget.as_ref().map(|budget| {
-            budget.reserve(sender::MEMORY.saturating_mul(u64::try_from(settings.workers.max(1)).unwrap_or(1)))
-        });
         let (folder, runtime) = (settings.folder.clone(), tokio::runtime::Handle::current());
         let opened = runtime.spawn_blocking(move || {
             let journal = Journal::open(&folder)?;
@@ -50,7 +46,7 @@ impl Uploads {
             Ok((journal, taken))
         });
         let (journal, (entries, aside)) = opened.await.unwrap_or(Err(WriteError::Closed))?;
-        let home = Arc::new(Home::new(settings, journal, service, memory.transpose()?));
+        let home = Arc::new(Home::new(settings, journal, service));
         let table = Arc::new(Table::default());
         for moved in &aside {
             let path = moved.path.display();
@@ -88,6 +84,11 @@ impl Uploads {
         if rests {
             upload.seal_when_quiet();
         }
+    }
+
+    /// Bytes of memory that sending holds at most: see [`Settings::memory`].
+    pub fn memory(&self) -> u64 {
+        self.home.settings.memory()
     }
 
     /// What could not be read when the folder was opened, and where it is now.

@@ -17,6 +17,7 @@ mod bytes;
 mod content;
 mod faults;
 mod files;
+mod full_disk;
 mod images;
 mod kept;
 mod kernel;
@@ -31,6 +32,8 @@ mod names;
 mod person;
 #[path = "../cli/process.rs"]
 mod process;
+#[expect(dead_code, reason = "shared with the kill test, which asks for more")]
+mod proxy;
 mod queue;
 mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
@@ -39,6 +42,7 @@ mod support;
 mod target;
 mod tools;
 mod tree;
+mod upload_faults;
 mod uploading;
 mod wild;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
@@ -98,6 +102,9 @@ const SUBJECTS: &[&[Promise]] = &[
     faults::PROMISES,
     writing::PROMISES,
     uploading::PROMISES,
+    upload_faults::PROMISES,
+    upload_faults::refusals::PROMISES,
+    full_disk::PROMISES,
     files::PROMISES,
     model::PROMISES,
     queue::PROMISES,
@@ -113,7 +120,7 @@ fn main() -> ExitCode {
     let promises = || SUBJECTS.iter().copied().flatten();
     let trials = services.iter().flat_map(|service| {
         let due = |promise: &&Promise| {
-            let possible = loops::is_possible(promise) && kept::is_possible(promise);
+            let possible = loops::is_possible(promise) && kept::is_possible(promise) && full_disk::is_possible(promise);
             service.is_among(promise.on) && images::is_worth_it(promise, service) && possible
         };
         promises().filter(due).map(|promise| trial(service, promise))

@@ -12,11 +12,13 @@ use glancefs::server::Ranges;
 use crate::content::{assert_same, noise};
 use crate::mounted::Mount;
 use crate::target::Target;
+use crate::tools::printed;
 
 crate::promises![Embedded:
     ten_readers_of_ten_images_stay_within_the_budget,
     ten_readers_of_ten_streams_stay_within_the_budget,
     sixteen_requests_at_once_stay_within_the_budget,
+    twenty_uploads_at_once_stay_within_the_budget,
 ];
 
 const MEBI: u64 = 1 << 20;
@@ -78,6 +80,30 @@ fn sixteen_requests_at_once_stay_within_the_budget(target: &Target) {
     assert!(most >= REQUESTS, "{most} connections");
     // Connections are in the budget: there is room to spare beside it.
     assert!(besides < BESIDES - 8 * MEBI, "{} MiB", besides / MEBI);
+    mount.end();
+}
+
+fn twenty_uploads_at_once_stay_within_the_budget(target: &Target) {
+    const UPLOADS: usize = 20;
+    let (demo, bytes) = (target.person("demo"), noise(60, 16 << 20));
+    let source = target.file_with("source", &bytes);
+    let ids: Vec<_> = (0..UPLOADS).map(|_| target.image(&demo, &json!({}))).collect();
+    // Reading has filled what it may hold.
+    let image = target.filled(&demo, &json!({}), &noise(61, 40 << 20));
+    let mount = target.mount_with("demo", &["--memory=32MiB"]);
+    read_all(&mount, &[image], &[noise(61, 40 << 20)]);
+    let before = mount.memory("VmHWM");
+    std::thread::scope(|scope| {
+        for id in &ids {
+            scope.spawn(|| printed("cp", [source.as_path(), &mount.data(id)]));
+        }
+    });
+    let peak = mount.memory("VmHWM");
+    println!("{} MiB before, at most {} MiB with a budget of 32 MiB", before / MEBI, peak / MEBI);
+    assert!(peak < BUDGET + BESIDES, "{} MiB", peak / MEBI);
+    for id in &ids {
+        assert_eq!(target.wait(demo.show(id))["status"], "active");
+    }
     mount.end();
 }
 

@@ -103,6 +103,11 @@ impl Target {
         format!("{word}-{}", self.mark)
     }
 
+    /// Where the service runs, for others that listen.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// Waits for what has to do with the network.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
