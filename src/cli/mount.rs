@@ -16,7 +16,7 @@ use crate::config::{OpenStackOptions, quantity};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::life::{self, EndSignals, Kept};
-use crate::mount::{point, session};
+use crate::mount::{descriptors, point, session};
 use crate::telemetry::{self, Detail, Sink};
 use crate::write::Uploads;
 use crate::{fs, read};
@@ -188,6 +188,7 @@ fn log(named: Option<&Path>, point: &Path) -> Result<Sink, Failure> {
 
 /// Logs in, mounts, says so, and stays until the end.
 fn serve(plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure> {
+    descriptors::take_all();
     let runtime = connect::runtime()?;
     let outcome = runtime.block_on(live(plan, waiting));
     // What still runs then (a download that nobody waits for) is dropped with the process.

@@ -21,6 +21,7 @@ mod backing;
 mod caller;
 mod convert;
 pub mod daemon;
+pub mod descriptors;
 mod kernel;
 pub mod life;
 mod memory;

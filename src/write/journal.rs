@@ -120,6 +120,12 @@ fn is_unlocked(path: &Path) -> bool {
     file(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
+/// Whether a failure says something about this moment, and nothing about the file.
+fn is_passing(error: &io::Error) -> bool {
+    const PASSING: [i32; 6] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EINTR, libc::EAGAIN, libc::EIO];
+    error.raw_os_error().is_some_and(|errno| PASSING.contains(&errno))
+}
+
 /// Whether `file` is what is found at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), path.symlink_metadata()) {
@@ -280,6 +286,7 @@ impl Journal {
         }
         match Job::read(&folder, image) {
             Ok(job) => Ok(Found::Entry(Box::new(Entry { image, job, data }))),
+            Err(error) if is_passing(&error) => Err(error),
             Err(error) => self.set_aside(&folder, &format!("its {RECORD} cannot be read: {error}")),
         }
     }
@@ -330,7 +337,13 @@ impl Journal {
         match path.file_name().unwrap_or_default().to_string_lossy().parse() {
             Ok(image) => {
                 let found = self.take(image);
-                found.or_else(|error| self.set_aside(path, &format!("it cannot be read: {error}")))
+                found.or_else(|error| match error {
+                    error if is_passing(&error) => {
+                        tracing::warn!(%image, %error, "an upload could not be looked at, and is left to the next mount");
+                        Ok(Found::Nothing)
+                    }
+                    error => self.set_aside(path, &format!("it cannot be read: {error}")),
+                })
             }
             Err(error) => self.set_aside(path, &format!("its name is no image's: {error}")),
         }

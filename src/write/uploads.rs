@@ -16,7 +16,7 @@ use super::report::Report;
 use super::settings::Settings;
 use super::state::State;
 use super::upload::{Missed, Safe, Upload};
-use super::writer::Writer;
+use super::writer::{Place, Writer};
 use crate::image::{Image, ImageId, Status};
 use crate::service::ImageService;
 use crate::sync::{Mutex, lock};
@@ -275,12 +275,14 @@ impl Uploads {
         let _doorstep = self.doorstep.lock().await;
         let upload = self.of(image).ok_or(WriteError::Unknown(image, "discard"))?;
         let _writer = Writer::of(&upload)?;
-        self.home.dequeue(image);
+        // Where it cannot be removed, it goes on as it was.
+        let place = Place::leave(&upload);
         upload.supersede();
         let _working = upload.working.lock().await;
         let given_up = Arc::clone(&upload);
         let removed = self.home.blocking(move || given_up.discard()).await;
         removed.map_err(|error| upload.failed("discard", error))?;
+        place.give_up();
         lock(&self.table).remove(&image);
         Ok(())
     }

@@ -122,6 +122,30 @@ impl Drop for Writer {
     }
 }
 
+/// A place in the queue that was left, and that is taken again unless it is given up: also where who asked for it went away
+/// in the middle.
+pub(super) struct Place<'a>(Option<&'a Arc<Upload>>);
+
+impl<'a> Place<'a> {
+    pub(super) fn leave(upload: &'a Arc<Upload>) -> Self {
+        upload.home.dequeue(upload.image());
+        Self(Some(upload))
+    }
+
+    /// There is nothing more to send.
+    pub(super) fn give_up(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(upload) = self.0.filter(|upload| upload.state().is_under_way()) {
+            upload.home.enqueue(upload.image(), upload.home.clock.now());
+        }
+    }
+}
+
 /// How long the service may show `saving` after an upload to it was broken off; it takes about a second.
 const SETTLING: Duration = Duration::from_secs(15);
 
@@ -138,19 +162,16 @@ impl Writer {
             self.rested.fetch_or(rested.map_err(|error| upload.failed("open", error))?, Ordering::AcqRel);
             return Ok(());
         }
-        upload.home.dequeue(upload.image());
+        let place = Place::leave(upload);
         let epoch = upload.supersede();
         // The worker lets go, and with it of the connection.
-        let working = upload.working.lock().await;
-        if let Err(error) = self.settle().await {
-            drop(working);
-            upload.home.enqueue(upload.image(), upload.home.clock.now());
-            return Err(error);
-        }
+        let _working = upload.working.lock().await;
+        self.settle().await?;
         let taken = Arc::clone(upload);
         let entered = upload.home.blocking(move || Ok(taken.enter(epoch, State::Writing, Safe::Kill))).await;
         match entered.map_err(|error| upload.failed("open", error))? {
             Ok(()) => {
+                place.give_up();
                 self.took_back.store(true, Ordering::Release);
                 upload.spool.digest.reopen();
                 upload.sent.store(0, Ordering::Release);

@@ -180,3 +180,11 @@ fn the_rest_of_a_killed_process_is_removed_by_the_next_one_and_not_beside_a_livi
     drop(Journal::open(outer.path()).unwrap());
     assert!(!outer.path().join("tmp/half").exists());
 }
+
+#[test]
+fn what_cannot_be_looked_at_at_this_moment_is_no_reason_to_move_an_upload_aside() {
+    let passing = [libc::EMFILE, libc::ENOMEM].map(io::Error::from_raw_os_error);
+    assert!(passing.iter().all(is_passing));
+    assert!(![libc::ELOOP, libc::ENOENT].map(io::Error::from_raw_os_error).iter().any(is_passing));
+    assert!(!is_passing(&io::ErrorKind::InvalidData.into()));
+}

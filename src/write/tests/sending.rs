@@ -410,3 +410,23 @@ async fn a_disk_that_takes_no_record_keeps_nobody_from_sending_what_is_on_it() {
     assert!(service.bytes(image.id) == bytes);
     assert!(Uploads::peek(folder.path()).unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_goes_away_while_he_takes_an_upload_back_leaves_it_in_the_queue() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let (image, bytes) = (service.add(), fill(8, SIZE));
+    let writer = uploads.begin(&image).await.unwrap();
+    writer.write_at(0, bytes.clone()).await.unwrap();
+    service.hold(Point::Middle);
+    writer.seal().await.unwrap();
+    service.arrival().await;
+    drop(writer);
+    service.hold(Point::Show);
+    // He asks the service, and is killed before it answers.
+    let gone = tokio::time::timeout(Duration::from_secs(1), uploads.begin(&image)).await;
+    gone.map(drop).unwrap_err();
+    service.release();
+    uploads.of(image.id).unwrap().settled().await.unwrap();
+    assert!(service.bytes(image.id) == bytes);
+}
