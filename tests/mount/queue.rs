@@ -204,7 +204,8 @@ fn waiting_ends_when_all_is_done_and_tells_what_is_not(target: &Target) {
 fn waiting_for_what_nobody_goes_on_with_ends_at_once(target: &Target) {
     let command = Command::of(target);
     let mount = target.mount_with("demo", &["--write-back", &command.0]);
-    rate(target, Some(1));
+    // Not so slow that the service takes long to notice that nobody sends any more.
+    rate(target, Some(1 << 20));
     let id = begun(target, &mount, 25);
     mount.kill(None);
     command.run(&["wait"]).refused(2, &[&id, "no mount is at it"]);
