@@ -94,20 +94,9 @@ impl WriteHandle {
         Ok(writer)
     }
 
-    /// Notes what came of a change. One that failed leaves a gap, and nothing is sent that has one.
-    pub(super) fn wrote<T>(&self, outcome: Result<T>) -> Result<T> {
-        let mut owed = lock(&self.owed);
-        match (&*owed, &outcome) {
-            (Owed::Unfinished(_), _) => {}
-            (_, Err(error)) => *owed = Owed::Unfinished(error.clone()),
-            (_, Ok(_)) => *owed = Owed::Seal,
-        }
-        outcome
-    }
-
-    /// The file is emptied, and with it all gaps are gone.
-    pub(super) fn begin_anew(&self) {
-        *lock(&self.owed) = Owed::Rest;
+    /// Somebody is about to change it.
+    pub(super) fn changes(&self) {
+        *lock(&self.owed) = Owed::Seal;
     }
 
     /// Whether a close by `process` is one that counts. Who is not known is not the one who opened.

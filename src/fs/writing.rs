@@ -64,7 +64,8 @@ impl FileSystem {
             _ => return Err(FsError::BadHandle),
         };
         let Some(writer) = file.held() else { return Ok(false) };
-        let outcome = file.wrote(writer.write_now(offset, bytes).map_err(FsError::from));
+        file.changes();
+        let outcome = writer.write_now(offset, bytes).map_err(FsError::from);
         self.noted(file.ino, &file.node(), outcome)
     }
 
@@ -87,11 +88,6 @@ impl FileSystem {
             // What is written there is heard, and not kept.
             Handle::Control(_) => return Ok(()),
             _ => {}
-        }
-        if length == 0
-            && let Handle::Write(file) = self.handles.get(handle)?.as_ref()
-        {
-            file.begin_anew();
         }
         self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
     }
@@ -161,7 +157,10 @@ impl FileSystem {
         let handle = self.handles.get(handle)?;
         let Handle::Write(file) = handle.as_ref() else { return Err(FsError::BadHandle) };
         let outcome = match file.writer().await {
-            Ok(writer) => file.wrote(work(writer).await),
+            Ok(writer) => {
+                file.changes();
+                work(writer).await
+            }
             Err(error) => Err(error),
         };
         self.noted(file.ino, &file.node(), outcome)

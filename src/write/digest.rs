@@ -46,6 +46,8 @@ struct State {
     whole: Option<u64>,
     /// Somebody writes whom this does not hear of.
     deaf: bool,
+    /// How many change bytes at this moment.
+    changing: u32,
     lanes: [Lane; 2],
 }
 
@@ -64,7 +66,7 @@ impl Lane {
 
 impl State {
     fn new(generation: u64) -> Self {
-        Self { generation, front: 0, whole: None, deaf: false, lanes: LANES.map(Lane::new) }
+        Self { generation, front: 0, whole: None, deaf: false, changing: 0, lanes: LANES.map(Lane::new) }
     }
 
     /// What lane `number` may read next.
@@ -82,23 +84,15 @@ impl Digest {
         Arc::new(Self { file, runtime, state, outcome })
     }
 
-    /// Bytes were written in `from..to`, after [`Self::changes`] was told of them.
-    pub(super) fn wrote(self: &Arc<Self>, from: u64, to: u64) {
+    /// Bytes from `from` on are about to change, until what this answers is dropped. What was computed of them is void.
+    pub(super) fn changes(self: &Arc<Self>, from: u64) -> Changing {
         let mut state = lock(&self.state);
-        if from == state.front && state.whole.is_none() && !state.deaf {
-            state.front = to;
-            drop(state);
-            self.go_on();
-        }
-    }
-
-    /// Bytes from `from` on are about to change. What was computed of them is void.
-    pub(super) fn changes(&self, from: u64) {
-        let mut state = lock(&self.state);
+        state.changing += 1;
         if from < state.front || state.whole.is_some() {
             let deaf = state.deaf;
             self.begin_anew(&mut state, deaf);
         }
+        Changing { digest: Arc::clone(self), from }
     }
 
     /// Bytes are going to be written, after all.
@@ -112,7 +106,7 @@ impl Digest {
     }
 
     fn begin_anew(&self, state: &mut State, deaf: bool) {
-        *state = State { deaf, ..State::new(state.generation + 1) };
+        *state = State { deaf, changing: state.changing, ..State::new(state.generation + 1) };
         self.outcome.send_replace(None);
     }
 
@@ -253,6 +247,32 @@ impl Digest {
     }
 }
 
+/// Bytes are being changed.
+#[must_use]
+pub(super) struct Changing {
+    digest: Arc<Digest>,
+    from: u64,
+}
+
+impl Changing {
+    /// They were written, up to `to`. The hashes follow, unless somebody else changes bytes at the same time, who may
+    /// change these.
+    pub(super) fn wrote(self, to: u64) {
+        let mut state = lock(&self.digest.state);
+        if state.changing == 1 && self.from == state.front && state.whole.is_none() && !state.deaf {
+            state.front = to;
+            drop(state);
+            self.digest.go_on();
+        }
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        lock(&self.digest.state).changing -= 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +315,20 @@ mod tests {
         for front in [1, 70_000, 5 << 20, SIZE as u64] {
             spool.digest.passed(front);
         }
+        assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_two_change_at_once_are_hashed_by_the_sender() {
+        let (spool, bytes) = (spool(), fill(5, SIZE));
+        let late = spool.digest.changes(100);
+        spool.write_at(0, &fill(6, SIZE)).unwrap();
+        // The one who began first is the last to reach the file.
+        spool.file.write_all_at(&bytes, 0).unwrap();
+        late.wrote(SIZE as u64);
+        spool.digest.complete(SIZE as u64);
+        assert_eq!(spool.digest.known(), None);
+        spool.digest.passed(SIZE as u64);
         assert_eq!(spool.digest.hashes().await.unwrap(), hashes_of(&bytes));
     }
 

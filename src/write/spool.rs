@@ -101,10 +101,10 @@ impl Spool {
     }
 
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.digest.changes(offset);
+        let changing = self.digest.changes(offset);
         let end = offset.saturating_add(bytes.len() as u64);
         self.mend(offset..end, self.file.write_all_at(bytes, offset))?;
-        self.digest.wrote(offset, end);
+        changing.wrote(end);
         Ok(())
     }
 
@@ -135,16 +135,14 @@ impl Spool {
     }
 
     pub(super) fn truncate(&self, length: u64) -> io::Result<()> {
-        self.digest.changes(length);
+        let _changing = self.digest.changes(length);
         self.file.set_len(length)?;
         lock(&self.torn).take_if(|tear| length <= tear.range.start);
         Ok(())
     }
 
     pub(super) fn allocate(&self, how: Allocation, offset: u64, length: u64) -> io::Result<()> {
-        if how.changes_bytes() {
-            self.digest.changes(offset);
-        }
+        let _changing = how.changes_bytes().then(|| self.digest.changes(offset));
         let (offset, length) = (signed(offset)?, signed(length)?);
         // SAFETY: the descriptor is open for as long as `self` is borrowed; no memory is passed.
         match unsafe { libc::fallocate(self.file.as_raw_fd(), how.flags(), offset, length) } {

@@ -281,8 +281,8 @@ fn a_second_opening(row: &Row) {
         assert!(matches!(uploads.begin(&scene.shown()).await, Err(WriteError::Busy(_))));
         drop((writer, uploads));
         let (uploads, upload) = scene.reach(row, scene.settings()).await;
-        // Somebody who asks whether the bytes arrived is answered.
-        if row.word != "verifying" {
+        // Who asks whether the bytes arrived is answered; those that are on their way do not arrive meanwhile.
+        if !["sending", "verifying"].contains(&row.word) {
             scene.service.release();
         }
         let opening = match uploads.begin(&scene.shown()).await {
