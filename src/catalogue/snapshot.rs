@@ -12,7 +12,7 @@ use crate::image::{Image, ImageId, Visibility};
 #[derive(Debug, Default)]
 pub struct Snapshot {
     images: HashMap<ImageId, Arc<Image>>,
-    names: Index,
+    names: Arc<Index>,
     /// Made when somebody looks.
     files: OnceLock<Flat>,
 }
@@ -20,24 +20,27 @@ pub struct Snapshot {
 impl Snapshot {
     /// The listing of these images; of an image that two pages showed, the later one.
     pub fn new(images: impl IntoIterator<Item = Image>) -> Self {
-        Self::of(images.into_iter().map(|image| (image.id, Arc::new(image))).collect())
+        Self::of(images.into_iter().map(|image| (image.id, Arc::new(image))).collect(), None)
     }
 
-    fn of(images: HashMap<ImageId, Arc<Image>>) -> Self {
+    /// The listing of these images; `names` where they are known.
+    fn of(images: HashMap<ImageId, Arc<Image>>, names: Option<Arc<Index>>) -> Self {
         let holders = images.values().filter_map(|image| Some((image.id, image.name.as_deref()?)));
-        let names = Index::new(holders);
+        let names = names.unwrap_or_else(|| Arc::new(Index::new(holders)));
         Self { images, names, files: OnceLock::new() }
     }
 
     /// The same with a change. A hidden or a community image is in no listing, whoever changed it.
     pub(super) fn with(&self, change: &Change) -> Self {
         let mut images = self.images.clone();
+        let is_named_so = |image: &Image| images.get(&image.id).is_some_and(|before| before.name == image.name);
+        let keeps_names = matches!(change, Change::Image(image) if is_listed(image) && is_named_so(image));
         match change {
             Change::Image(image) if is_listed(image) => images.insert(image.id, Arc::clone(image)),
             Change::Image(image) => images.remove(&image.id),
             Change::Gone(id) => images.remove(id),
         };
-        Self::of(images)
+        Self::of(images, keeps_names.then(|| Arc::clone(&self.names)))
     }
 
     /// An image by its id.

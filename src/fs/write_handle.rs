@@ -101,14 +101,15 @@ impl WriteHandle {
 
     /// Whether a close by `process` is one that counts. Who is not known is not the one who opened.
     pub(super) fn is_closed_by(&self, process: impl FnOnce() -> Process) -> bool {
-        if matches!(*lock(&self.owed), Owed::Nothing | Owed::Rest) {
+        if matches!(*lock(&self.owed), Owed::Nothing) {
             return false;
         }
         let process = process();
         process == self.opener && process != Process::UNKNOWN
     }
 
-    /// Its opener closes it. What one wrote who was killed is not all, and is not sent.
+    /// Its opener closes it. That it leaves no data is noted, in case that it is all: who writes on nevertheless takes that
+    /// back. What one wrote who was killed is not all, and is not sent.
     pub(super) async fn close(&self, is_killed: bool) -> Result<Waits> {
         if is_killed {
             *lock(&self.owed) = Owed::Unfinished(FsError::Unfinished(self.image.id));
@@ -119,27 +120,16 @@ impl WriteHandle {
         };
         let outcome = match unfinished {
             Some(error) => Err(error),
-            None => self.seal().await,
+            None => self.upload.close().await.map_err(FsError::from),
         };
         match &outcome {
             // The release does not make good what this answers.
             Err(error) => *lock(&self.owed) = Owed::Unfinished(error.clone()),
-            Ok(Waits::ForNothing) => *lock(&self.owed) = Owed::Rest,
-            Ok(Waits::ForTheService) => {}
+            Ok(false) => *lock(&self.owed) = Owed::Rest,
+            Ok(true) => {}
         }
         self.give_back();
-        outcome
-    }
-
-    async fn seal(&self) -> Result<Waits> {
-        if self.upload.holds_data().await? {
-            self.upload.seal().await?;
-            return Ok(Waits::ForTheService);
-        }
-        // Programs that make a file first and fill it later close it in between.
-        self.upload.fits().await?;
-        self.upload.rest().await?;
-        Ok(Waits::ForNothing)
+        outcome.map(|is_sealed| if is_sealed { Waits::ForTheService } else { Waits::ForNothing })
     }
 
     /// What is in the spool.

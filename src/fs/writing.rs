@@ -199,13 +199,7 @@ impl FileSystem {
             return Ok(());
         }
         let is_killed = is_killed.await;
-        let closing = Arc::clone(&handle);
-        // Whoever waits for it may be killed meanwhile; what was begun is not left half done.
-        let sealed = tokio::spawn(async move {
-            let Handle::Write(file) = closing.as_ref() else { return Ok(Waits::ForNothing) };
-            file.close(is_killed).await
-        });
-        let outcome = match sealed.await.unwrap_or(Err(FsError::Interrupted)) {
+        let outcome = match file.close(is_killed).await {
             Ok(Waits::ForTheService) if !self.settings.write_back => self.settled(file.upload()).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),

@@ -39,14 +39,22 @@ impl Caller {
         Process(group.unwrap_or(self.0))
     }
 
-    /// Whether a signal ends its process.
+    /// Whether a signal ends its process. One that ends has given its memory back before the kernel closes its files.
     ///
     /// The kernel lets nobody look at a process that is starting another program before that has closed its files, and
     /// that waits for our answer. So this gives up soon, and such a process is not killed.
     pub(super) async fn is_killed(self) -> bool {
+        if self.has_memory() {
+            return false;
+        }
         let path = format!("/proc/{}/stat", self.0);
         let look = tokio::task::spawn_blocking(move || std::fs::read_to_string(path).unwrap_or_default());
         tokio::time::timeout(LOOK, look).await.is_ok_and(|about| about.is_ok_and(|about| is_killed(&about)))
+    }
+
+    fn has_memory(self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0));
+        status.is_ok_and(|status| status.lines().any(|line| line.starts_with("VmSize:")))
     }
 
     fn is_dying(self) -> bool {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::state::State;
 use crate::image::{Image, ImageId};
@@ -15,11 +16,15 @@ use crate::image::{Image, ImageId};
 /// The form of the record. What has another one is moved aside, not guessed at.
 const VERSION: u32 = 1;
 
-/// The name of the record in the folder of an upload.
+/// The name of the file of records in the folder of an upload; the last one counts.
 pub(super) const RECORD: &str = "job.json";
 
-/// No record is as large as this, in bytes.
+/// No file of records is as large as this, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// Where there is more than this, in bytes, the file begins anew with the last record: each try writes some, and there may
+/// be many.
+const LONG: u64 = 64 << 10;
 
 /// What is written down about an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +97,7 @@ impl Job {
         if fs::metadata(&path)?.len() > LARGEST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large for a record"));
         }
-        let job: Self = serde_json::from_slice(&fs::read(path)?)?;
+        let job: Self = serde_json::from_value(last(&fs::read(path)?)?)?;
         match () {
             () if job.version != VERSION => Err(invalid("it is in a form that this version does not know")),
             () if job.image != image.as_str() => Err(invalid("it is the record of another image")),
@@ -100,20 +105,35 @@ impl Job {
         }
     }
 
-    /// Writes the record into `folder`, in place of the one that is there. It survives a kill in any case, and where
-    /// `durable` a power cut.
+    /// Writes the record into `folder`, behind those that are there. It survives a kill in any case, and where `durable` a
+    /// power cut.
+    ///
+    /// A line is cheaper than a file in place of another one, which takes the disk a new inode each time; and one that was
+    /// cut is none.
     pub(super) fn write(&self, folder: &Path, durable: bool) -> io::Result<()> {
-        let new = folder.join("job.json.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        file.write_all(&text)?;
-        if durable {
+        let path = folder.join(RECORD);
+        let mut line = serde_json::to_vec(self)?;
+        // What may have been cut before is a line of its own.
+        line.insert(0, b'\n');
+        line.push(b'\n');
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        if file.metadata()?.len() > LONG {
+            let new = folder.join("job.json.new");
+            file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&line)?;
             file.sync_all()?;
+            fs::rename(&new, &path)?;
+        } else {
+            file.write_all(&line)?;
         }
-        fs::rename(&new, folder.join(RECORD))?;
-        if durable { sync_folder(folder) } else { Ok(()) }
+        if durable { file.sync_all().and_then(|()| sync_folder(folder)) } else { Ok(()) }
     }
+}
+
+/// The last record of those in `text`, a line each. What a full disk or a power cut has left of a line is none.
+fn last(text: &[u8]) -> io::Result<Value> {
+    let mut lines = text.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    lines.next().ok_or_else(|| invalid("there is no whole record in it"))
 }
 
 fn invalid(sentence: &'static str) -> io::Error {
@@ -150,6 +170,45 @@ mod tests {
             assert_eq!(Job::read(folder.path(), image.id).unwrap(), job);
         }
         assert!(Job::read(folder.path(), ImageId::random()).is_err());
+    }
+
+    #[test]
+    fn the_last_whole_record_counts_whatever_was_cut_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = queued(Some("disk"));
+        let first = Job::new(&image);
+        let second = Job { durable: true, ..first.clone() };
+        let path = folder.path().join(RECORD);
+        first.write(folder.path(), false).unwrap();
+        let one = fs::read(&path).unwrap().len();
+        second.write(folder.path(), false).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let end = whole.len();
+        for cut in 0..=end {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let read = Job::read(folder.path(), image.id);
+            match cut {
+                _ if cut < one - 1 => assert!(read.is_err(), "{cut}"),
+                // The newline at the end says nothing.
+                _ if cut < end - 1 => assert_eq!(read.unwrap(), first, "{cut}"),
+                _ => assert_eq!(read.unwrap(), second, "{cut}"),
+            }
+            second.write(folder.path(), false).unwrap();
+            assert_eq!(Job::read(folder.path(), image.id).unwrap(), second, "behind {cut}");
+        }
+    }
+
+    #[test]
+    fn many_records_begin_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = queued(Some("disk"));
+        let job = Job::new(&image);
+        for _ in 0..1000 {
+            job.write(folder.path(), false).unwrap();
+        }
+        assert!(fs::metadata(folder.path().join(RECORD)).unwrap().len() < 2 * LONG);
+        assert_eq!(Job::read(folder.path(), image.id).unwrap(), job);
+        assert!(!folder.path().join("job.json.new").exists());
     }
 
     #[test]

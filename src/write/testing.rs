@@ -439,6 +439,15 @@ pub(super) async fn open_with(settings: Settings, service: &Arc<Fake>) -> Arc<Up
     Uploads::open(settings, Arc::clone(service) as Arc<dyn ImageService>).await.unwrap()
 }
 
+/// The record of an upload as another boot of the machine finds it.
+pub(super) fn cut_power(folder: &Path, image: ImageId) {
+    let path = folder.join("jobs").join(image.as_str()).join("job.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return };
+    let mut record: serde_json::Value = serde_json::from_str(text.trim_end().lines().last().unwrap()).unwrap();
+    record["boot"] = "an earlier one".into();
+    std::fs::write(&path, format!("{record}\n")).unwrap();
+}
+
 /// `length` bytes that depend on `seed`.
 pub(super) fn fill(seed: u64, length: usize) -> Bytes {
     let mut bytes = vec![0; length];

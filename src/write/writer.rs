@@ -10,9 +10,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::error::WriteError;
+use super::record::{Missed, Safe};
 use super::spool::{Allocation, Spool};
 use super::state::State;
-use super::upload::{Missed, Safe, Upload};
+use super::upload::Upload;
 use crate::image::Status;
 
 /// The right to write an upload; there is one at a time. Dropping it gives the right back and seals nothing, unless the

@@ -41,7 +41,8 @@ impl Folder {
 
     fn job(&self, image: &str) -> io::Result<Job> {
         let folder = self.0.join("jobs").join(image);
-        let record: Value = serde_json::from_slice(&fs::read(folder.join("job.json"))?)?;
+        let records = fs::read_to_string(folder.join("job.json"))?;
+        let record: Value = records.lines().rev().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_default();
         let state = record["state"].as_str().unwrap_or_default().to_owned();
         Ok(Job { state, data: fs::read(folder.join("data"))? })
     }

@@ -80,6 +80,20 @@ impl Mount {
         self.daemon.signal(signal);
     }
 
+    /// Stops the program, each thread of it: one that runs on for a moment would take a request and leave it unanswered,
+    /// and whoever waits for that cannot even be killed.
+    pub(crate) fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.daemon.pid);
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with('T'))
+        };
+        while !std::fs::read_dir(&tasks).unwrap().all(is_stopped) {
+            std::thread::yield_now();
+        }
+    }
+
     /// Kills the program while `open` is open, and clears its mount away.
     pub(crate) fn kill(self, open: Option<File>) {
         self.daemon.signal(libc::SIGKILL);

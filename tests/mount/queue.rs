@@ -223,7 +223,7 @@ fn a_mount_that_does_not_answer_keeps_nobody_waiting(target: &Target) {
     let mount = target.mount_with("demo", &["--write-back", &command.0]);
     rate(target, Some(1));
     let id = begun(target, &mount, 26);
-    mount.signal(libc::SIGSTOP);
+    mount.stop();
     let listed = command.run(&[]);
     let refused = command.run(&["discard", &id]);
     let waited = command.run(&["wait", "--timeout=100ms"]);

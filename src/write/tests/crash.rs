@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::settings::BEHIND;
-use super::super::testing::{Fake, Fault, Point, fill, open, open_with};
+use super::super::testing::{Fake, Fault, Point, cut_power, fill, open, open_with};
 use super::super::{Settings, State, Uploads, WriteError};
 use crate::image::{Image, ImageId, Status};
 use crate::service::Kind;
@@ -96,7 +96,7 @@ fn killed_while_a_file_without_bytes_rests_behind_its_close_it_is_sent_by_the_ne
     let image = service.add();
     killed(async {
         let uploads = open(folder.path(), &service).await;
-        uploads.begin(&image).await.unwrap().rest().await.unwrap();
+        uploads.begin(&image).await.unwrap().close().await.unwrap();
     });
     let soon = Settings { quiet: Duration::from_millis(1), ..Settings::new(folder.path()) };
     killed(async {
@@ -114,7 +114,7 @@ fn killed_while_a_file_that_rested_is_written_again_it_is_not_sent_by_the_next()
     let image = service.add();
     killed(async {
         let uploads = open(folder.path(), &service).await;
-        uploads.begin(&image).await.unwrap().rest().await.unwrap();
+        uploads.begin(&image).await.unwrap().close().await.unwrap();
         let writer = uploads.begin(&image).await.unwrap();
         writer.write_at(0, fill(1, SIZE)).await.unwrap();
     });
@@ -251,11 +251,7 @@ fn bytes_that_a_power_cut_may_have_cost_are_not_sent() {
             service.arrival().await;
         });
         service.release();
-        // The same record, as another boot of the machine finds it.
-        let path = folder.path().join("jobs").join(image.id.as_str()).join("job.json");
-        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        record["boot"] = "an earlier one".into();
-        std::fs::write(&path, record.to_string()).unwrap();
+        cut_power(folder.path(), image.id);
         killed(async {
             let uploads = open(folder.path(), &service).await;
             let upload = uploads.of(image.id).unwrap();

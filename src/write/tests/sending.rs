@@ -403,7 +403,8 @@ async fn a_disk_that_takes_no_record_keeps_nobody_from_sending_what_is_on_it() {
     writer.write_at(0, bytes.clone()).await.unwrap();
     writer.seal().await.unwrap();
     service.arrival().await;
-    let record = folder.path().join("jobs").join(image.id.as_str()).join("job.json.new");
+    let record = folder.path().join("jobs").join(image.id.as_str()).join("job.json");
+    std::fs::remove_file(&record).unwrap();
     std::fs::create_dir(record).unwrap();
     service.release();
     writer.settled().await.unwrap();

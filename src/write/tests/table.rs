@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::testing::{Fake, Fault, Point, fill, open, open_with};
+use super::super::testing::{Fake, Fault, Point, cut_power, fill, open, open_with};
 use super::super::{Cause, Reason, Sealed, Settings, State, Upload, Uploads, WriteError};
 use super::crash::killed;
 use crate::image::{Image, ImageId};
@@ -215,11 +215,7 @@ impl Scene {
 
     /// The record as another boot of the machine finds it.
     fn cut_power(&self) {
-        let path = self.folder.path().join("jobs").join(self.image.as_str()).join("job.json");
-        let Ok(text) = std::fs::read(&path) else { return };
-        let mut record: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        record["boot"] = "an earlier one".into();
-        std::fs::write(&path, record.to_string()).unwrap();
+        cut_power(self.folder.path(), self.image);
     }
 }
 
