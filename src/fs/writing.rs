@@ -38,7 +38,7 @@ impl FileSystem {
         self.writable()?;
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let writer = uploads.begin(&image).await?;
-        if asked.truncate {
+        if asked.truncate && !writer.is_empty()? {
             writer.truncate(0).await?;
         }
         let handle = WriteHandle::new(ino, image, Arc::clone(uploads), writer, asked);

@@ -109,13 +109,15 @@ impl Uploads {
         }
         let here = self.of(image.id);
         check(image, here.is_some())?;
-        let upload = match here {
-            Some(upload) => upload,
+        let (upload, is_new) = match here {
+            Some(upload) => (upload, false),
             None => self.make(image).await?,
         };
         let writer = Writer::of(&upload)?;
         upload.learn(image);
-        writer.reopen().await?;
+        if !is_new {
+            writer.reopen().await?;
+        }
         upload.is_certain.store(image.status == Status::Queued, Ordering::Release);
         Ok(writer)
     }
@@ -144,23 +146,24 @@ impl Uploads {
         let _ = self.home.told.set(Box::new(told));
     }
 
-    async fn make(&self, image: &Image) -> Result<Arc<Upload>, WriteError> {
+    /// Makes an upload, or takes the one that another mount left; and whether it is a new one.
+    async fn make(&self, image: &Image) -> Result<(Arc<Upload>, bool), WriteError> {
         let _doorstep = self.doorstep.lock().await;
         if let Some(upload) = self.of(image.id) {
-            return Ok(upload);
+            return Ok((upload, false));
         }
         let (journal, job, id) = (self.home.journal.clone(), Job::new(image), image.id);
         let made = self.home.blocking(move || match journal.make(id, &job)? {
-            Some(data) => Ok(Found::Entry(Box::new(Entry { image: id, job, data }))),
-            None => journal.take(id),
+            Some(data) => Ok((Found::Entry(Box::new(Entry { image: id, job, data })), true)),
+            None => journal.take(id).map(|found| (found, false)),
         });
         match made.await.map_err(|error| WriteError::spool(format!("make a spool for image {id}"), error))? {
-            Found::Entry(entry) => {
+            (Found::Entry(entry), is_new) => {
                 self.adopt(*entry);
-                self.of(id).ok_or(WriteError::Busy(id))
+                self.of(id).map(|upload| (upload, is_new)).ok_or(WriteError::Busy(id))
             }
             // It is finished by another process, at this moment; or was, and is not there on the next try.
-            Found::Busy | Found::Nothing | Found::Unreadable(_) => Err(WriteError::Busy(id)),
+            (Found::Busy | Found::Nothing | Found::Unreadable(_), _) => Err(WriteError::Busy(id)),
         }
     }
 
