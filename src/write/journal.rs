@@ -1,6 +1,6 @@
 //! The folder of all uploads.
 //!
-//! `jobs/<image>/` has `data`, the bytes, and `job.json`, the record. An upload appears complete under its name and
+//! `jobs/<image>/` has `data`, the bytes, and `job.json`, the records. An upload appears complete under its name and
 //! disappears at once, each by one rename; what is being made or removed is in `tmp/`. The lock on `data` belongs to the
 //! process that writes or sends the upload: another one that shares the folder leaves it alone. Each process shares the
 //! lock on `tmp/`, so that one which gets it alone knows that what is in there was left by a process that was killed.
