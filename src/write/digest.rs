@@ -44,8 +44,6 @@ struct State {
     front: u64,
     /// The number of all bytes, once that is known.
     whole: Option<u64>,
-    /// Somebody writes whom this does not hear of.
-    deaf: bool,
     /// How many change bytes at this moment.
     changing: u32,
     lanes: [Lane; 2],
@@ -66,7 +64,7 @@ impl Lane {
 
 impl State {
     fn new(generation: u64) -> Self {
-        Self { generation, front: 0, whole: None, deaf: false, changing: 0, lanes: LANES.map(Lane::new) }
+        Self { generation, front: 0, whole: None, changing: 0, lanes: LANES.map(Lane::new) }
     }
 
     /// What lane `number` may read next.
@@ -89,24 +87,18 @@ impl Digest {
         let mut state = lock(&self.state);
         state.changing += 1;
         if from < state.front || state.whole.is_some() {
-            let deaf = state.deaf;
-            self.begin_anew(&mut state, deaf);
+            self.begin_anew(&mut state);
         }
         Changing { digest: Arc::clone(self), from }
     }
 
     /// Bytes are going to be written, after all.
     pub(super) fn reopen(&self) {
-        self.begin_anew(&mut lock(&self.state), false);
+        self.begin_anew(&mut lock(&self.state));
     }
 
-    /// Bytes are written from now on without a word: only the sender is followed.
-    pub(super) fn ignore_writer(&self) {
-        self.begin_anew(&mut lock(&self.state), true);
-    }
-
-    fn begin_anew(&self, state: &mut State, deaf: bool) {
-        *state = State { deaf, changing: state.changing, ..State::new(state.generation + 1) };
+    fn begin_anew(&self, state: &mut State) {
+        *state = State { changing: state.changing, ..State::new(state.generation + 1) };
         self.outcome.send_replace(None);
     }
 
@@ -125,7 +117,7 @@ impl Digest {
     pub(super) fn is_sent(self: &Arc<Self>, size: u64) {
         let has_failed = matches!(*self.outcome.borrow(), Some(Err(_)));
         if has_failed {
-            self.begin_anew(&mut lock(&self.state), false);
+            self.begin_anew(&mut lock(&self.state));
             self.complete(size);
         }
     }
@@ -259,7 +251,7 @@ impl Changing {
     /// change these.
     pub(super) fn wrote(self, to: u64) {
         let mut state = lock(&self.digest.state);
-        if state.changing == 1 && self.from == state.front && state.whole.is_none() && !state.deaf {
+        if state.changing == 1 && self.from == state.front && state.whole.is_none() {
             state.front = to;
             drop(state);
             self.digest.go_on();

@@ -43,7 +43,7 @@ pub use report::Report;
 pub use scratch::Scratch;
 pub use sealing::Hold;
 pub use settings::Settings;
-pub use spool::{Allocation, Whence};
+pub use spool::Allocation;
 pub use state::{Cause, Hashes, Reason, Sealed, State};
 pub use upload::Upload;
 pub use uploads::Uploads;

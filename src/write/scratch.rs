@@ -172,7 +172,6 @@ impl Uploads {
             return Err(WriteError::Closed);
         }
         scratch.fits(image.container_format.as_deref(), image.disk_format.as_deref()).await?;
-        let _doorstep = self.doorstep.lock().await;
         let before = self.upload_on_disk(image.id).await?;
         check(image, before.is_some())?;
         let writer = before.as_ref().map(Writer::of).transpose()?;
@@ -180,6 +179,11 @@ impl Uploads {
             writer.reopen().await?;
         }
         let (id, job, placing) = (image.id, Job::new(image), Arc::clone(scratch));
+        // Not before, because who is taken back asks the service.
+        let _doorstep = self.doorstep.lock().await;
+        if self.of(id).as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr) {
+            return Err(WriteError::Busy(id));
+        }
         let put = move || placing.put(id, &job).map(|()| job);
         let placed = self.home.blocking(move || match before {
             Some(before) => before.replace(put),
@@ -195,6 +199,7 @@ impl Uploads {
 
     /// The upload of `image` that there is, also where another mount left it since this one began.
     async fn upload_on_disk(&self, image: ImageId) -> Result<Option<Arc<Upload>>, WriteError> {
+        let _doorstep = self.doorstep.lock().await;
         if let Some(upload) = self.of(image) {
             return Ok(Some(upload));
         }

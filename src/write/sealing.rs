@@ -11,7 +11,7 @@ use super::blank;
 use super::error::WriteError;
 use super::format::{self, Format};
 use super::record::{Missed, Safe};
-use super::spool::{Spool, Whence};
+use super::spool::Spool;
 use super::state::{Cause, Reason, Sealed, State};
 use super::upload::Upload;
 use crate::sync::lock;
@@ -50,11 +50,8 @@ impl Upload {
     /// Whether there are data: not if it is empty, a hole, or the header and the empty tables of a disk format, as they
     /// are before a program opens the file again and writes. It blocks.
     fn holds_data(&self) -> io::Result<bool> {
-        let first = match self.spool.seek(Whence::Data, 0) {
-            Ok(first) => Some(first),
-            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => None,
-            Err(error) => return Err(error),
-        };
+        // Before anything is read: pages of reserved space that were read count as written.
+        let first = self.spool.first_data()?;
         blank::holds_data(&self.spool.file, &self.head()?, first)
     }
 

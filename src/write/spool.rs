@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -69,15 +69,6 @@ impl Allocation {
     fn changes_bytes(self) -> bool {
         matches!(self, Self::Punch | Self::Zero | Self::ZeroWithin)
     }
-}
-
-/// What is looked for in a sparse file, as `lseek(2)` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whence {
-    /// The next bytes that were written.
-    Data,
-    /// The next hole, or the end.
-    Hole,
 }
 
 impl Spool {
@@ -151,23 +142,20 @@ impl Spool {
         }
     }
 
-    pub(super) fn seek(&self, whence: Whence, offset: u64) -> io::Result<u64> {
-        let how = match whence {
-            Whence::Data => libc::SEEK_DATA,
-            Whence::Hole => libc::SEEK_HOLE,
-        };
+    /// Where the first bytes are that were written: `None` where there is nothing but a hole.
+    pub(super) fn first_data(&self) -> io::Result<Option<u64>> {
         // SAFETY: the descriptor is open for as long as `self` is borrowed; nobody uses its position.
-        let found = unsafe { libc::lseek(self.file.as_raw_fd(), signed(offset)?, how) };
-        u64::try_from(found).map_err(|_| io::Error::last_os_error())
+        let found = unsafe { libc::lseek(self.file.as_raw_fd(), 0, libc::SEEK_DATA) };
+        let error = io::Error::last_os_error();
+        match u64::try_from(found) {
+            Ok(first) => Ok(Some(first)),
+            Err(_) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            Err(_) => Err(error),
+        }
     }
 
     pub(super) fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
-    }
-
-    /// Space on the disk, in units of 512 bytes.
-    pub(super) fn blocks(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.blocks())
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {

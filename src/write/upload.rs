@@ -18,7 +18,7 @@ use super::home::Home;
 use super::job::Job;
 use super::journal::Entry;
 use super::report::Report;
-use super::spool::{Spool, Whence};
+use super::spool::Spool;
 use super::state::{Hashes, State};
 use crate::image::{Image, ImageId};
 use crate::sync::{Mutex, lock};
@@ -191,16 +191,6 @@ impl Upload {
         Ok(self.len()? == 0)
     }
 
-    /// Space that the bytes take on the disk, in units of 512 bytes; a hole takes none.
-    pub fn blocks(&self) -> Result<u64, WriteError> {
-        self.spool.blocks().map_err(|error| self.failed("look at", error))
-    }
-
-    /// The next data or hole from `offset` on; `ENXIO` behind the end.
-    pub async fn seek(self: &Arc<Self>, whence: Whence, offset: u64) -> Result<u64, WriteError> {
-        self.on_spool("look at", move |upload| upload.spool.seek(whence, offset)).await
-    }
-
     /// Makes what was written so far survive a power cut. It seals nothing.
     pub async fn sync(self: &Arc<Self>) -> Result<(), WriteError> {
         self.on_spool("sync", |upload| {
@@ -218,8 +208,8 @@ impl Upload {
         .await
     }
 
-    /// The file with the bytes, for reading by the kernel itself.
-    pub fn file(&self) -> Arc<File> {
+    /// The file with the bytes.
+    pub(super) fn file(&self) -> Arc<File> {
         Arc::clone(&self.spool.file)
     }
 

@@ -1,6 +1,5 @@
 //! Writing an upload, and taking it back to be written again.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,14 +70,6 @@ impl Writer {
     /// Reserves or gives back space, as `fallocate(2)` does.
     pub async fn allocate(&self, how: Allocation, offset: u64, length: u64) -> Result<(), WriteError> {
         self.change("allocate space in", move |spool| spool.allocate(how, offset, length)).await
-    }
-
-    /// The file, for the kernel to write into by itself. The hashes are then computed when it is sent. Whoever writes
-    /// so has to be done before the upload is sealed.
-    pub fn lend(&self) -> Arc<File> {
-        self.changed.store(true, Ordering::Release);
-        self.upload.spool.digest.ignore_writer();
-        self.upload.file()
     }
 
     async fn change(

@@ -86,20 +86,6 @@ async fn bytes_in_any_order_with_holes_and_rewritten_ones_are_sent_as_they_are_a
     }
 }
 
-#[tokio::test]
-async fn what_the_kernel_wrote_by_itself_is_hashed_when_it_is_sent() {
-    use std::os::unix::fs::FileExt;
-    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
-    let uploads = open(folder.path(), &service).await;
-    let (image, bytes) = (service.add(), fill(5, 6 << 20));
-    let writer = uploads.begin(&image).await.unwrap();
-    writer.write_at(0, fill(6, 5 << 20)).await.unwrap();
-    writer.lend().write_all_at(&bytes, 0).unwrap();
-    writer.seal().await.unwrap();
-    writer.settled().await.unwrap();
-    assert!(service.bytes(image.id) == bytes);
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_passes_is_tried_again_and_an_answer_that_was_lost_is_not_sent_twice() {
     use Fault::{AnswerLost, AnswerLostSlowly, Cut, CutSlowly, Refused};
