@@ -3,10 +3,10 @@
 use super::errors::{ApiError, Refusal};
 use super::path::Action;
 use super::record::Status;
-use super::routes::no_content;
+use super::routes::{no_content, without_body};
 use super::service::{Caller, Service, on_disk};
 use super::store::Unwritten;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::{Request, Response};
 use std::sync::Arc;
 
@@ -18,9 +18,7 @@ pub(crate) async fn act(
     action: Action,
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
-    if !request.body().is_end_stream() {
-        return Err(ApiError::bad_request("A body is not expected with this request.").into());
-    }
+    without_body(&request)?;
     let record = service.visible(&caller, &id)?;
     let (name, target) = match action {
         Action::Deactivate => ("deactivate", Status::Deactivated),

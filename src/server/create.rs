@@ -158,11 +158,12 @@ fn may_add(caller: &Caller, visibility: Visibility) -> Result<(), Refusal> {
 
 /// 413 where there are more than the limit.
 pub(crate) fn within_limit(what: &str, attempted: usize, maximum: usize) -> Result<(), Refusal> {
-    if attempted <= maximum {
-        return Ok(());
-    }
-    Err(ApiError::too_large(format!(
+    if attempted <= maximum { Ok(()) } else { Err(ApiError::too_large(limit_words(what, attempted, maximum)).into()) }
+}
+
+/// What Glance says of too many.
+pub(crate) fn limit_words(what: &str, attempted: usize, maximum: usize) -> String {
+    format!(
         "The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, Maximum: {maximum}"
-    ))
-    .into())
+    )
 }

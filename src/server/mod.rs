@@ -31,6 +31,7 @@ mod show;
 mod sniff;
 mod sort;
 mod store;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod time_filter;

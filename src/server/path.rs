@@ -6,6 +6,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::routes::Dropped;
+
 /// A resource of the Image API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resource {
@@ -21,6 +23,7 @@ pub(crate) enum Resource {
     File(String),
     Members(String),
     Member(String, String),
+    Tag(String, String),
     Action(String, Action),
     Schema(&'static str),
     ImportMethods,
@@ -39,19 +42,26 @@ pub(crate) enum Action {
 }
 
 impl Resource {
-    pub(crate) fn of(path: &str) -> Self {
-        let path = percent_decode_str(path).decode_utf8_lossy();
-        let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty() && *word != ".").collect();
-        match words.as_slice() {
+    /// The resource; Glance closes the connection over a path that is no UTF-8, whatever it would lead to.
+    pub(crate) fn of(path: &str) -> Result<Self, Dropped> {
+        let bytes: Vec<u8> = percent_decode_str(path).collect();
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(Dropped);
+        }
+        // A Python server hands a path on with each byte as a letter, and Glance takes its words from there: an `é` in
+        // an address is two letters to it.
+        let path: String = bytes.into_iter().map(char::from).collect();
+        let words = words(&path);
+        Ok(match words.as_slice() {
             ["versions"] => Self::Versions { chosen: true },
             ["healthcheck"] => Self::Health,
-            [version, rest @ ..] if is_v2(version) => match (rest, path.ends_with('/')) {
+            [version, rest @ ..] if is_v2(version) => match (rest, path.ends_with('/') || path.ends_with("/..")) {
                 ([], false) => Self::Root,
                 (_, true) => Self::Unknown,
                 (rest, false) => Self::within_v2(rest),
             },
             _ => Self::Versions { chosen: false },
-        }
+        })
     }
 
     fn within_v2(words: &[&str]) -> Self {
@@ -61,6 +71,7 @@ impl Resource {
             ["images", id, "file"] => Self::File((*id).to_owned()),
             ["images", id, "members"] => Self::Members((*id).to_owned()),
             ["images", id, "members", member] => Self::Member((*id).to_owned(), (*member).to_owned()),
+            ["images", id, "tags", tag] => Self::Tag((*id).to_owned(), (*tag).to_owned()),
             ["images", id, "actions", "deactivate"] => Self::Action((*id).to_owned(), Action::Deactivate),
             ["images", id, "actions", "reactivate"] => Self::Action((*id).to_owned(), Action::Reactivate),
             ["schemas", "image"] => Self::Schema("image"),
@@ -83,11 +94,25 @@ impl Resource {
             Self::File(_) => Some("GET, PUT"),
             Self::Images | Self::Members(_) => Some("GET, POST"),
             Self::Member(..) => Some("GET, PUT, DELETE"),
+            Self::Tag(..) => Some("PUT, DELETE"),
             Self::Action(..) => Some("POST"),
             Self::Schema(_) | Self::ImportMethods | Self::Stores | Self::StoresDetail => Some("GET"),
             Self::Versions { .. } | Self::Health | Self::Root | Self::Usage | Self::Tasks | Self::Unknown => None,
         }
     }
+}
+
+/// The words of a path, with `.` and `..` followed.
+fn words(path: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for word in path.split('/') {
+        match word {
+            "" | "." => {}
+            ".." => drop(words.pop()),
+            word => words.push(word),
+        }
+    }
+    words
 }
 
 /// `v2`, or `v2.` and a number.
@@ -100,26 +125,45 @@ fn is_v2(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn of(path: &str) -> Resource {
+        Resource::of(path).unwrap()
+    }
+
+    #[test]
+    fn a_word_beyond_ascii_is_read_byte_by_byte() {
+        let tag = |word: &str| Resource::Tag("i".to_owned(), word.to_owned());
+        assert_eq!(of("/v2/images/i/tags/%C3%A9"), tag("\u{c3}\u{a9}"));
+        assert_eq!(of("/v2/images/i/tags/a%25+%20b"), tag("a%+ b"));
+        assert!(Resource::of("/v2/images/i/tags/%FF").is_err());
+    }
+
+    #[test]
+    fn a_slash_or_dots_are_no_tag() {
+        for path in ["/v2/images/i/tags/a%2Fb", "/v2/images/i/tags/..", "/v2/images/i/tags/.", "/v2/images/i/tags/"] {
+            assert_eq!(of(path), Resource::Unknown, "{path}");
+        }
+    }
+
     #[test]
     fn slashes_repeat_but_do_not_end_a_path() {
-        assert_eq!(Resource::of("/v2//images"), Resource::Images);
-        assert_eq!(Resource::of("//v2/images"), Resource::Images);
-        assert_eq!(Resource::of("/v2/images/"), Resource::Unknown);
-        assert_eq!(Resource::of("/v2/"), Resource::Unknown);
-        assert_eq!(Resource::of("/v2"), Resource::Root);
+        assert_eq!(of("/v2//images"), Resource::Images);
+        assert_eq!(of("//v2/images"), Resource::Images);
+        assert_eq!(of("/v2/images/"), Resource::Unknown);
+        assert_eq!(of("/v2/"), Resource::Unknown);
+        assert_eq!(of("/v2"), Resource::Root);
     }
 
     #[test]
     fn every_minor_version_of_v2_is_v2() {
-        assert_eq!(Resource::of("/v2.9/images"), Resource::Images);
-        assert_eq!(Resource::of("/v2.17/images"), Resource::Images);
+        assert_eq!(of("/v2.9/images"), Resource::Images);
+        assert_eq!(of("/v2.17/images"), Resource::Images);
     }
 
     #[test]
     fn an_unknown_first_word_answers_the_versions() {
         for path in ["/", "/v1/x", "/v3/images", "/nope", "/V2/images"] {
-            assert_eq!(Resource::of(path), Resource::Versions { chosen: false }, "{path}");
+            assert_eq!(of(path), Resource::Versions { chosen: false }, "{path}");
         }
-        assert_eq!(Resource::of("/versions"), Resource::Versions { chosen: true });
+        assert_eq!(of("/versions"), Resource::Versions { chosen: true });
     }
 }

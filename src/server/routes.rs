@@ -6,8 +6,8 @@ use super::faults::{self, Fault};
 use super::path::Resource;
 use super::service::{Caller, Service};
 use super::upload_fault::{Early, UploadFault};
-use super::{actions, create, delete, download, info, list, members, schemas, show, update, upload, versions};
-use axum::body::Body;
+use super::{actions, create, delete, download, info, list, members, schemas, show, tags, update, upload, versions};
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,10 +27,11 @@ pub(crate) async fn answer(service: Arc<Service>, request: Request<Body>) -> Res
     if !behaviour.latency.is_zero() {
         tokio::time::sleep(behaviour.latency).await;
     }
-    let mut response = if is_upload(&request) {
-        upload_answer(service, &behaviour, request).await?
+    let resource = Resource::of(request.uri().path())?;
+    let mut response = if is_upload(&request, &resource) {
+        upload_answer(service, &behaviour, resource, request).await?
     } else {
-        other_answer(service, &behaviour, request).await?
+        other_answer(service, &behaviour, resource, request).await?
     };
     if !behaviour.keep_alive {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -38,14 +39,15 @@ pub(crate) async fn answer(service: Arc<Service>, request: Request<Body>) -> Res
     Ok(response)
 }
 
-fn is_upload(request: &Request<Body>) -> bool {
-    request.method() == Method::PUT && matches!(Resource::of(request.uri().path()), Resource::File(_))
+fn is_upload(request: &Request<Body>, resource: &Resource) -> bool {
+    request.method() == Method::PUT && matches!(resource, Resource::File(_))
 }
 
 /// An upload, with the fault that it meets: the next one of the list, or one that the seed draws.
 async fn upload_answer(
     service: Arc<Service>,
     behaviour: &Behaviour,
+    resource: Resource,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Dropped> {
     let counters = &service.counters;
@@ -62,12 +64,13 @@ async fn upload_answer(
     if let Some(fault) = fault {
         request.extensions_mut().insert(fault);
     }
-    plain_answer(service, request).await
+    plain_answer(service, resource, request).await
 }
 
 async fn other_answer(
     service: Arc<Service>,
     behaviour: &Behaviour,
+    resource: Resource,
     request: Request<Body>,
 ) -> Result<Response<Body>, Dropped> {
     let number = || service.counters.fault_number.fetch_add(1, Ordering::Relaxed);
@@ -75,15 +78,19 @@ async fn other_answer(
         Some(Fault::Closed) => Err(Dropped),
         Some(fault) => match faults::replacement(fault) {
             Some(response) => Ok(response),
-            None => Ok(faults::spoil(plain_answer(service, request).await?, fault)),
+            None => Ok(faults::spoil(plain_answer(service, resource, request).await?, fault)),
         },
-        None => plain_answer(service, request).await,
+        None => plain_answer(service, resource, request).await,
     }
 }
 
-async fn plain_answer(service: Arc<Service>, request: Request<Body>) -> Result<Response<Body>, Dropped> {
+async fn plain_answer(
+    service: Arc<Service>,
+    resource: Resource,
+    request: Request<Body>,
+) -> Result<Response<Body>, Dropped> {
     let headers = request.headers().clone();
-    match Resource::of(request.uri().path()) {
+    match resource {
         _ if request.method() == Method::OPTIONS => Ok(Response::new(Body::empty())),
         Resource::Versions { chosen } => Ok(versions::list(&service, &headers, chosen)),
         Resource::Health => Ok(versions::health()),
@@ -137,6 +144,17 @@ async fn dispatch(
         (&Method::PUT, Resource::File(id)) => upload::upload(service, caller, id.clone(), request).await,
         (&Method::GET, Resource::Members(id)) => members::list(&service, &caller, id),
         (&Method::GET, Resource::Member(id, member)) => members::show(&service, &caller, id, member),
+        (&Method::POST, Resource::Members(id)) => members::add(service, caller, id.clone(), request).await,
+        (&Method::PUT, Resource::Member(id, member)) => {
+            members::set_status(service, caller, id.clone(), member.clone(), request).await
+        }
+        (&Method::DELETE, Resource::Member(id, member)) => {
+            members::remove(service, caller, id.clone(), member.clone(), request).await
+        }
+        (&Method::PUT, Resource::Tag(id, tag)) => tags::add(service, caller, id.clone(), tag.clone(), request).await,
+        (&Method::DELETE, Resource::Tag(id, tag)) => {
+            tags::remove(service, caller, id.clone(), tag.clone(), request).await
+        }
         (&Method::POST, Resource::Action(id, action)) => {
             actions::act(service, caller, id.clone(), *action, request).await
         }
@@ -168,6 +186,14 @@ pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response
             ApiError::internal().render(&HeaderMap::new())
         }
     }
+}
+
+/// 400 for a body where none belongs.
+pub(crate) fn without_body(request: &Request<Body>) -> Result<(), Refusal> {
+    if request.body().is_end_stream() {
+        return Ok(());
+    }
+    Err(ApiError::bad_request("A body is not expected with this request.").into())
 }
 
 /// 204, as Glance answers what has nothing to say.

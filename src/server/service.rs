@@ -72,6 +72,12 @@ impl Caller {
         record.members.get(project).map(|share| share.status.as_str())
     }
 
+    /// Whether the caller may say what a project thinks of an image that is shared with it: an administrator may, and
+    /// the project itself.
+    pub(crate) fn may_answer_for(&self, record: &Record) -> bool {
+        self.admin || (self.member && !self.owns(record) && self.share_status(record).is_some())
+    }
+
     pub(crate) fn may_see(&self, record: &Record) -> bool {
         self.admin
             || matches!(record.visibility, Visibility::Public | Visibility::Community)

@@ -163,12 +163,24 @@ impl Store {
         id: &str,
         change: impl FnOnce(&mut Record) -> Result<(), E>,
     ) -> Result<Result<Arc<Record>, E>, Unwritten> {
+        self.change_members(id, |record| {
+            change(record)?;
+            record.updated_at = now();
+            Ok(())
+        })
+    }
+
+    /// Changes whom an image is shared with, which does not count as a change of the image.
+    pub(crate) fn change_members<E>(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Record) -> Result<(), E>,
+    ) -> Result<Result<Arc<Record>, E>, Unwritten> {
         let _stripe = self.stripe(id);
         let mut record = Record::clone(&*self.get(id).ok_or(Unwritten::Missing)?);
         if let Err(refusal) = change(&mut record) {
             return Ok(Err(refusal));
         }
-        record.updated_at = now();
         self.disk.write(&record)?;
         Ok(Ok(self.index_mut().put(record)))
     }

@@ -19,9 +19,11 @@ mod errors;
 mod info;
 mod keystone;
 mod list;
+mod members;
 mod patch;
 mod person;
 mod show;
+mod tags;
 mod target;
 mod upload;
 mod versions;
@@ -62,6 +64,8 @@ const SUBJECTS: &[&[Contract]] = &[
     list::CONTRACTS,
     show::CONTRACTS,
     patch::CONTRACTS,
+    tags::CONTRACTS,
+    members::CONTRACTS,
     upload::CONTRACTS,
     download::CONTRACTS,
     delete::CONTRACTS,
