@@ -235,10 +235,128 @@ pub struct Image {
 pub struct Member {
     /// The project's id.
     pub project: String,
-    /// `pending`, `accepted` or `rejected`.
-    pub status: String,
+    /// What it made of the offer.
+    pub status: MemberStatus,
     /// When its status last changed.
     pub updated_at: Option<Timestamp>,
+}
+
+/// What a member project made of an image that it was offered. It sees the image in listings once it has accepted it, and
+/// by its id before that too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MemberStatus {
+    /// Nothing yet.
+    Pending,
+    /// The image is in its listings.
+    Accepted,
+    /// The image is not in its listings.
+    Rejected,
+    /// A word that this program does not know.
+    Other(Box<str>),
+}
+
+impl MemberStatus {
+    /// The status in the service's spelling.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for MemberStatus {
+    fn from(word: &str) -> Self {
+        match word {
+            "pending" => Self::Pending,
+            "accepted" => Self::Accepted,
+            "rejected" => Self::Rejected,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for MemberStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// Something that the service does with an image behind an answer that it gave already, an import above all.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: String,
+    /// What kind of task it is (`api_image_import`).
+    pub kind: String,
+    /// How far it is.
+    pub status: TaskStatus,
+    /// The service's own words, empty unless it failed.
+    pub message: String,
+    /// The way that an image is imported (`web-download`).
+    pub method: Option<String>,
+    /// Where it is imported from, as it was given: it may hold a password, and is left out of `Debug`.
+    pub uri: Option<String>,
+    /// When it was asked for (whole seconds).
+    pub created_at: Option<Timestamp>,
+    /// The service's name for the request that asked for it.
+    pub request_id: Option<String>,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = out.debug_struct("Task");
+        out.field("id", &self.id).field("kind", &self.kind).field("status", &self.status);
+        out.field("message", &self.message).field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// How far a task is (Image API v2, "Tasks").
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TaskStatus {
+    /// It has not begun.
+    Pending,
+    /// It is under way.
+    Processing,
+    /// It did what it was to do.
+    Success,
+    /// It failed, for good.
+    Failure,
+    /// A word that this program does not know.
+    Other(Box<str>),
+}
+
+impl TaskStatus {
+    /// The status in the service's spelling.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for TaskStatus {
+    fn from(word: &str) -> Self {
+        match word {
+            "pending" => Self::Pending,
+            "processing" => Self::Processing,
+            "success" => Self::Success,
+            "failure" => Self::Failure,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for TaskStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
 }
 
 /// How much of the project's image quota is used.
@@ -274,6 +392,12 @@ mod tests {
         for word in "queued saving active killed deleted pending_delete deactivated uploading importing new".split(' ')
         {
             assert_eq!(Status::from(word).as_str(), word);
+        }
+        for word in ["pending", "accepted", "rejected", "new"] {
+            assert_eq!(MemberStatus::from(word).as_str(), word);
+        }
+        for word in ["pending", "processing", "success", "failure", "new"] {
+            assert_eq!(TaskStatus::from(word).as_str(), word);
         }
     }
 }

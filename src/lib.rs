@@ -12,7 +12,7 @@
 //! | [`write`](mod@write) | bytes on their way to the service: spool, journal, queue |
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
-//! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
+//! | [`image`], [`schema`], [`name`], [`budget`] | the words everyone uses; what attributes may be; names as directory entries; bytes as guards |
 //! | `hash` | hashes of whole images |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
 //! | [`telemetry`] | the log |
@@ -32,6 +32,7 @@ pub mod image;
 pub mod mount;
 pub mod name;
 pub mod read;
+pub mod schema;
 pub mod server;
 pub mod service;
 mod sync;

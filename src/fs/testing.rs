@@ -12,9 +12,10 @@ use md5::{Digest, Md5};
 use sha2::Sha512;
 
 use super::FileSystem;
-use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
+use crate::image::{Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Usage, Visibility};
+use crate::schema::Schema;
 use crate::service::{
-    ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
+    Action, ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
 };
 
 /// The id of the n-th image.
@@ -55,12 +56,17 @@ pub(crate) struct World {
     pub(crate) images: Vec<Image>,
     /// Shown by id and in no listing.
     pub(crate) hidden: Vec<Image>,
+    /// The members of every image.
     pub(crate) members: Vec<Member>,
+    /// The tasks of every image, the newest last.
+    pub(crate) tasks: Vec<(ImageId, Task)>,
     pub(crate) usage: Option<Usage>,
     /// Whether bytes never arrive.
     pub(crate) stalled: bool,
     /// What every call fails with.
     pub(crate) failing: Option<Kind>,
+    /// What calls of a name are refused with, and the service's words for it.
+    pub(crate) refusing: BTreeMap<&'static str, (Kind, &'static str)>,
     /// The calls so far, by name.
     pub(crate) calls: Vec<&'static str>,
     /// Images a page.
@@ -90,6 +96,9 @@ impl Fake {
     fn call<T>(&self, name: &'static str, answer: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
         self.change(|world| {
             world.calls.push(name);
+            if let Some((kind, words)) = world.refusing.get(name).cloned() {
+                return Err(ServiceError::new(kind, name).with_words(words));
+            }
             match world.failing.clone() {
                 Some(kind) => Err(ServiceError::new(kind, name)),
                 None => answer(world),
@@ -218,6 +227,116 @@ impl ImageService for Fake {
             world.uploaded.insert(outgoing.image, bytes.into());
             Ok(())
         })
+    }
+
+    async fn act(&self, image: ImageId, action: Action) -> Result<()> {
+        self.call("act", |world| {
+            let found = changing(world, image)?;
+            if !found.status.has_data() {
+                return Err(ServiceError::new(Kind::Conflict, "act"));
+            }
+            found.status = match action {
+                Action::Deactivate => Status::Deactivated,
+                Action::Reactivate => Status::Active,
+            };
+            Ok(())
+        })
+    }
+
+    async fn add_tag(&self, image: ImageId, tag: &str) -> Result<()> {
+        self.call("add_tag", |world| {
+            let tags = &mut changing(world, image)?.tags;
+            if let Err(at) = tags.binary_search_by(|present| present.as_str().cmp(tag)) {
+                tags.insert(at, tag.to_owned());
+            }
+            Ok(())
+        })
+    }
+
+    async fn remove_tag(&self, image: ImageId, tag: &str) -> Result<()> {
+        self.call("remove_tag", |world| {
+            let tags = &mut changing(world, image)?.tags;
+            let at = tags.iter().position(|present| present == tag);
+            let at = at.ok_or_else(|| ServiceError::new(Kind::NotFound, "remove_tag"))?;
+            tags.remove(at);
+            Ok(())
+        })
+    }
+
+    async fn add_member(&self, image: ImageId, project: &str) -> Result<Member> {
+        self.call("add_member", |world| {
+            let members = sharing(world, image)?;
+            if let Some(present) = members.iter().find(|member| member.project == project) {
+                return Ok(present.clone());
+            }
+            let member = Member { project: project.to_owned(), status: MemberStatus::Pending, updated_at: None };
+            members.push(member.clone());
+            Ok(member)
+        })
+    }
+
+    async fn remove_member(&self, image: ImageId, project: &str) -> Result<()> {
+        self.call("remove_member", |world| {
+            let members = sharing(world, image)?;
+            let at = members.iter().position(|member| member.project == project);
+            members.remove(at.ok_or_else(|| ServiceError::new(Kind::NotFound, "remove_member"))?);
+            Ok(())
+        })
+    }
+
+    /// The owner may not.
+    async fn set_member(&self, image: ImageId, project: &str, status: &MemberStatus) -> Result<Member> {
+        self.call("set_member", |world| {
+            if known(world, image)?.owner.as_deref() == Some("own") {
+                return Err(ServiceError::new(Kind::Forbidden, "set_member"));
+            }
+            let member = sharing(world, image)?.iter_mut().find(|member| member.project == project);
+            let member = member.ok_or_else(|| ServiceError::new(Kind::NotFound, "set_member"))?;
+            member.status = status.clone();
+            Ok(member.clone())
+        })
+    }
+
+    /// It begins, and goes on when the test says so.
+    async fn import(&self, image: ImageId, url: &str) -> Result<()> {
+        self.call("import", |world| {
+            let found = changing(world, image)?;
+            if found.status != Status::Queued {
+                return Err(ServiceError::new(Kind::Conflict, "import"));
+            }
+            found.status = Status::Importing;
+            let task = Task {
+                id: format!("task-{}", world.tasks.len()),
+                kind: "api_image_import".to_owned(),
+                status: TaskStatus::Processing,
+                message: String::new(),
+                method: Some("web-download".to_owned()),
+                uri: Some(url.to_owned()),
+                created_at: None,
+                request_id: Some("req-import".to_owned()),
+            };
+            world.tasks.push((image, task));
+            Ok(())
+        })
+    }
+
+    async fn tasks(&self, image: ImageId) -> Result<Vec<Task>> {
+        self.call("tasks", |world| {
+            let own = world.tasks.iter().filter(|(of, _)| *of == image);
+            Ok(own.map(|(_, task)| task.clone()).collect())
+        })
+    }
+
+    async fn schema(&self) -> Result<Arc<Schema>> {
+        self.call("schema", |_| Ok(Arc::new(Schema::builtin())))
+    }
+}
+
+/// The members, where the image may have any.
+fn sharing(world: &mut World, image: ImageId) -> Result<&mut Vec<Member>> {
+    match known(world, image)?.visibility {
+        Visibility::Shared => Ok(&mut world.members),
+        _ => Err(ServiceError::new(Kind::Forbidden, "share")),
     }
 }
 

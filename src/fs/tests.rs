@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::testing::{Fake, id, image};
 use super::*;
-use crate::image::{Checksums, Member, Status, Usage, Visibility};
+use crate::image::{Checksums, Member, MemberStatus, Status, Usage, Visibility};
 use crate::service::Kind;
 
 const TTL: Duration = Duration::from_secs(5);
@@ -255,7 +255,7 @@ async fn members_are_asked_for_where_an_image_is_shared_and_only_there() {
     let mut private = image(2, "private");
     private.visibility = Visibility::Private;
     let service = Fake::with([image(1, "shared"), private]);
-    let member = Member { project: "p1".to_owned(), status: "pending".to_owned(), updated_at: None };
+    let member = Member { project: "p1".to_owned(), status: MemberStatus::Pending, updated_at: None };
     service.change(|world| world.members.push(member));
     let fs = mounted(&service);
     assert_eq!(fs.ls("by-name/private/members").await, [""; 0]);

@@ -64,9 +64,35 @@ impl Change {
         Self::Set { key: key.into(), value: value.into() }
     }
 
+    /// The name of what it changes.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Set { key, .. } | Self::Remove { key } => key,
+        }
+    }
+
     /// The property is to go.
     pub fn remove(key: impl Into<String>) -> Self {
         Self::Remove { key: key.into() }
+    }
+}
+
+/// What is done to an image as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nobody but an administrator reads its bytes from now on.
+    Deactivate,
+    /// Its bytes can be read again.
+    Reactivate,
+}
+
+impl Action {
+    /// The action in the service's spelling, which is also the verb.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deactivate => "deactivate",
+            Self::Reactivate => "reactivate",
+        }
     }
 }
 

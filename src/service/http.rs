@@ -68,6 +68,20 @@ impl Call {
         Self::new(Method::POST, action, url).with("application/json", document)
     }
 
+    /// A POST without a document, which is how Glance's actions are asked for: it refuses any body.
+    pub(super) fn order(action: impl Into<String>, url: Url) -> Self {
+        Self::new(Method::POST, action, url)
+    }
+
+    /// A PUT; where there is a document, of that.
+    pub(super) fn put(action: impl Into<String>, url: Url, document: Option<&serde_json::Value>) -> Self {
+        let bare = Self::new(Method::PUT, action, url);
+        match document {
+            Some(document) => bare.with("application/json", document),
+            None => bare,
+        }
+    }
+
     pub(super) fn patch(
         action: impl Into<String>,
         url: Url,

@@ -16,15 +16,17 @@ mod words;
 
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 
-pub use change::{Change, NewImage, Outgoing};
+pub use change::{Action, Change, NewImage, Outgoing};
 pub use error::{Kind, ServiceError};
 
-use crate::image::{Image, ImageId, Member, Usage};
+use crate::image::{Image, ImageId, Member, MemberStatus, Task, Usage};
+use crate::schema::Schema;
 
 /// A result of the service layer.
 pub type Result<T> = std::result::Result<T, ServiceError>;
@@ -74,7 +76,8 @@ pub struct Page {
 /// An Image service, as far as the filesystem needs one.
 ///
 /// Every call has deadlines of its own, retries what may be retried, and renews a token that expired; the caller waits
-/// for the outcome and need not repeat it. Only [`ImageService::upload`] is a single try.
+/// for the outcome and need not repeat it. Only [`ImageService::upload`] is a single try. A change whose answer was lost is
+/// asked for again, and what it finds done then is a success.
 #[async_trait]
 pub trait ImageService: Send + Sync + 'static {
     /// The id of the project that asks; `None` where the service has none, or does not tell.
@@ -145,4 +148,85 @@ pub trait ImageService: Send + Sync + 'static {
     /// * [`Kind::Unavailable`], [`Kind::TimedOut`], [`Kind::Unreachable`]: another try may succeed. The service may
     ///   all the same have taken the bytes, and shows so in the image's status, a little later perhaps.
     async fn upload(&self, outgoing: Outgoing) -> Result<()>;
+
+    /// Deactivates or reactivates an image; doing so again is a success.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] for an image that has no bytes; [`Kind::Forbidden`] where a policy reserves it for others.
+    async fn act(&self, image: ImageId, action: Action) -> Result<()> {
+        not_offered(format!("{} image {image}", action.as_str()))
+    }
+
+    /// Gives an image a tag; one that it has already is a success. Refused during an upload, like [`Self::update`].
+    ///
+    /// # Errors
+    /// [`Kind::OverQuota`] for more tags than an image may have; [`Kind::Invalid`] for one that is too long;
+    /// [`Kind::Conflict`] during an upload; [`Kind::Forbidden`].
+    async fn add_tag(&self, image: ImageId, tag: &str) -> Result<()> {
+        not_offered(format!("add the tag '{tag}' to image {image}"))
+    }
+
+    /// Takes a tag away from an image. Refused during an upload, like [`Self::update`].
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it was not there to begin with; [`Kind::Conflict`] during an upload;
+    /// [`Kind::Forbidden`].
+    async fn remove_tag(&self, image: ImageId, tag: &str) -> Result<()> {
+        not_offered(format!("remove the tag '{tag}' from image {image}"))
+    }
+
+    /// Shares an image with a project, and answers the member as it is then: a project that is one already stays as it
+    /// is. The service takes any text for a project.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] when the image's visibility is not `shared`, which the words say, or by a policy;
+    /// [`Kind::OverQuota`] for more members than an image may have; [`Kind::Invalid`] for a text that no path can
+    /// name, because the member could never be taken away again.
+    async fn add_member(&self, image: ImageId, project: &str) -> Result<Member> {
+        not_offered(format!("share image {image} with project {project}"))
+    }
+
+    /// Shares an image no longer with a project.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it was no member to begin with; [`Kind::Forbidden`] as for [`Self::add_member`].
+    async fn remove_member(&self, image: ImageId, project: &str) -> Result<()> {
+        not_offered(format!("take image {image} away from project {project}"))
+    }
+
+    /// Says what a member project makes of the image; the project itself says it, and an administrator.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it is no member; [`Kind::Invalid`] for a status that the service does not know;
+    /// [`Kind::Forbidden`] for everybody else, the owner too, and as for [`Self::add_member`].
+    async fn set_member(&self, image: ImageId, project: &str, status: &MemberStatus) -> Result<Member> {
+        not_offered(format!("set the status of member {project} of image {image} to '{status}'"))
+    }
+
+    /// Lets the service fetch an image's bytes from `url` (`web-download`). It answers before it begins: how it goes
+    /// on, and whether it failed, [`Self::tasks`] and the image's status tell.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when the image is not queued or an import is under way; [`Kind::Invalid`] for an address
+    /// that the service fetches nothing from, and when the formats are not set; [`Kind::NotOffered`];
+    /// [`Kind::Forbidden`].
+    async fn import(&self, image: ImageId, _url: &str) -> Result<()> {
+        not_offered(format!("import into image {image}"))
+    }
+
+    /// What the service does, or did, with an image behind its answers, the newest last. Empty where the service does not
+    /// tell, and for an image that is gone.
+    async fn tasks(&self, _image: ImageId) -> Result<Vec<Task>> {
+        Ok(Vec::new())
+    }
+
+    /// What the attributes of an image may be, as the service describes it; asked for once. Where the service describes
+    /// nothing, what Glance describes.
+    async fn schema(&self) -> Result<Arc<Schema>> {
+        Ok(Arc::new(Schema::builtin()))
+    }
+}
+
+fn not_offered<T>(action: String) -> Result<T> {
+    Err(ServiceError::new(Kind::NotOffered, action))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::turns::Turn;
 use super::{Glance, understood, wire};
 use crate::image::{Image, ImageId, Status};
 use crate::service::http::{Answered, Call};
@@ -41,36 +42,74 @@ pub(super) async fn delete(glance: &Glance, image: ImageId) -> Result<()> {
     }
 }
 
-/// Changes an image. A conflict means that a property was gone that was to go, or that somebody else changed the image
-/// in the same moment; so the image is looked at, and what is still to be done is sent again.
+/// Changes an image.
 pub(super) async fn update(glance: &Glance, image: ImageId, changes: &[Change]) -> Result<Image> {
-    let _turn = glance.turns.take(image).await;
     let action = format!("change image {image}");
+    let _turn = turn(glance, image, &action).await?;
+    settle(glance, image, &action, changes).await
+}
+
+/// Waits for a turn at changing an image; there is none while its bytes are under way.
+pub(super) async fn turn<'a>(glance: &'a Glance, image: ImageId, action: &str) -> Result<Turn<'a>> {
+    let turn = glance.turns.take(image).await;
     if glance.turns.is_uploading(image) {
         let words = "its data is being uploaded, and what is changed now would be forgotten at the end; change it then";
         return Err(ServiceError::new(Kind::Conflict, action).with_words(words));
     }
-    let mut left: Vec<&Change> = changes.iter().collect();
+    Ok(turn)
+}
+
+/// Changes an image until it is as wanted, in a turn that the caller has.
+///
+/// A conflict means that a property was gone that was to go, or that somebody else changed the image in the same moment;
+/// so the image is looked at. A success may be none either, because the service writes all properties at once and knows
+/// no versions; so its answer is looked at. What is still to be done is sent again.
+pub(super) async fn settle(glance: &Glance, image: ImageId, action: &str, changes: &[Change]) -> Result<Image> {
+    let mut left = last_of_each_key(changes);
     let mut tries = glance.http.tries();
     loop {
-        let document = Value::Array(left.iter().copied().map(operation).collect());
-        let call = Call::patch(&action, glance.url(&["images", image.as_str()])?, PATCH, &document);
-        let conflict = match glance.http.document(&call).await {
-            Ok(body) => return shown(understood(&action, &body)?, image, &action),
-            Err(error) if error.kind == Kind::Conflict => error,
+        let (fields, conflict) = match patch(glance, image, action, &left).await {
+            Ok(fields) => (fields, None),
+            Err(error) if error.kind == Kind::Conflict => (look(glance, image).await?, Some(error)),
             Err(error) => return Err(error),
         };
-        let fields = look(glance, image).await?;
+        let is_now = shown(fields.clone(), image, action)?;
         let before = left.len();
         left.retain(|change| !holds(change, &fields));
         if left.is_empty() {
-            return shown(fields, image, &action);
+            return Ok(is_now);
         }
-        let pause = tries.failed(None, fastrand::f64()).ok_or(conflict)?;
+        let Some(pause) = tries.failed(None, fastrand::f64()) else {
+            return Err(conflict.unwrap_or_else(|| undone(action, &left)));
+        };
         if left.len() == before {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+async fn patch(glance: &Glance, image: ImageId, action: &str, changes: &[&Change]) -> Result<Map<String, Value>> {
+    let document = Value::Array(changes.iter().copied().map(operation).collect());
+    let call = Call::patch(action, glance.url(&["images", image.as_str()])?, PATCH, &document);
+    understood(action, &glance.http.document(&call).await?)
+}
+
+/// The changes without those that a later one of the same key makes void: how the image is to be afterwards.
+fn last_of_each_key(changes: &[Change]) -> Vec<&Change> {
+    let is_last =
+        |(at, change): &(usize, &Change)| !changes.iter().skip(at + 1).any(|later| later.key() == change.key());
+    changes.iter().enumerate().filter(is_last).map(|(_, change)| change).collect()
+}
+
+/// The service said time and again that it made the changes, and did not.
+fn undone(action: &str, left: &[&Change]) -> ServiceError {
+    let keys: Vec<_> = left.iter().map(|change| format!("'{}'", change.key())).collect();
+    let words = format!(
+        "the service takes the change and does not keep it for {}; somebody else changes the image at the same time, or \
+         may alone do so",
+        keys.join(", ")
+    );
+    ServiceError::new(Kind::Conflict, action).with_words(words)
 }
 
 async fn look(glance: &Glance, image: ImageId) -> Result<Map<String, Value>> {
@@ -149,6 +188,12 @@ mod tests {
         assert_eq!(pointer("a/b~c"), "/a~1b~0c");
         assert_eq!(operation(&Change::set("p", "v")), json!({"op": "add", "path": "/p", "value": "v"}));
         assert_eq!(operation(&Change::remove("~1")), json!({"op": "remove", "path": "/~01"}));
+    }
+
+    #[test]
+    fn of_changes_of_one_key_the_last_counts() {
+        let changes = [Change::set("p", "1"), Change::set("q", "1"), Change::remove("p"), Change::set("p", "2")];
+        assert_eq!(last_of_each_key(&changes), [&changes[1], &changes[3]]);
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! The Image API, version 2 (docs.openstack.org/api-ref/image/v2), as Glance serves it.
 
+mod act;
 mod download;
 mod edit;
+mod import;
+mod members;
+mod segment;
+mod tags;
 mod turns;
 mod upload;
 mod wire;
@@ -13,6 +18,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use reqwest::Url;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use self::download::{Download, Mode};
 use self::turns::Turns;
@@ -21,11 +28,12 @@ use super::http::{Call, Http};
 use super::retry::Patience;
 use super::tls::{self, Purpose};
 use super::{
-    ByteStream, Change, Direction, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError,
-    Source,
+    Action, ByteStream, Change, Direction, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result,
+    ServiceError, Source,
 };
 use crate::config::Cloud;
-use crate::image::{Image, ImageId, Member, Usage};
+use crate::image::{Image, ImageId, Member, MemberStatus, Task, Usage};
+use crate::schema::Schema;
 
 /// Images a page: the most that Glance gives (`api_limit_max`).
 const PAGE: &str = "1000";
@@ -39,6 +47,8 @@ pub struct Glance {
     /// For image data on its way there.
     uploads: Http,
     turns: Turns,
+    /// What the service says of an image's attributes, which changes with its release and its settings alone.
+    schema: OnceCell<Arc<Schema>>,
     /// The address of the API with its version: what paths are joined to.
     base: Url,
     version: Option<String>,
@@ -62,7 +72,8 @@ impl Glance {
         let (base, version) = discover(&http, &endpoint).await?;
         let data = Arc::new(Http::new(data, login.clone(), patience));
         let uploads = Http::new(uploads, login, patience);
-        let glance = Self { http: Arc::new(http), data, uploads, turns: Turns::default(), base, version, project };
+        let (turns, schema) = (Turns::default(), OnceCell::new());
+        let glance = Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project };
         glance.try_list().await?;
         Ok(glance)
     }
@@ -95,6 +106,16 @@ impl Glance {
 
     async fn get<T: DeserializeOwned>(&self, action: impl Into<String>, url: Url) -> Result<T> {
         document(&self.http, &Call::get(action, url)).await
+    }
+
+    async fn ask_for_schema(&self) -> Result<Arc<Schema>> {
+        let url = self.url(&["schemas", "image"])?;
+        let described = match self.get::<Value>("ask for the schema of images", url).await {
+            Ok(document) => Schema::of(&document),
+            Err(error) if is_silent(&error.kind) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Arc::new(described.unwrap_or_else(Schema::builtin)))
     }
 
     async fn download(&self, source: &Source, range: Range<u64>, mode: Mode) -> Result<ByteStream> {
@@ -156,7 +177,7 @@ async fn discover(http: &Http, endpoint: &Url) -> Result<(Url, Option<String>)> 
             None => Err(ServiceError::new(Kind::NotOffered, "use the Image service")
                 .with_words(format!("the service at {root} does not speak version 2 of the Image API"))),
         },
-        Err(error) if is_silent_on_versions(&error.kind) => Ok((base, None)),
+        Err(error) if is_silent(&error.kind) => Ok((base, None)),
         Err(error) => Err(error),
     }
 }
@@ -165,8 +186,8 @@ fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// Failures that leave the chance that `/v2` works all the same.
-fn is_silent_on_versions(kind: &Kind) -> bool {
+/// Failures of a question about the service itself that leave the chance that the rest of it works all the same.
+fn is_silent(kind: &Kind) -> bool {
     matches!(
         kind,
         Kind::NotFound | Kind::Forbidden | Kind::Unauthorized | Kind::NotOffered | Kind::Malformed | Kind::Invalid
@@ -203,8 +224,7 @@ impl ImageService for Glance {
     }
 
     async fn members(&self, image: ImageId) -> Result<Vec<Member>> {
-        let url = self.url(&["images", image.as_str(), "members"])?;
-        self.get::<wire::Members>(format!("list the members of image {image}"), url).await.map(Vec::from)
+        members::list(self, image).await
     }
 
     async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
@@ -241,6 +261,42 @@ impl ImageService for Glance {
         let action = format!("upload the data of image {}", outgoing.image);
         let _uploading = self.turns.upload(outgoing.image).await;
         upload::send(&self.uploads, &action, &url, outgoing).await
+    }
+
+    async fn act(&self, image: ImageId, action: Action) -> Result<()> {
+        act::act(self, image, action).await
+    }
+
+    async fn add_tag(&self, image: ImageId, tag: &str) -> Result<()> {
+        tags::add(self, image, tag).await
+    }
+
+    async fn remove_tag(&self, image: ImageId, tag: &str) -> Result<()> {
+        tags::remove(self, image, tag).await
+    }
+
+    async fn add_member(&self, image: ImageId, project: &str) -> Result<Member> {
+        members::add(self, image, project).await
+    }
+
+    async fn remove_member(&self, image: ImageId, project: &str) -> Result<()> {
+        members::remove(self, image, project).await
+    }
+
+    async fn set_member(&self, image: ImageId, project: &str, status: &MemberStatus) -> Result<Member> {
+        members::set(self, image, project, status).await
+    }
+
+    async fn import(&self, image: ImageId, url: &str) -> Result<()> {
+        import::begin(self, image, url).await
+    }
+
+    async fn tasks(&self, image: ImageId) -> Result<Vec<Task>> {
+        import::tasks(self, image).await
+    }
+
+    async fn schema(&self) -> Result<Arc<Schema>> {
+        self.schema.get_or_try_init(|| self.ask_for_schema()).await.cloned()
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
+use crate::image::{Checksums, Image, ImageId, Member, Status, Task, Usage, Visibility};
 
 /// `GET /v2/images`.
 #[derive(Deserialize)]
@@ -110,22 +110,79 @@ pub(super) struct Members {
     members: Vec<MemberFields>,
 }
 
+/// One member: `GET /v2/images/{id}/members/{project}`, and what is answered to a change of one.
 #[derive(Deserialize)]
-struct MemberFields {
+pub(super) struct MemberFields {
     // A number where it was given as one.
     member_id: Value,
     status: String,
     updated_at: Option<String>,
 }
 
+impl From<MemberFields> for Member {
+    fn from(fields: MemberFields) -> Self {
+        Self {
+            project: fields.member_id.as_str().map_or_else(|| fields.member_id.to_string(), ToOwned::to_owned),
+            status: fields.status.as_str().into(),
+            updated_at: fields.updated_at.and_then(|time| time.parse().ok()),
+        }
+    }
+}
+
 impl From<Members> for Vec<Member> {
     fn from(answer: Members) -> Self {
-        let member = |fields: MemberFields| Member {
-            project: fields.member_id.as_str().map_or_else(|| fields.member_id.to_string(), ToOwned::to_owned),
-            status: fields.status,
-            updated_at: fields.updated_at.and_then(|time| time.parse().ok()),
-        };
-        answer.members.into_iter().map(member).collect()
+        answer.members.into_iter().map(Member::from).collect()
+    }
+}
+
+/// `GET /v2/images/{id}/tasks`.
+#[derive(Deserialize)]
+pub(super) struct Tasks {
+    #[serde(default)]
+    tasks: Vec<Map<String, Value>>,
+}
+
+impl Tasks {
+    /// The tasks, the newest last.
+    pub(super) fn into_tasks(self) -> Vec<Task> {
+        let mut tasks: Vec<Task> = self.tasks.into_iter().map(task).collect();
+        tasks.sort_by_key(|task| task.created_at);
+        tasks
+    }
+}
+
+fn task(mut fields: Map<String, Value>) -> Task {
+    let method = fields.get("input").and_then(|input| input.get("import_req")?.get("method"));
+    let told = |key: &str| Some(method?.get(key)?.as_str()?.to_owned());
+    let (method, uri) = (told("name"), told("uri"));
+    Task {
+        id: text(&mut fields, "id").unwrap_or_default(),
+        kind: text(&mut fields, "type").unwrap_or_default(),
+        status: text(&mut fields, "status").as_deref().unwrap_or_default().into(),
+        message: text(&mut fields, "message").unwrap_or_default(),
+        method,
+        uri,
+        created_at: text(&mut fields, "created_at").and_then(|time| time.parse().ok()),
+        request_id: text(&mut fields, "request_id"),
+    }
+}
+
+/// `GET /v2/info/import`.
+#[derive(Deserialize)]
+pub(super) struct ImportInfo {
+    #[serde(rename = "import-methods")]
+    methods: ImportMethods,
+}
+
+#[derive(Deserialize)]
+struct ImportMethods {
+    value: Vec<String>,
+}
+
+impl ImportInfo {
+    /// Whether images are imported in this way.
+    pub(super) fn offers(&self, method: &str) -> bool {
+        self.methods.value.iter().any(|offered| offered == method)
     }
 }
 
