@@ -12,7 +12,8 @@
 //! | [`write`](mod@write) | bytes on their way to the service: spool, journal, queue |
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
-//! | [`image`], [`schema`], [`name`], [`budget`] | the words everyone uses; what attributes may be; names as directory entries; bytes as guards |
+//! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
+//! | [`schema`] | which attributes an image has, who writes them, and what they may be |
 //! | `hash` | hashes of whole images |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
 //! | [`telemetry`] | the log |

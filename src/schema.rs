@@ -1,90 +1,134 @@
-//! What the attributes of an image may be, as the service describes it (`GET /v2/schemas/image`). Pure.
+//! The schema of an image: which attributes there are, who writes them, and what they may be. No I/O.
+//!
+//! The service publishes it (`GET /v2/schemas/image`), because an operator can change it: more disk formats, properties
+//! with values of their own. Only those keywords of JSON Schema are understood that Glance uses; another one forbids
+//! nothing here, and the service has the last word.
+
+mod misfit;
+mod rule;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The attributes that Glance describes, and whether it lets nobody write them.
-const GLANCE: &[(&str, bool)] = &[
-    ("checksum", true),
-    ("container_format", false),
-    ("created_at", true),
-    ("direct_url", true),
-    ("disk_format", false),
-    ("file", true),
-    ("id", false),
-    ("locations", false),
-    ("min_disk", false),
-    ("min_ram", false),
-    ("name", false),
-    ("os_hash_algo", true),
-    ("os_hash_value", true),
-    ("os_hidden", false),
-    ("owner", false),
-    ("protected", false),
-    ("schema", true),
-    ("self", true),
-    ("size", true),
-    ("status", true),
-    ("stores", true),
-    ("tags", false),
-    ("updated_at", true),
-    ("virtual_size", true),
-    ("visibility", false),
+pub use self::misfit::Misfit;
+pub(crate) use self::misfit::quoted;
+use self::rule::Rule;
+
+/// The attributes of every image, in the order in which people are shown them.
+pub(crate) const ATTRIBUTES: [&str; 20] = [
+    "id",
+    "name",
+    "status",
+    "visibility",
+    "owner",
+    "protected",
+    "os_hidden",
+    "disk_format",
+    "container_format",
+    "min_disk",
+    "min_ram",
+    "size",
+    "virtual_size",
+    "checksum",
+    "os_hash_algo",
+    "os_hash_value",
+    "created_at",
+    "updated_at",
+    "tags",
+    "stores",
 ];
 
-/// The attributes of an image, as a service describes them.
+/// What nobody can write, whatever a schema says of it: Glance answers 403 for each of them, also for the last three,
+/// which its schema does not list.
+const READ_ONLY: [&str; 18] = [
+    "id",
+    "status",
+    "size",
+    "virtual_size",
+    "checksum",
+    "os_hash_algo",
+    "os_hash_value",
+    "created_at",
+    "updated_at",
+    "stores",
+    "self",
+    "file",
+    "schema",
+    "direct_url",
+    "locations",
+    "location",
+    "deleted",
+    "deleted_at",
+];
+
+/// What of that is in no schema.
+const UNLISTED: [&str; 3] = ["location", "deleted", "deleted_at"];
+
+/// What Glance keeps for itself begins so.
+const RESERVED: &str = "os_glance_";
+
+/// The longest name of a property, in characters.
+const LONGEST_NAME: usize = 255;
+
+/// What an image's attributes and additional properties may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
-    /// By name: whether the attribute is read-only.
-    attributes: BTreeMap<String, bool>,
+    rules: BTreeMap<String, Rule>,
+    /// The rule of what is not listed; `None` where nothing else may be.
+    additional: Option<Rule>,
 }
 
 impl Schema {
-    /// What a JSON Schema of a service says; `None` where it describes no attributes.
+    /// The schema that the service shows; `None` where the answer is none.
     pub fn of(json: &Value) -> Option<Self> {
-        let properties = json.get("properties")?.as_object()?;
-        let is_core = |of: &Map<String, Value>| of.get("is_base").and_then(Value::as_bool).unwrap_or(true);
-        let attributes = properties.iter().filter_map(|(key, of)| {
-            let of = of.as_object()?;
-            let read_only = of.get("readOnly").and_then(Value::as_bool).unwrap_or(false);
-            is_core(of).then(|| (key.clone(), read_only))
-        });
-        Some(Self { attributes: attributes.collect() })
+        let listed = json.get("properties")?.as_object()?;
+        let rules = listed.iter().map(|(key, rule)| (key.clone(), Rule::of(key, rule))).collect();
+        let additional = json.get("additionalProperties").unwrap_or(&Value::Null);
+        Some(Self { rules, additional: (*additional != Value::Bool(false)).then(|| Rule::of("", additional)) })
     }
 
-    /// What Glance describes, for a service that describes nothing.
+    /// What Glance has without an operator's changes, for a service that shows no schema.
     pub fn builtin() -> Self {
-        Self { attributes: GLANCE.iter().map(|(key, read_only)| ((*key).to_owned(), *read_only)).collect() }
+        let written = rule::builtin().into_iter();
+        let read = READ_ONLY.into_iter().filter(|key| !UNLISTED.contains(key)).map(|key| (key, Rule::default()));
+        let rules = written.chain(read).map(|(key, rule)| (key.to_owned(), rule)).collect();
+        Self { rules, additional: Some(Rule::default()) }
     }
 
-    /// Whether nobody writes this attribute.
+    /// Whether only the service itself writes it.
     pub fn is_read_only(&self, key: &str) -> bool {
-        self.attributes.get(key).copied().unwrap_or(false)
+        READ_ONLY.contains(&key) || key.starts_with(RESERVED) || self.rules.get(key).is_some_and(|rule| rule.read_only)
     }
 
-    /// Whether this is an attribute that every image has, and no additional property.
+    /// Whether it is an attribute, which an image always has, and not an additional property, which can be removed.
     pub fn is_attribute(&self, key: &str) -> bool {
-        self.attributes.contains_key(key)
+        ATTRIBUTES.contains(&key) || self.rules.get(key).is_some_and(|rule| !rule.is_property)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn attributes_are_told_from_additional_properties_and_those_that_nobody_writes() {
-        let described = json!({"properties": {
-            "size": {"type": ["null", "integer"], "readOnly": true}, "name": {"type": "string"},
-            "os_distro": {"type": "string", "is_base": false},
-        }});
-        for schema in [Schema::builtin(), Schema::of(&described).unwrap()] {
-            assert!(schema.is_read_only("size") && !schema.is_read_only("name") && !schema.is_read_only("os_distro"));
-            assert!(schema.is_attribute("name") && !schema.is_attribute("os_distro"));
+    /// Whether the attribute or property may have this value.
+    ///
+    /// # Errors
+    /// Where the service would refuse it. A property is a text, also where the schema allows null: null is how a document
+    /// would say that there is none.
+    pub fn check(&self, key: &str, value: &Value) -> Result<(), Misfit> {
+        let misfit = |accepted: &str| Err(Misfit::of(key, value, accepted));
+        if !self.is_attribute(key) {
+            if let Some(accepted) = misfit::no_text(value) {
+                return misfit(&accepted);
+            }
+            if key.chars().count() > LONGEST_NAME {
+                return misfit("the name of a property has at most 255 characters");
+            }
         }
-        assert_eq!(Schema::of(&json!({"schema": {}})), None);
+        match self.rules.get(key).or(self.additional.as_ref()) {
+            Some(_) if ATTRIBUTES.contains(&key) && !self.rules.contains_key(key) => {
+                misfit("this service does not have the attribute")
+            }
+            Some(rule) => rule.check(key, value),
+            None => misfit("this service takes no properties but those that it lists in its schema"),
+        }
     }
 }

@@ -1,10 +1,23 @@
-//! What the small files of an image hold. Pure.
+//! What the small files of an image hold, and what is made of a document that somebody wrote. Pure.
+
+#[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
+mod diff;
+#[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
+mod origin;
+#[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
+mod parse;
 
 use std::fmt::Write;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+#[expect(unused_imports, reason = "what writes documents does not use it yet")]
+pub(super) use self::diff::{Refused, changes};
+#[expect(unused_imports, reason = "what writes documents does not use it yet")]
+pub(super) use self::origin::Readings;
+#[expect(unused_imports, reason = "what writes documents does not use it yet")]
+pub(super) use self::parse::{Malformed, Parsed, parse};
 use super::node::{Collection, Document};
 use crate::image::{Image, Member};
 use crate::name::{LONGEST, cut, encode_item};

@@ -1,0 +1,188 @@
+//! What somebody changed in `metadata.json`, as changes of the image. Pure.
+//!
+//! Three documents are compared: the one that was written, the one that its writer had read (the base), and the image as
+//! it is now. What equals the base was not changed by this writer, so that what others changed meanwhile stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::attributes;
+use crate::image::{Image, Status};
+use crate::schema::{ATTRIBUTES, Misfit, Schema, quoted};
+use crate::service::Change;
+
+/// Why nothing of a document is sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::fs) enum Refused {
+    /// The document has another value where only the service writes.
+    #[error("{} cannot be changed, it is the service's own: leave it as it is, or leave it out", quoted(key))]
+    ReadOnly {
+        /// The attribute or property.
+        key: String,
+    },
+    /// The document was made from an image that was different, and nobody knows how.
+    #[error(
+        "this document was made before the image was last changed, and what it looked like then is not known any more: \
+         read it again, and change that"
+    )]
+    Outdated,
+    /// A value that the service would refuse.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+}
+
+/// The changes that make of `current` what the writer of `document` wants: attributes in the order of the document, then
+/// properties by name. `base` is the image as the writer last read it, where that is known.
+///
+/// A document with the image's own id is that image's, edited. One with another id, or none, is a backup or a template:
+/// what of it can be written is, and the rest is passed over.
+///
+/// # Errors
+/// Where something cannot be written as it is wanted; then nothing is.
+pub(in crate::fs) fn changes(
+    document: &Map<String, Value>,
+    base: Option<&Image>,
+    current: &Image,
+    schema: &Schema,
+) -> Result<Vec<Change>, Refused> {
+    let is_own = document.get("id").and_then(Value::as_str) == Some(current.id.as_str());
+    let base = base.filter(|base| is_own && base.id == current.id);
+    let sides = Sides { document, before: base.map(fields), now: fields(current), base, current, schema };
+    if is_own { sides.edited() } else { sides.restored() }
+}
+
+fn fields(image: &Image) -> BTreeMap<&str, Value> {
+    attributes(image).into_iter().collect()
+}
+
+/// What is compared.
+struct Sides<'a> {
+    document: &'a Map<String, Value>,
+    /// What the writer had read, and its lines.
+    base: Option<&'a Image>,
+    before: Option<BTreeMap<&'a str, Value>>,
+    /// The image as it is, and its lines.
+    current: &'a Image,
+    now: BTreeMap<&'a str, Value>,
+    schema: &'a Schema,
+}
+
+impl Sides<'_> {
+    /// The image's own document, after somebody edited it.
+    fn edited(&self) -> Result<Vec<Change>, Refused> {
+        let time = self.document.get("updated_at");
+        if self.base.is_none() && time.is_some() && time != self.now.get("updated_at") {
+            return Err(Refused::Outdated);
+        }
+        let mut changes = self.removals();
+        for (key, given) in self.lines() {
+            changes.extend(self.edit(key, given)?);
+        }
+        changes.sort_by(|one, other| place(key_of(one)).cmp(&place(key_of(other))));
+        Ok(changes)
+    }
+
+    /// The properties whose lines were taken out. An attribute is always there, and a line less says nothing of it.
+    fn removals(&self) -> Vec<Change> {
+        let read = self.base.into_iter().flat_map(|base| base.properties.keys());
+        let gone = read.filter(|key| !self.document.contains_key(*key) && self.current.properties.contains_key(*key));
+        let writable = gone.filter(|key| !self.schema.is_attribute(key) && !self.is_read_only(key));
+        writable.map(Change::remove).collect()
+    }
+
+    /// What one line of an edited document changes.
+    fn edit(&self, key: &str, given: &Value) -> Result<Option<Change>, Refused> {
+        let read = self.before.as_ref().and_then(|before| before.get(key));
+        if read == Some(given) || self.now.get(key) == Some(given) {
+            return Ok(None);
+        }
+        if self.is_read_only(key) {
+            return Err(Refused::ReadOnly { key: key.to_owned() });
+        }
+        self.schema.check(key, given)?;
+        let wanted = if key == TAGS { self.merged(&tags_in(given)?) } else { given.clone() };
+        Ok(self.set(key, wanted))
+    }
+
+    /// The image's tags, with those that the writer added and without those that they took out.
+    fn merged(&self, given: &BTreeSet<&str>) -> Value {
+        let now = tags_of(self.current);
+        let read = self.base.map_or_else(|| given.intersection(&now).copied().collect(), tags_of);
+        let kept = now.into_iter().filter(|tag| given.contains(tag) || !read.contains(tag));
+        let added = given.difference(&read).copied();
+        json!(kept.chain(added).collect::<BTreeSet<_>>())
+    }
+
+    /// Another image's document, or nobody's.
+    fn restored(&self) -> Result<Vec<Change>, Refused> {
+        let mut changes = Vec::new();
+        for (key, given) in self.lines() {
+            if self.is_passed_over(key) || self.now.get(key) == Some(given) {
+                continue;
+            }
+            self.schema.check(key, given)?;
+            let wanted = if key == TAGS { json!(tags_in(given)?) } else { given.clone() };
+            changes.extend(self.set(key, wanted));
+        }
+        Ok(changes)
+    }
+
+    /// The change to `wanted`, if the image is not so already.
+    fn set(&self, key: &str, wanted: Value) -> Option<Change> {
+        let holds = match key {
+            TAGS => wanted == json!(tags_of(self.current)),
+            key => self.now.get(key) == Some(&wanted),
+        };
+        (!holds).then(|| Change::set(key, wanted))
+    }
+
+    /// Whether only the service writes it: by its schema, or because it is neither an attribute nor a property.
+    fn is_read_only(&self, key: &str) -> bool {
+        let is_other = |image: &Image| image.other.contains_key(key);
+        self.schema.is_read_only(key) || is_other(self.current) || self.base.is_some_and(is_other)
+    }
+
+    /// Whether a document that is not the image's own says nothing about it: what cannot be written, or no longer.
+    fn is_passed_over(&self, key: &str) -> bool {
+        match key {
+            "owner" => true,
+            "disk_format" | "container_format" => self.current.status != Status::Queued,
+            key => self.is_read_only(key),
+        }
+    }
+
+    /// The lines of the document, in the order in which an image's are shown.
+    fn lines(&self) -> Vec<(&str, &Value)> {
+        let mut lines: Vec<_> = self.document.iter().map(|(key, value)| (key.as_str(), value)).collect();
+        lines.sort_by_key(|(key, _)| place(key));
+        lines
+    }
+}
+
+const TAGS: &str = "tags";
+
+/// The tags of an image, which have no order.
+fn tags_of(image: &Image) -> BTreeSet<&str> {
+    image.tags.iter().map(String::as_str).collect()
+}
+
+/// The tags in a document, where some may be written twice.
+fn tags_in(given: &Value) -> Result<BTreeSet<&str>, Misfit> {
+    let tags = given.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+    tags.ok_or_else(|| Misfit::of(TAGS, given, "it is a list of texts"))
+}
+
+/// Attributes stand in their own order, and properties behind them by name.
+fn place(key: &str) -> (usize, &str) {
+    (ATTRIBUTES.iter().position(|attribute| *attribute == key).unwrap_or(ATTRIBUTES.len()), key)
+}
+
+fn key_of(change: &Change) -> &str {
+    match change {
+        Change::Set { key, .. } | Change::Remove { key } => key,
+    }
+}
+
+#[cfg(test)]
+mod tests;
