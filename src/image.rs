@@ -285,7 +285,7 @@ impl fmt::Display for MemberStatus {
 }
 
 /// Something that the service does with an image behind an answer that it gave already, an import above all.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Its id.
     pub id: String,
@@ -293,24 +293,16 @@ pub struct Task {
     pub kind: String,
     /// How far it is.
     pub status: TaskStatus,
-    /// The service's own words, empty unless it failed.
+    /// The service's own words: how far it is, or that it failed. They rarely say why.
     pub message: String,
     /// The way that an image is imported (`web-download`).
     pub method: Option<String>,
-    /// Where it is imported from, as it was given: it may hold a password, and is left out of `Debug`.
+    /// Where it is imported from, without a password and without a query, where signatures are.
     pub uri: Option<String>,
-    /// When it was asked for (whole seconds).
+    /// When it was asked for.
     pub created_at: Option<Timestamp>,
     /// The service's name for the request that asked for it.
     pub request_id: Option<String>,
-}
-
-impl fmt::Debug for Task {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = out.debug_struct("Task");
-        out.field("id", &self.id).field("kind", &self.kind).field("status", &self.status);
-        out.field("message", &self.message).field("method", &self.method).finish_non_exhaustive()
-    }
 }
 
 /// How far a task is (Image API v2, "Tasks").

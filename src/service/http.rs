@@ -226,6 +226,9 @@ impl Http {
         if let Some((media_type, document)) = &call.document {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
             request = request.body(document.clone());
+        } else if matches!(call.method, Method::POST | Method::PUT) {
+            // There are proxies that answer 411 where it is not said that there is nothing.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
         }
         match timeout(HEAD_DEADLINE, request.headers(headers).send()).await {
             Err(_) => Err(Failure::without_answer(ServiceError::new(Kind::TimedOut, &call.action))),

@@ -17,18 +17,18 @@ fn taken() -> Answer {
     Answer::json(409, &json!({"message": format!("Image ID {ID} already exists!<br /><br />")}))
 }
 
-fn shown(more: &Value) -> Answer {
+pub(crate) fn shown(more: &Value) -> Answer {
     let mut image = json!({"id": ID, "name": "n", "status": "queued", "tags": []});
     image.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Answer::json(200, &image)
 }
 
-fn is(request: &Request, method: &str) -> bool {
+pub(crate) fn is(request: &Request, method: &str) -> bool {
     request.method() == method
 }
 
 /// How many requests of this method came.
-fn count(peer: &Peer, method: &str) -> usize {
+pub(crate) fn count(peer: &Peer, method: &str) -> usize {
     peer.requests().iter().filter(|request| is(request, method)).count()
 }
 
@@ -122,6 +122,39 @@ async fn after_a_conflict_only_what_is_still_to_do_is_sent() {
     .await;
     connected(&peer).await.update(id(), &[Change::remove("p"), Change::set("q", "v")]).await.unwrap();
     assert_eq!(peer.requests().pop().unwrap().json(), json!([{"op": "add", "path": "/q", "value": "v"}]));
+}
+
+#[tokio::test]
+async fn what_a_success_does_not_show_is_sent_again() {
+    let peer = peer(|request, before| match (request.method(), before) {
+        ("PATCH", 0) => Some(shown(&json!({"p": "v", "q": "old"}))),
+        ("PATCH", _) => Some(shown(&json!({"p": "v", "q": "v"}))),
+        _ => None,
+    })
+    .await;
+    let changes = [Change::set("p", "v"), Change::set("q", "v"), Change::remove("r")];
+    let image = connected(&peer).await.update(id(), &changes).await.unwrap();
+    assert_eq!(image.properties.get("q").map(String::as_str), Some("v"));
+    assert_eq!(peer.requests().pop().unwrap().json(), json!([{"op": "add", "path": "/q", "value": "v"}]));
+    assert_eq!(count(&peer, "PATCH"), 2);
+}
+
+#[tokio::test]
+async fn what_successes_never_show_is_a_conflict_in_the_end() {
+    let peer = peer(|request, _| is(request, "PATCH").then(|| shown(&json!({"p": "v", "r": "still"})))).await;
+    let changes = [Change::set("p", "v"), Change::set("q", "v"), Change::remove("r")];
+    let error = connected(&peer).await.update(id(), &changes).await.unwrap_err();
+    assert_eq!((error.kind.clone(), count(&peer, "PATCH")), (Kind::Conflict, 4));
+    let sentence = error.to_string();
+    assert!(sentence.contains("'q', 'r'") && !sentence.contains("'p'"), "{sentence}");
+}
+
+#[tokio::test]
+async fn of_two_changes_of_a_key_the_last_is_sent() {
+    let peer = peer(|request, _| is(request, "PATCH").then(|| shown(&json!({"p": "2"})))).await;
+    connected(&peer).await.update(id(), &[Change::set("p", "1"), Change::set("p", "2")]).await.unwrap();
+    assert_eq!(peer.requests().pop().unwrap().json(), json!([{"op": "add", "path": "/p", "value": "2"}]));
+    assert_eq!(count(&peer, "PATCH"), 1);
 }
 
 #[tokio::test]

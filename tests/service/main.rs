@@ -8,7 +8,10 @@
 )]
 
 mod edits;
+mod imports;
+mod members;
 mod peer;
+mod tags;
 mod uploads;
 
 use std::collections::BTreeMap;

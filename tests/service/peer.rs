@@ -12,7 +12,7 @@ pub(crate) struct Request {
     /// Path and query.
     pub(crate) target: String,
     head: String,
-    /// The body of a POST or a PATCH. That of a PUT is left unread.
+    /// The body, but for an image's bytes, which are left unread.
     pub(crate) body: Vec<u8>,
 }
 
@@ -114,7 +114,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<R
     let head = String::from_utf8(head).unwrap();
     let target = head.split(' ').nth(1).unwrap().to_owned();
     let mut request = Request { target, head, body: Vec::new() };
-    if request.method() != "PUT" {
+    if request.header("content-type") != Some("application/octet-stream") {
         let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
         request.body.resize(length, 0);
         if stream.read_exact(&mut request.body).await.is_err() {

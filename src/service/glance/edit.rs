@@ -62,8 +62,11 @@ pub(super) async fn turn<'a>(glance: &'a Glance, image: ImageId, action: &str) -
 /// Changes an image until it is as wanted, in a turn that the caller has.
 ///
 /// A conflict means that a property was gone that was to go, or that somebody else changed the image in the same moment;
-/// so the image is looked at. A success may be none either, because the service writes all properties at once and knows
-/// no versions; so its answer is looked at. What is still to be done is sent again.
+/// so the image is looked at. A success may be none either, where something between us and the database drops a part of
+/// it; so its answer is looked at. What is still to be done is sent again.
+///
+/// What somebody else's change undoes in the same moment does not show: Glance knows no versions, and answers with the
+/// image as this change alone leaves it.
 pub(super) async fn settle(glance: &Glance, image: ImageId, action: &str, changes: &[Change]) -> Result<Image> {
     let mut left = last_of_each_key(changes);
     let mut tries = glance.http.tries();
@@ -105,8 +108,7 @@ fn last_of_each_key(changes: &[Change]) -> Vec<&Change> {
 fn undone(action: &str, left: &[&Change]) -> ServiceError {
     let keys: Vec<_> = left.iter().map(|change| format!("'{}'", change.key())).collect();
     let words = format!(
-        "the service takes the change and does not keep it for {}; somebody else changes the image at the same time, or \
-         may alone do so",
+        "the service takes the change, and shows {} as before; somebody else may be changing the image",
         keys.join(", ")
     );
     ServiceError::new(Kind::Conflict, action).with_words(words)

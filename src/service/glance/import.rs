@@ -1,8 +1,8 @@
 //! Images whose bytes the service fetches itself, and how far it is with that.
 
-use reqwest::Url;
 use serde_json::{Value, json};
 
+use super::address::without_secrets;
 use super::{Glance, edit, wire};
 use crate::image::{Image, ImageId, Status, Task};
 use crate::service::http::{Answered, Call};
@@ -14,6 +14,9 @@ const METHOD: &str = "web-download";
 /// What an image shows while an import of it is under way, also while it is still queued.
 const TASK: &str = "os_glance_import_task";
 
+/// So much of an address is enough to find it in the service's words.
+const BEGINNING: usize = 8;
+
 /// Asks for an import.
 pub(super) async fn begin(glance: &Glance, image: ImageId, url: &str) -> Result<()> {
     let action = format!("import {} into image {image}", without_secrets(url));
@@ -21,26 +24,35 @@ pub(super) async fn begin(glance: &Glance, image: ImageId, url: &str) -> Result<
     let document = json!({"method": {"name": METHOD, "uri": url}});
     let call = Call::post(&action, glance.url(&["images", image.as_str(), "import"])?, &document);
     let Answered { outcome, unsure } = glance.http.change(&call).await;
-    match outcome {
+    match outcome.map_err(|error| reticent(error, url)) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind == Kind::Conflict => after_conflict(glance, image, error, unsure).await,
+        Err(error) if error.kind == Kind::Conflict && unsure && is_under_way(glance, image, url).await => Ok(()),
+        Err(error) if error.kind == Kind::Conflict => Err(conflict(glance, image, error).await),
         Err(error) if error.kind == Kind::Invalid => Err(refused(glance, error).await),
         Err(error) => Err(error),
     }
 }
 
-/// A conflict may be with our own first try, or with formats that are not set.
-async fn after_conflict(glance: &Glance, image: ImageId, error: ServiceError, unsure: bool) -> Result<()> {
-    match glance.show(image).await {
-        Ok(image) if unsure && is_importing(&image) => Ok(()),
-        Ok(image) if lacks_formats(&image) => Err(ServiceError { kind: Kind::Invalid, ..error }),
-        _ => Err(error),
+/// Whether an import that may have been asked for was: the last one that the service tells of is from this address.
+/// Where it tells of none, the image shows whether one is under way.
+async fn is_under_way(glance: &Glance, image: ImageId, url: &str) -> bool {
+    match tasks(glance, image).await.ok().and_then(|mut tasks| tasks.pop()) {
+        Some(last) => last.uri.as_deref() == Some(without_secrets(url).as_str()),
+        None => glance.show(image).await.is_ok_and(|image| is_importing(&image)),
     }
 }
 
 fn is_importing(image: &Image) -> bool {
     let task = image.other.get(TASK).and_then(Value::as_str).is_some_and(|task| !task.is_empty());
-    task || matches!(image.status, Status::Importing | Status::Active)
+    task || image.status == Status::Importing
+}
+
+/// Formats that are not set are a conflict to Glance here, and a malformed request when it takes bytes.
+async fn conflict(glance: &Glance, image: ImageId, error: ServiceError) -> ServiceError {
+    match glance.show(image).await {
+        Ok(image) if lacks_formats(&image) => ServiceError { kind: Kind::Invalid, ..error },
+        _ => error,
+    }
 }
 
 fn lacks_formats(image: &Image) -> bool {
@@ -59,15 +71,16 @@ async fn refused(glance: &Glance, error: ServiceError) -> ServiceError {
     }
 }
 
-/// An address as it may be told: without a password, and without a query, which is where signatures are.
-fn without_secrets(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(url) if url.has_host() => {
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
-        }
-        _ => "an address".to_owned(),
+/// Glance repeats the address in its words, the longest of which are cut. From where it begins, the form without secrets stands
+/// for it; what follows an address that was cut is lost.
+fn reticent(mut error: ServiceError, url: &str) -> ServiceError {
+    let Some(words) = &error.words else { return error };
+    let beginning = url.get(..url.floor_char_boundary(BEGINNING)).unwrap_or(url);
+    if let Some((before, _)) = words.split_once(beginning).filter(|_| !url.is_empty()) {
+        let after = words.split_once(url).map_or("", |(_, after)| after);
+        error.words = Some(format!("{before}{}{after}", without_secrets(url)));
     }
+    error
 }
 
 /// What the service does and did with an image, the newest last.
@@ -85,10 +98,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_told_without_its_secrets() {
-        let told = without_secrets("https://user:password@images.example:8443/a/b.img?signature=s#f");
-        assert_eq!(told, "https://images.example:8443/a/b.img");
-        assert_eq!(without_secrets("user:password@host"), "an address");
-        assert_eq!(without_secrets("no address"), "an address");
+    fn an_address_that_the_service_repeats_loses_its_secrets_too() {
+        let url = "http://user:password@host/x?sig=1";
+        let told =
+            |words: &str, url| reticent(ServiceError::new(Kind::Invalid, "").with_words(words), url).words.unwrap();
+        assert_eq!(told(&format!("refused: {url} (so)"), url), "refused: http://host/x (so)");
+        assert_eq!(told("refused: http://user:pass\u{2026}", url), "refused: http://host/x");
+        assert_eq!(told("refused: junk", "junk"), "refused: an address");
+        assert_eq!(told("refused", ""), "refused");
     }
 }

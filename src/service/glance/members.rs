@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::segment::carries;
+use super::address::carries;
 use super::{Glance, wire};
 use crate::image::{Image, ImageId, Member, MemberStatus, Visibility};
 use crate::service::http::{Answered, Call};

@@ -1,11 +1,11 @@
 //! The Image API, version 2 (docs.openstack.org/api-ref/image/v2), as Glance serves it.
 
 mod act;
+mod address;
 mod download;
 mod edit;
 mod import;
 mod members;
-mod segment;
 mod tags;
 mod turns;
 mod upload;

@@ -1,11 +1,12 @@
 //! An image's tags. Adding and removing one is a call of its own, which takes the tag in its path; one that no path can
 //! carry is written with all the others.
 //!
-//! Both forms write back the whole image, as any change does. So they wait for their turn, and are refused while the
-//! image's bytes are under way: the end of an upload would undo them.
+//! Both forms write back the whole image, as any change does: of 10 tags and 10 properties that come at once Glance 33
+//! keeps 5 and none, and answers 20 successes. So they wait for their turn. And a tag that is added while the image's
+//! bytes are under way is gone when they have arrived, so it is refused then.
 
+use super::address::carries;
 use super::edit::{settle, turn};
-use super::segment::carries;
 use super::{Glance, edit};
 use crate::image::ImageId;
 use crate::service::http::{Answered, Call};

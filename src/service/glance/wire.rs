@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::address::without_secrets;
 use crate::image::{Checksums, Image, ImageId, Member, Status, Task, Usage, Visibility};
 
 /// `GET /v2/images`.
@@ -161,10 +162,15 @@ fn task(mut fields: Map<String, Value>) -> Task {
         status: text(&mut fields, "status").as_deref().unwrap_or_default().into(),
         message: text(&mut fields, "message").unwrap_or_default(),
         method,
-        uri,
-        created_at: text(&mut fields, "created_at").and_then(|time| time.parse().ok()),
+        uri: uri.as_deref().map(without_secrets),
+        created_at: text(&mut fields, "created_at").as_deref().and_then(time_of_task),
         request_id: text(&mut fields, "request_id"),
     }
+}
+
+/// The time of a task, which Glance gives to the microsecond and without the zone, which is UTC.
+fn time_of_task(time: &str) -> Option<Timestamp> {
+    time.parse().ok().or_else(|| format!("{time}Z").parse().ok())
 }
 
 /// `GET /v2/info/import`.
@@ -246,6 +252,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::image::TaskStatus;
 
     fn parse(value: Value) -> Option<Image> {
         image(serde_json::from_value(value).unwrap())
@@ -279,6 +286,24 @@ mod tests {
         assert_eq!(odd.unwrap().size, None);
         assert!(parse(json!({"id": "7"})).is_none());
         assert!(parse(json!({})).is_none());
+    }
+
+    #[test]
+    fn tasks_come_in_the_order_of_their_making_and_odd_ones_are_survived() {
+        let input = json!({"import_req": {"method": {"name": "web-download", "uri": "http://u:p@h/x?sig=1"}}});
+        let late = json!({"id": "b", "type": "api_image_import", "status": "failure", "message": "so", "input": input,
+            "created_at": "2026-11-21T15:23:27.566332", "request_id": "req-1"});
+        let early = json!({"id": "a", "status": "success", "message": null, "created_at": "2026-11-21T15:23:26Z"});
+        let odd = json!({"id": 5, "status": "new", "input": "import_req", "created_at": "then"});
+        let answer: Tasks = serde_json::from_value(json!({"tasks": [late, early, odd]})).unwrap();
+        let tasks = answer.into_tasks();
+        assert_eq!(tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["", "a", "b"]);
+        assert_eq!((tasks[0].status.as_str(), &tasks[0].method), ("new", &None));
+        assert_eq!(tasks[2].created_at, Some("2026-11-21T15:23:27.566332Z".parse().unwrap()));
+        assert_eq!((tasks[2].method.as_deref(), tasks[2].uri.as_deref()), (Some("web-download"), Some("http://h/x")));
+        assert_eq!((&tasks[2].status, tasks[2].message.as_str()), (&TaskStatus::Failure, "so"));
+        assert_eq!(tasks[2].request_id.as_deref(), Some("req-1"));
+        assert!(serde_json::from_value::<Tasks>(json!({})).unwrap().into_tasks().is_empty());
     }
 
     #[test]
