@@ -9,7 +9,7 @@ use url::Url;
 use super::output::{Code, Failure};
 use crate::allocator;
 use crate::config::{Cloud, OpenStackOptions, Source, Surroundings, Tls};
-use crate::server::Server;
+use crate::server::{Server, WebAccess};
 use crate::service::ImageService;
 use crate::service::glance::Glance;
 
@@ -95,7 +95,10 @@ async fn embedded(folder: PathBuf) -> Result<(Cloud, Server), Failure> {
             format!("the image folder {} cannot be made: there is no {}", folder.display(), parent.display());
         return Err(Failure::new(Code::Mount, sentence));
     }
-    let started = Server::start(crate::server::Settings::new(folder)).await;
+    let mut settings = crate::server::Settings::new(folder);
+    // It serves nobody but who mounts it, and reaches nothing that they do not reach themselves.
+    settings.behaviour.web_download = WebAccess::Anywhere;
+    let started = Server::start(settings).await;
     // Its causes belong to the sentence.
     let server = started.map_err(|error| Failure::new(Code::Mount, format!("{:#}", anyhow::Error::new(error))))?;
     let url = server.url().parse().map_err(Failure::with(Code::System))?;

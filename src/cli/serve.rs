@@ -1,6 +1,6 @@
 //! `glancefs serve`: the embedded Image service alone.
 
-use crate::server::{Accounts, Behaviour, Faults, Quota, Ranges, Server, Settings};
+use crate::server::{Accounts, Behaviour, Faults, Quota, Ranges, Server, Settings, WebAccess};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -46,6 +46,9 @@ pub struct Serve {
     /// Without accounts: how many images there may be.
     #[arg(long, value_name = "N", conflicts_with_all = ["accounts", "example_accounts"])]
     image_quota: Option<u32>,
+    /// A place that imports may fetch from, beside ports 80 and 443 of other machines; `any` for whatever can be reached.
+    #[arg(long, value_name = "HOST:PORT")]
+    import_from: Vec<String>,
     /// Let one request in this many meet a fault.
     #[arg(long, value_name = "N")]
     fault_one_in: Option<u32>,
@@ -113,6 +116,7 @@ impl Serve {
             token_lifetime: Duration::from_secs(self.token_lifetime),
             upload_rate: self.upload_rate,
             size_cap: self.size_cap.unwrap_or(Behaviour::default().size_cap),
+            web_download: self.web_access(),
             quota: self.limits(),
             ..Behaviour::default()
         };
@@ -131,6 +135,16 @@ impl Serve {
             image_count_total: limit(self.image_quota),
             ..Quota::default()
         })
+    }
+
+    fn web_access(&self) -> WebAccess {
+        if self.import_from.is_empty() {
+            WebAccess::Others
+        } else if self.import_from.iter().any(|place| place == "any") {
+            WebAccess::Anywhere
+        } else {
+            WebAccess::OthersAnd(self.import_from.clone())
+        }
     }
 
     fn accounts(&self) -> Result<Option<Accounts>> {

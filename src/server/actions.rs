@@ -33,7 +33,7 @@ pub(crate) async fn act(
                 record.status = target;
                 Ok(())
             }
-            other @ (Status::Queued | Status::Saving) => Err(other),
+            other @ (Status::Queued | Status::Saving | Status::Uploading | Status::Importing) => Err(other),
         })
     });
     match outcome.await? {

@@ -2,6 +2,7 @@
 
 use super::keystone::accounts::Quota;
 use super::upload_fault::UploadFault;
+use super::web_access::WebAccess;
 use std::time::Duration;
 
 /// What the store does with a ranged download.
@@ -52,6 +53,8 @@ pub struct Behaviour {
     pub upload_rate: Option<u64>,
     /// How long a sender may be silent before its upload fails; under uWSGI it is `socket-timeout`.
     pub sender_patience: Duration,
+    /// Where the imports that follow may fetch from.
+    pub web_download: WebAccess,
     /// The limits of the one caller of a service without accounts; accounts have limits of their own.
     pub quota: Option<Quota>,
 }
@@ -72,6 +75,7 @@ impl Default for Behaviour {
             uploads: Vec::new(),
             upload_rate: None,
             sender_patience: Duration::from_mins(1),
+            web_download: WebAccess::default(),
             quota: None,
         }
     }

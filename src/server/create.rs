@@ -6,6 +6,7 @@ use super::record::{Record, STORES, Shown, Status, Visibility};
 use super::routes::json;
 use super::service::{Caller, Service, on_disk};
 use super::store::{Unwritten, now};
+use super::task::Method;
 use super::validate;
 use super::versions::host_url;
 use axum::body::Body;
@@ -81,6 +82,9 @@ fn created(service: &Service, headers: &HeaderMap, record: &Record) -> Response<
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
+    if let Ok(methods) = HeaderValue::from_str(&Method::WORDS.join(",")) {
+        response.headers_mut().insert("openstack-image-import-methods", methods);
+    }
     if let Ok(stores) = HeaderValue::from_str(&STORES.join(",")) {
         response.headers_mut().insert("openstack-image-store-ids", stores);
     }
@@ -119,6 +123,9 @@ fn new_record(caller: &Caller, body: &Map<String, Value>) -> Result<Record, Refu
         protected: flag("protected"),
         os_hidden: flag("os_hidden"),
         data: None,
+        staged: None,
+        littered: false,
+        tasks: Vec::new(),
         tags,
         properties,
         members: BTreeMap::new(),

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! FOLDER/lock              held while a service runs on the folder
-//! FOLDER/images/ID/        image.json, and data once there is some
+//! FOLDER/images/ID/        image.json, data once there is some, and staged while something waits for an import
 //! FOLDER/deleted/ID        an empty file for each id that was ever deleted
 //! FOLDER/unreadable/ID     what could not be read at the start, moved aside
 //! ```
 
+use super::importing;
 use super::record::{Record, Status};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -77,24 +78,38 @@ impl Disk {
             Err(error) => return Err(error.to_string()),
         };
         let mut record: Record = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        if record.status == Status::Saving {
-            record.status = Status::Queued;
-        }
         if record.id != id {
             return Err(format!("the record is that of {}", record.id));
         }
-        let length = fs::metadata(self.data(id)).map(|data| data.len()).ok();
-        match &record.data {
-            Some(data) if length != Some(data.size) => {
-                return Err(format!("the data should have {} bytes, and has {length:?}", data.size));
-            }
-            None if record.status != Status::Queued => return Err("the record names no data".into()),
-            // The upload was interrupted between its last rename and its record.
-            None if length.is_some() => fs::remove_file(self.data(id)).map_err(|error| error.to_string())?,
-            _ => {}
+        if record.status == Status::Saving || (record.status == Status::Uploading && record.staged.is_none()) {
+            record.status = Status::Queued;
         }
-        remove_if_there(&self.part(id)).map_err(|error| error.to_string())?;
+        importing::interrupted(&mut record);
+        self.check(&record)?;
+        for part in [self.part(id), self.staged_part(id)] {
+            remove_if_there(&part).map_err(|error| error.to_string())?;
+        }
         Ok(Some(record))
+    }
+
+    /// Fails where a record and what lies beside it do not fit; removes what an interruption left.
+    fn check(&self, record: &Record) -> Result<(), String> {
+        let length = |path: &Path| fs::metadata(path).map(|data| data.len()).ok();
+        let fits = |what: &str, path: PathBuf, expected: Option<u64>| match (expected, length(&path)) {
+            (Some(expected), found) if found != Some(expected) => {
+                Err(format!("the {what} should have {expected} bytes, and has {found:?}"))
+            }
+            // The upload was interrupted between its last rename and its record.
+            (None, Some(_)) => fs::remove_file(path).map_err(|error| error.to_string()),
+            _ => Ok(()),
+        };
+        if record.data.is_none() && matches!(record.status, Status::Active | Status::Deactivated) {
+            return Err("the record names no data".into());
+        }
+        fits("data", self.data(&record.id), record.data.as_ref().map(|data| data.size))?;
+        // An import that failed over it has no more use for it.
+        let waiting = record.staged_size().filter(|_| record.status == Status::Uploading);
+        fits("staged data", self.staged(&record.id), waiting)
     }
 
     fn move_aside(&self, id: &str) -> io::Result<PathBuf> {
@@ -129,6 +144,16 @@ impl Disk {
         self.folder(id).join("data.part")
     }
 
+    /// Where data lies that waits for an import.
+    pub(crate) fn staged(&self, id: &str) -> PathBuf {
+        self.folder(id).join("staged")
+    }
+
+    /// Where data is staged before it is complete.
+    pub(crate) fn staged_part(&self, id: &str) -> PathBuf {
+        self.folder(id).join("staged.part")
+    }
+
     /// Makes the folder of a new image and writes its record.
     pub(crate) fn create(&self, record: &Record) -> io::Result<()> {
         fs::create_dir(self.folder(&record.id))?;
@@ -142,9 +167,9 @@ impl Disk {
         write_durably(&self.folder(&record.id).join("image.json"), &text)
     }
 
-    /// Gives complete, synced data its final name.
-    pub(crate) fn keep_data(&self, id: &str) -> io::Result<()> {
-        fs::rename(self.part(id), self.data(id))?;
+    /// Gives complete, synced data its next name in the image's folder.
+    pub(crate) fn keep(&self, id: &str, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
         sync_folder(&self.folder(id))
     }
 

@@ -139,6 +139,11 @@ impl ApiError {
         error
     }
 
+    /// The sentence of it.
+    pub(crate) fn explanation(&self) -> &str {
+        &self.explanation
+    }
+
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self

@@ -4,16 +4,15 @@ use super::errors::{ApiError, Refusal};
 use super::record::{DEFAULT_STORE, STORES};
 use super::routes::json;
 use super::service::{Caller, Service};
+use super::task::Method;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde_json::{Map, Value, json as value};
 
-/// The import methods: none is offered yet.
+/// The import methods.
 pub(crate) fn import_methods() -> Response<Body> {
-    json(
-        StatusCode::OK,
-        &value!({"import-methods": {"description": "Import methods available.", "type": "array", "value": []}}),
-    )
+    let methods = value!({"description": "Import methods available.", "type": "array", "value": Method::WORDS});
+    json(StatusCode::OK, &value!({"import-methods": methods}))
 }
 
 /// The stores.
@@ -53,7 +52,7 @@ pub(crate) fn usage(service: &Service, caller: &Caller) -> Response<Body> {
     let used = service.store.index().usage(caller.project.as_ref());
     let usage = value!({
         "image_size_total": {"usage": used.bytes >> 20, "limit": quota.image_size_total},
-        "image_stage_total": {"usage": 0, "limit": quota.image_size_total},
+        "image_stage_total": {"usage": used.staged >> 20, "limit": quota.image_stage_total},
         "image_count_total": {"usage": used.images, "limit": quota.image_count_total},
         "image_count_uploading": {"usage": used.uploading, "limit": quota.image_count_uploading},
     });

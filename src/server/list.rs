@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// `limit_param_default` and `api_limit_max`.
 const DEFAULT_LIMIT: usize = 25;
 const LARGEST_LIMIT: usize = 1000;
+const PLACE: &str = "/v2/images";
 /// What a query leaves as it is, besides letters and digits.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
@@ -26,7 +27,7 @@ const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-
 pub(crate) struct Query(pub(crate) Vec<(String, String)>);
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decoded(key)?, decoded(value)?))
@@ -49,6 +50,12 @@ impl Query {
         let keys = self.0.iter().map(|(key, _)| key.as_str()).filter(|key| *key != "marker" && seen.insert(*key));
         keys.map(|key| pair(key, self.last(key).unwrap_or(""))).collect()
     }
+
+    /// The address of the page behind the marker, or of the first one.
+    pub(crate) fn page(&self, of: &str, marker: Option<&str>) -> String {
+        let pairs: Vec<String> = self.links().into_iter().chain(marker.map(|id| pair("marker", id))).collect();
+        if pairs.is_empty() { of.to_owned() } else { format!("{of}?{}", pairs.join("&")) }
+    }
 }
 
 fn decoded(text: &str) -> Result<String, Refusal> {
@@ -63,10 +70,6 @@ fn decoded(text: &str) -> Result<String, Refusal> {
 fn pair(key: &str, value: &str) -> String {
     let quote = |text| utf8_percent_encode(text, QUOTED).to_string().replace("%20", "+");
     format!("{}={}", quote(key), quote(value))
-}
-
-fn path(pairs: &[String]) -> String {
-    if pairs.is_empty() { "/v2/images".to_owned() } else { format!("/v2/images?{}", pairs.join("&")) }
 }
 
 #[derive(Serialize)]
@@ -97,16 +100,12 @@ pub(crate) fn list(service: &Service, caller: &Caller, query: &str) -> Result<Re
     let filters = Filters::parse(&query)?;
     let order = Order::parse(&query)?;
     let images = page(service, caller, &query, &filters, &order, limit)?;
-    let mut links = query.links();
-    let first = path(&links);
-    let next = images.last().filter(|_| images.len() == limit).map(|last| {
-        links.push(pair("marker", &last.id));
-        path(&links)
-    });
+    let first = query.page(PLACE, None);
+    let next = images.last().filter(|_| images.len() == limit).map(|last| query.page(PLACE, Some(&last.id)));
     Ok(json(StatusCode::OK, &Page { images: Images(images), first, next, schema: "/v2/schemas/images" }))
 }
 
-fn limit(given: Option<&str>) -> Result<usize, Refusal> {
+pub(crate) fn limit(given: Option<&str>) -> Result<usize, Refusal> {
     let Some(given) = given.map(str::trim) else {
         return Ok(DEFAULT_LIMIT);
     };
@@ -167,7 +166,7 @@ mod tests {
     #[test]
     fn links_keep_the_last_of_repeated_keys_and_drop_the_marker() {
         let query = Query::parse("limit=1&tag=a&marker=m&name=%C3%A9+a&tag=b").unwrap_or_default();
-        assert_eq!(path(&query.links()), "/v2/images?limit=1&tag=b&name=%C3%A9+a");
+        assert_eq!(query.page(PLACE, None), "/v2/images?limit=1&tag=b&name=%C3%A9+a");
     }
 
     #[test]

@@ -11,7 +11,10 @@ mod disk;
 mod download;
 mod errors;
 mod faults;
+mod fetch;
 mod filter;
+mod import;
+mod importing;
 mod info;
 pub mod keystone;
 mod list;
@@ -30,8 +33,10 @@ mod service;
 mod show;
 mod sniff;
 mod sort;
+mod stage;
 mod store;
 mod tags;
+mod task;
 #[cfg(test)]
 mod tests;
 mod time_filter;
@@ -41,12 +46,14 @@ mod upload;
 mod upload_fault;
 mod validate;
 mod versions;
+mod web_access;
 
 pub use behaviour::{Behaviour, Faults, Ranges};
 pub use faults::Fault;
 pub use keystone::accounts::{Accounts, AccountsError, Quota};
 pub use traffic::Traffic;
 pub use upload_fault::UploadFault;
+pub use web_access::WebAccess;
 
 use keystone::tokens::Identity;
 use service::Service;
@@ -153,6 +160,7 @@ impl Server {
             behaviour: RwLock::new(settings.behaviour),
             counters: Arc::default(),
             url,
+            stop: stopped.clone(),
         });
         tasks.push(tokio::spawn(listener::serve_images(listener, Arc::clone(&service), stopped)));
         Ok(Self { service, stop, tasks, unreadable, released })

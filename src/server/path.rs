@@ -24,6 +24,9 @@ pub(crate) enum Resource {
     Members(String),
     Member(String, String),
     Tag(String, String),
+    Stage(String),
+    Import(String),
+    TasksOf(String),
     Action(String, Action),
     Schema(&'static str),
     ImportMethods,
@@ -31,6 +34,7 @@ pub(crate) enum Resource {
     StoresDetail,
     Usage,
     Tasks,
+    Task(String),
     Unknown,
 }
 
@@ -69,6 +73,9 @@ impl Resource {
             ["images"] => Self::Images,
             ["images", id] => Self::Image((*id).to_owned()),
             ["images", id, "file"] => Self::File((*id).to_owned()),
+            ["images", id, "stage"] => Self::Stage((*id).to_owned()),
+            ["images", id, "import"] => Self::Import((*id).to_owned()),
+            ["images", id, "tasks"] => Self::TasksOf((*id).to_owned()),
             ["images", id, "members"] => Self::Members((*id).to_owned()),
             ["images", id, "members", member] => Self::Member((*id).to_owned(), (*member).to_owned()),
             ["images", id, "tags", tag] => Self::Tag((*id).to_owned(), (*tag).to_owned()),
@@ -83,6 +90,7 @@ impl Resource {
             ["info", "stores", "detail"] => Self::StoresDetail,
             ["info", "usage"] => Self::Usage,
             ["tasks"] => Self::Tasks,
+            ["tasks", id] => Self::Task((*id).to_owned()),
             _ => Self::Unknown,
         }
     }
@@ -95,9 +103,17 @@ impl Resource {
             Self::Images | Self::Members(_) => Some("GET, POST"),
             Self::Member(..) => Some("GET, PUT, DELETE"),
             Self::Tag(..) => Some("PUT, DELETE"),
-            Self::Action(..) => Some("POST"),
+            Self::Stage(_) => Some("PUT"),
+            Self::Action(..) | Self::Import(_) => Some("POST"),
             Self::Schema(_) | Self::ImportMethods | Self::Stores | Self::StoresDetail => Some("GET"),
-            Self::Versions { .. } | Self::Health | Self::Root | Self::Usage | Self::Tasks | Self::Unknown => None,
+            Self::Versions { .. }
+            | Self::Health
+            | Self::Root
+            | Self::Usage
+            | Self::TasksOf(_)
+            | Self::Tasks
+            | Self::Task(_)
+            | Self::Unknown => None,
         }
     }
 }

@@ -1,20 +1,24 @@
 //! The data of an upload: hashed, recognised and written on a thread of its own, kept only when it is complete.
 
 use super::disk::remove_if_there;
-use super::record::{Data, Record, Status, hex};
-use super::sniff::{HEAD, is_checked, sniff};
+use super::record::{Received, Record, Status, hex};
+use super::sniff::{HEAD, sniff};
 use super::store::{Store, Unwritten};
 use axum::body::Bytes;
 use md5::{Digest, Md5};
 use sha2::Sha512;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Chunks that wait for the writer, so that the network and the hashes work at once.
-const WAITING: usize = 16;
+pub(crate) const WAITING: usize = 16;
+
+/// Chunks, then `None` as the end; a channel that closes before that means the sender is gone.
+pub(crate) type Chunks = mpsc::Receiver<Option<Bytes>>;
 
 /// How an upload ended.
 #[derive(Debug)]
@@ -39,68 +43,41 @@ pub(crate) enum Outcome {
     /// The bytes are not what the image says. They are kept, and the image is of no more use, as in Glance.
     OtherFormat {
         declared: String,
-        found: &'static str,
+        found: String,
     },
     Disk(io::Error),
 }
 
-/// An upload into an image that is saving already.
-#[derive(Debug)]
-pub(crate) struct Upload {
-    store: Arc<Store>,
-    record: Arc<Record>,
-    kept_in: &'static str,
-    promised: Option<u64>,
-    cap: u64,
+/// What an upload is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It becomes the image's data, in the store of this name.
+    Data(&'static str),
+    /// It waits for an import.
+    Stage,
 }
 
-impl Upload {
-    pub(crate) fn new(
-        store: Arc<Store>,
-        record: Arc<Record>,
-        kept_in: &'static str,
-        promised: Option<u64>,
-        cap: u64,
-    ) -> Self {
-        Self { store, record, kept_in, promised, cap }
-    }
-
-    /// Starts the writer. It takes chunks, then `None` as the end; a channel that closes before that means the sender
-    /// is gone.
-    pub(crate) fn start(self) -> (mpsc::Sender<Option<Bytes>>, JoinHandle<Outcome>) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (sender, tokio::task::spawn_blocking(move || self.run(receiver)))
-    }
-
-    fn run(self, chunks: mpsc::Receiver<Option<Bytes>>) -> Outcome {
-        let outcome = self.take(chunks).unwrap_or_else(|outcome| outcome);
-        if !matches!(outcome, Outcome::Stored | Outcome::OtherFormat { .. }) {
-            self.undo();
+impl Purpose {
+    /// The status of an image meanwhile.
+    pub(crate) fn status(self) -> Status {
+        match self {
+            Self::Data(_) => Status::Saving,
+            Self::Stage => Status::Uploading,
         }
-        outcome
     }
+}
 
-    fn take(&self, mut chunks: mpsc::Receiver<Option<Bytes>>) -> Result<Outcome, Outcome> {
-        let part = self.store.disk().part(&self.record.id);
-        let mut sink = Sink::new(File::create(part).map_err(|error| self.disk(error))?);
-        loop {
-            match chunks.blocking_recv() {
-                Some(Some(chunk)) => {
-                    sink.write(&chunk).map_err(Outcome::Disk)?;
-                    self.check_size(sink.size)?;
-                }
-                Some(None) => break,
-                None => return Err(Outcome::Cut),
-            }
-        }
-        if let Some(expected) = self.promised.filter(|promised| *promised != sink.size) {
-            return Err(Outcome::Shorter { expected, got: sink.size });
-        }
-        sink.file.sync_all().map_err(Outcome::Disk)?;
-        self.keep(sink)
-    }
+/// How many bytes may come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// So many must, where the sender promised.
+    pub(crate) promised: Option<u64>,
+    /// The service's cap.
+    pub(crate) cap: u64,
+}
 
-    fn check_size(&self, got: u64) -> Result<(), Outcome> {
+impl Limits {
+    fn check(&self, got: u64) -> Result<(), Outcome> {
         match self.promised {
             _ if got > self.cap => Err(Outcome::TooLarge),
             Some(expected) if got > expected => Err(Outcome::Longer { expected, got }),
@@ -108,41 +85,113 @@ impl Upload {
         }
     }
 
-    fn keep(&self, sink: Sink) -> Result<Outcome, Outcome> {
-        let (data, found) = sink.finish(&self.record, self.kept_in);
-        let declared = self.record.disk_format.clone().unwrap_or_default();
-        let checked = is_checked(self.record.container_format.as_deref(), Some(&declared));
-        let fits = !checked || found == declared;
+    fn check_end(&self, got: u64) -> Result<(), Outcome> {
+        let short = self.promised.filter(|expected| *expected != got);
+        short.map_or(Ok(()), |expected| Err(Outcome::Shorter { expected, got }))
+    }
+}
+
+/// An upload into an image that has its status already.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub(crate) store: Arc<Store>,
+    /// The image as it was before.
+    pub(crate) record: Arc<Record>,
+    pub(crate) purpose: Purpose,
+    pub(crate) limits: Limits,
+}
+
+impl Upload {
+    /// Starts the writer.
+    pub(crate) fn start(self) -> (mpsc::Sender<Option<Bytes>>, JoinHandle<Outcome>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (sender, tokio::task::spawn_blocking(move || self.run(receiver)))
+    }
+
+    fn run(self, chunks: Chunks) -> Outcome {
+        let (disk, id) = (self.store.disk(), &self.record.id);
+        let part = if self.purpose == Purpose::Stage { disk.staged_part(id) } else { disk.part(id) };
+        let outcome = match receive(&self.store, id, &part, self.limits, chunks) {
+            Ok(received) => self.keep(&part, received),
+            Err(outcome) => outcome,
+        };
+        if !matches!(outcome, Outcome::Stored | Outcome::OtherFormat { .. }) {
+            self.undo(&part);
+        }
+        outcome
+    }
+
+    fn keep(&self, part: &Path, received: Received) -> Outcome {
+        let (declared, found) = (self.record.disk_format.clone().unwrap_or_default(), received.format.clone());
+        let fits = self.purpose == Purpose::Stage || received.fits(&self.record);
         let kept = self.store.change(&self.record.id, |record| {
-            self.store.disk().keep_data(&record.id)?;
             // Glance writes back all that it read when the upload began; what was changed meanwhile is lost.
             let members = std::mem::take(&mut record.members);
-            let status = if fits { Status::Active } else { Status::Queued };
-            *record = Record { status, data: Some(data), members, ..Record::clone(&self.record) };
-            Ok::<(), io::Error>(())
+            *record = Record { members, ..Record::clone(&self.record) };
+            self.put(record, part, received)
         });
         match kept {
-            Ok(Ok(_)) if fits => Ok(Outcome::Stored),
-            Ok(Ok(_)) => Ok(Outcome::OtherFormat { declared, found }),
-            Ok(Err(error)) | Err(Unwritten::Disk(error)) => Err(Outcome::Disk(error)),
-            Err(Unwritten::Missing | Unwritten::Taken) => Err(Outcome::Gone),
+            Ok(Ok(_)) if fits => Outcome::Stored,
+            Ok(Ok(_)) => Outcome::OtherFormat { declared, found },
+            Ok(Err(error)) | Err(Unwritten::Disk(error)) => Outcome::Disk(error),
+            Err(Unwritten::Missing | Unwritten::Taken) => Outcome::Gone,
         }
     }
 
-    /// A folder that has gone means a deletion between the look and the opening.
-    fn disk(&self, error: io::Error) -> Outcome {
-        if self.store.get(&self.record.id).is_none() { Outcome::Gone } else { Outcome::Disk(error) }
+    fn put(&self, record: &mut Record, part: &Path, received: Received) -> io::Result<()> {
+        let disk = self.store.disk();
+        match self.purpose {
+            Purpose::Data(store) => {
+                disk.keep(&record.id, part, &disk.data(&record.id))?;
+                record.status = if received.fits(record) { Status::Active } else { Status::Queued };
+                record.data = Some(received.into_data(record, store.to_owned()));
+            }
+            Purpose::Stage => {
+                disk.keep(&record.id, part, &disk.staged(&record.id))?;
+                record.status = Status::Uploading;
+                record.staged = Some(received);
+            }
+        }
+        Ok(())
     }
 
-    fn undo(&self) {
+    fn undo(&self, part: &Path) {
         let id = &self.record.id;
-        if let Err(error) = remove_if_there(&self.store.disk().part(id)) {
+        if let Err(error) = remove_if_there(part) {
             tracing::warn!(%error, id, "the rest of an upload could not be removed");
         }
-        if self.store.change_status(id, Status::Saving, Status::Queued).is_err() {
+        if self.store.change_status(id, self.purpose.status(), Status::Queued).is_err() {
             tracing::debug!(id, "the image of an interrupted upload is gone");
         }
     }
+}
+
+/// Writes what comes into `part`, which lies safely on the disk in the end. Blocks.
+pub(crate) fn receive(
+    store: &Store,
+    id: &str,
+    part: &Path,
+    limits: Limits,
+    mut chunks: Chunks,
+) -> Result<Received, Outcome> {
+    let file = File::create(part).map_err(|error| {
+        // A folder that has gone means a deletion between the look and the opening.
+        if store.get(id).is_none() { Outcome::Gone } else { Outcome::Disk(error) }
+    })?;
+    let mut sink = Sink::new(file);
+    loop {
+        match chunks.blocking_recv() {
+            Some(Some(chunk)) => {
+                sink.write(&chunk).map_err(Outcome::Disk)?;
+                limits.check(sink.size)?;
+            }
+            Some(None) => break,
+            None => return Err(Outcome::Cut),
+        }
+    }
+    limits.check_end(sink.size)?;
+    sink.file.sync_all().map_err(Outcome::Disk)?;
+    Ok(sink.finish())
 }
 
 /// Where the bytes go: the file, both hashes, and the head that tells the format.
@@ -169,20 +218,14 @@ impl Sink {
         Ok(())
     }
 
-    fn finish(self, record: &Record, kept_in: &str) -> (Data, &'static str) {
+    fn finish(self) -> Received {
         let sniffed = sniff(&self.head);
-        let virtual_size = match (record.container_format.as_deref(), record.disk_format.as_deref()) {
-            (Some("bare"), Some(format)) if format == sniffed.format && format != "raw" => sniffed.virtual_size,
-            (Some("bare"), _) => Some(self.size).filter(|size| *size > 0),
-            _ => None,
-        };
-        let data = Data {
+        Received {
             size: self.size,
-            virtual_size,
-            store: kept_in.to_owned(),
             md5: hex(&self.md5.finalize()),
             sha512: hex(&self.sha512.finalize()),
-        };
-        (data, sniffed.format)
+            format: sniffed.format.to_owned(),
+            virtual_size: sniffed.virtual_size,
+        }
     }
 }

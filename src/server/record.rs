@@ -1,5 +1,7 @@
 //! What the service knows about one image, and how it shows it.
 
+use super::sniff::is_checked;
+use super::task::Task;
 use jiff::Timestamp;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -17,6 +19,10 @@ pub(crate) enum Status {
     Queued,
     /// Held in memory only: what a kill interrupts is queued again.
     Saving,
+    /// Data is staged, or on its way there; only what is staged as a whole outlives a kill.
+    Uploading,
+    /// An import works on it, or failed over what was staged.
+    Importing,
     Active,
     Deactivated,
 }
@@ -26,6 +32,8 @@ impl Status {
         match self {
             Self::Queued => "queued",
             Self::Saving => "saving",
+            Self::Uploading => "uploading",
+            Self::Importing => "importing",
             Self::Active => "active",
             Self::Deactivated => "deactivated",
         }
@@ -71,12 +79,44 @@ pub(crate) struct Share {
 pub(crate) struct Data {
     pub(crate) size: u64,
     pub(crate) virtual_size: Option<u64>,
-    /// The name of the store.
+    /// The names of the stores, with commas between them.
     pub(crate) store: String,
     /// MD5 in hexadecimal.
     pub(crate) md5: String,
     /// SHA-512 in hexadecimal.
     pub(crate) sha512: String,
+}
+
+/// Bytes that have come, as they were hashed and recognised on their way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Received {
+    pub(crate) size: u64,
+    /// MD5 in hexadecimal.
+    pub(crate) md5: String,
+    /// SHA-512 in hexadecimal.
+    pub(crate) sha512: String,
+    /// The disk format that they look like.
+    pub(crate) format: String,
+    /// The size of the disk that they describe, where they tell.
+    pub(crate) virtual_size: Option<u64>,
+}
+
+impl Received {
+    /// Whether an image that declares these formats may hold the bytes.
+    pub(crate) fn fits(&self, record: &Record) -> bool {
+        let declared = record.disk_format.as_deref();
+        !is_checked(record.container_format.as_deref(), declared) || declared == Some(self.format.as_str())
+    }
+
+    /// The bytes as an image of these formats holds them.
+    pub(crate) fn into_data(self, record: &Record, store: String) -> Data {
+        let virtual_size = match (record.container_format.as_deref(), record.disk_format.as_deref()) {
+            (Some("bare"), Some(format)) if format == self.format && format != "raw" => self.virtual_size,
+            (Some("bare"), _) => Some(self.size).filter(|size| *size > 0),
+            _ => None,
+        };
+        Data { size: self.size, virtual_size, store, md5: self.md5, sha512: self.sha512 }
+    }
 }
 
 /// One image as it lies in `image.json`.
@@ -96,6 +136,15 @@ pub(crate) struct Record {
     /// The data, once there is some; on a queued image it is what a refused upload left behind, which Glance shows
     /// in part and never lets be replaced.
     pub(crate) data: Option<Data>,
+    /// What was staged for an import.
+    #[serde(default)]
+    pub(crate) staged: Option<Received>,
+    /// A failed import left bytes in the store under this id, which nothing shows and which are in the way for ever.
+    #[serde(default)]
+    pub(crate) littered: bool,
+    /// The imports, oldest first.
+    #[serde(default)]
+    pub(crate) tasks: Vec<Task>,
     pub(crate) tags: BTreeSet<String>,
     pub(crate) properties: BTreeMap<String, String>,
     #[serde(default)]
@@ -112,7 +161,12 @@ impl Record {
 
     /// The size as shown: not that of refused data.
     pub(crate) fn size(&self) -> Option<u64> {
-        self.data.as_ref().filter(|_| !self.is_poisoned()).map(|data| data.size)
+        self.data.as_ref().filter(|_| !self.is_poisoned()).map(|data| data.size).or_else(|| self.staged_size())
+    }
+
+    /// The size of what is staged.
+    pub(crate) fn staged_size(&self) -> Option<u64> {
+        self.staged.as_ref().map(|staged| staged.size)
     }
 
     pub(crate) fn virtual_size(&self) -> Option<u64> {

@@ -7,6 +7,7 @@ use super::path::Resource;
 use super::service::{Caller, Service};
 use super::upload_fault::{Early, UploadFault};
 use super::{actions, create, delete, download, info, list, members, schemas, show, tags, update, upload, versions};
+use super::{import, stage, task};
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::sync::Arc;
@@ -14,6 +15,10 @@ use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// The id of a request, which its answer and its import carry.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +92,7 @@ async fn other_answer(
 async fn plain_answer(
     service: Arc<Service>,
     resource: Resource,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response<Body>, Dropped> {
     let headers = request.headers().clone();
     match resource {
@@ -98,6 +103,8 @@ async fn plain_answer(
             // The answer comes from the middleware before the service proper, so it has no request id.
             Err(refusal) => rendered(refusal, &headers),
             Ok(caller) => {
+                let request_id = RequestId(format!("req-{}", Uuid::new_v4()));
+                request.extensions_mut().insert(request_id.clone());
                 let is_head = request.method() == Method::HEAD;
                 let mut response = match dispatch(service, caller, resource, request).await {
                     Ok(response) => response,
@@ -106,7 +113,7 @@ async fn plain_answer(
                 if is_head {
                     *response.body_mut() = Body::empty();
                 }
-                mark(&mut response);
+                mark(&mut response, &request_id);
                 Ok(response)
             }
         },
@@ -121,8 +128,8 @@ fn rendered(refusal: Refusal, headers: &HeaderMap) -> Result<Response<Body>, Dro
 }
 
 /// Gives an answer its request id.
-fn mark(response: &mut Response<Body>) {
-    if let Ok(value) = HeaderValue::from_str(&format!("req-{}", Uuid::new_v4())) {
+fn mark(response: &mut Response<Body>, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
 }
@@ -134,6 +141,9 @@ async fn dispatch(
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let method = request.method().clone();
+    if matches!((&method, &resource), (&Method::GET | &Method::DELETE, Resource::Image(_))) {
+        without_body(&request)?;
+    }
     match (&method, &resource) {
         (&Method::GET, Resource::Images) => list::list(&service, &caller, request.uri().query().unwrap_or("")),
         (&Method::POST, Resource::Images) => create::create(service, caller, request).await,
@@ -163,7 +173,12 @@ async fn dispatch(
         (&Method::GET, Resource::Stores) => Ok(info::stores()),
         (&Method::GET, Resource::StoresDetail) => info::stores_detail(&caller),
         (&Method::GET, Resource::Usage) => Ok(info::usage(&service, &caller)),
-        (_, Resource::Tasks) => Err(ApiError::policy("tasks_api_access").into()),
+        (&Method::PUT, Resource::Stage(id)) => stage::stage(service, caller, id.clone(), request).await,
+        (&Method::POST, Resource::Import(id)) => import::import(service, caller, id.clone(), request).await,
+        (&Method::GET, Resource::TasksOf(id)) => task::of_image(&service, &caller, id),
+        (_, Resource::Tasks | Resource::Task(_)) if !caller.admin => Err(ApiError::policy("tasks_api_access").into()),
+        (&Method::GET, Resource::Tasks) => task::list(&service, request.uri().query().unwrap_or("")),
+        (&Method::GET, Resource::Task(id)) => task::show(&service, id),
         (_, Resource::Root) => Ok(versions::redirect(&service, request.headers())),
         _ => Err(match resource.allow() {
             Some(allow) => ApiError::method(method.as_str(), allow).into(),

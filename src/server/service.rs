@@ -9,6 +9,7 @@ use super::store::{Store, Unwritten};
 use super::traffic::Counters;
 use axum::http::HeaderMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// What every request handler shares.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Service {
     pub(crate) counters: Arc<Counters>,
     /// This service's own URL, without `/v2`.
     pub(crate) url: String,
+    /// Tells imports to end.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Service {
@@ -48,6 +51,8 @@ impl Service {
 /// Who calls, and with what rights.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
+    /// The id of the user, where there are logins.
+    pub(crate) user: Option<String>,
     pub(crate) project: Option<String>,
     pub(crate) admin: bool,
     /// Has the member role; who has not may only look.
@@ -59,7 +64,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// The one caller of a service without logins.
     fn anyone(quota: Option<Quota>) -> Self {
-        Self { project: None, admin: true, member: true, quota }
+        Self { user: None, project: None, admin: true, member: true, quota }
     }
 
     pub(crate) fn owns(&self, record: &Record) -> bool {

@@ -23,7 +23,10 @@ pub(crate) type Place = (Reverse<Timestamp>, Reverse<String>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) images: u64,
+    /// Of data in the stores.
     pub(crate) bytes: u64,
+    /// Of data that is staged.
+    pub(crate) staged: u64,
     pub(crate) uploading: u64,
 }
 
@@ -75,8 +78,11 @@ impl Index {
     fn count(&mut self, record: &Record, change: fn(u64, u64) -> u64) {
         let usage = self.usage.entry(record.owner.clone()).or_default();
         usage.images = change(usage.images, 1);
-        usage.bytes = change(usage.bytes, record.size().unwrap_or(0));
-        usage.uploading = change(usage.uploading, u64::from(record.status == Status::Saving));
+        let staged = record.staged_size();
+        usage.bytes = change(usage.bytes, record.size().filter(|_| staged.is_none()).unwrap_or(0));
+        usage.staged = change(usage.staged, staged.unwrap_or(0));
+        let coming = matches!(record.status, Status::Saving | Status::Uploading | Status::Importing);
+        usage.uploading = change(usage.uploading, u64::from(coming));
     }
 }
 
@@ -185,7 +191,7 @@ impl Store {
         Ok(Ok(self.index_mut().put(record)))
     }
 
-    /// Moves an image between queued and saving, which only memory knows.
+    /// Moves an image from queued to saving or uploading, or back, which only memory knows.
     pub(crate) fn change_status(&self, id: &str, from: Status, to: Status) -> Result<(), Option<Status>> {
         let _stripe = self.stripe(id);
         let mut record = Record::clone(&*self.get(id).ok_or(None)?);

@@ -2,7 +2,7 @@
 
 use super::errors::{ApiError, Refusal};
 use super::quota;
-use super::receive::{Outcome, Upload};
+use super::receive::{Limits, Outcome, Purpose, Upload};
 use super::record::{DEFAULT_STORE, Record, STORES, Status};
 use super::routes::no_content;
 use super::sender::Sender;
@@ -35,7 +35,8 @@ pub(crate) async fn upload(
         None => Refusal::from(ApiError::no_image(&id)),
     })?;
     let behaviour = service.behaviour();
-    let upload = Upload::new(Arc::clone(&service.store), record, store, declared, behaviour.size_cap);
+    let limits = Limits { promised: declared, cap: behaviour.size_cap };
+    let upload = Upload { store: Arc::clone(&service.store), record, purpose: Purpose::Data(store), limits };
     let fault = parts.extensions.get::<UploadFault>().copied();
     let (counters, length) = (Arc::clone(&service.counters), content_length(&parts.headers));
     let outcome = Sender::new(body, behaviour, counters, fault, length).deliver(upload).await?;
@@ -80,14 +81,14 @@ fn answer(id: &str, outcome: Outcome) -> Result<Response<Body>, Refusal> {
     Err(error.into())
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = given.map(|given| given.split(';').next().unwrap_or("").trim());
     if kind == Some(MEDIA_TYPE) { Ok(()) } else { Err(ApiError::media_type(given).into()) }
 }
 
 /// The size that the sender promises; 0 counts as no promise.
-fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+pub(crate) fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let Some(value) = headers.get("x-openstack-image-size") else {
         return Ok(None);
     };
@@ -97,7 +98,7 @@ fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -113,7 +114,7 @@ fn check_record(record: &Record) -> Result<(), Refusal> {
     if record.status != Status::Queued {
         return Err(not_from(record.status));
     }
-    if record.is_poisoned() {
+    if record.is_poisoned() || record.littered {
         return Err(ApiError::internal().into());
     }
     let unset: Vec<&str> = [("disk_format", &record.disk_format), ("container_format", &record.container_format)]

@@ -37,6 +37,8 @@ impl fmt::Debug for Hidden {
 pub struct Quota {
     /// MiB of image data.
     pub image_size_total: i64,
+    /// MiB of data that is staged for imports.
+    pub image_stage_total: i64,
     /// Images.
     pub image_count_total: i64,
     /// Uploads at once.
@@ -45,7 +47,7 @@ pub struct Quota {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { image_size_total: -1, image_count_total: -1, image_count_uploading: -1 }
+        Self { image_size_total: -1, image_stage_total: -1, image_count_total: -1, image_count_uploading: -1 }
     }
 }
 
@@ -164,8 +166,13 @@ impl Accounts {
     /// The people of the examples, all with the password `secret`: admin; demo and demo2 as members of demo; reader,
     /// who may only look; alt in a project of its own; small, whose limits are tight.
     pub fn example() -> Self {
-        let roomy = Quota { image_size_total: 20_000, image_count_total: 2000, image_count_uploading: 200 };
-        let tight = Quota { image_size_total: 5, image_count_total: 3, image_count_uploading: 1 };
+        let quota = |mebibytes, images, uploads| Quota {
+            image_size_total: mebibytes,
+            image_stage_total: mebibytes,
+            image_count_total: images,
+            image_count_uploading: uploads,
+        };
+        let (roomy, tight) = (quota(20_000, 2000, 200), quota(5, 3, 1));
         let projects = [("admin", roomy), ("demo", roomy), ("alt", roomy), ("small", tight)];
         let users = [
             ("admin", "admin", "admin"),

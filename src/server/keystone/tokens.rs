@@ -119,6 +119,7 @@ impl Identity {
         let has = |role: &str| token.roles.iter().any(|held| held == role);
         let project = self.project_of(&token);
         Some(Caller {
+            user: Some(token.user.clone()),
             project: project.map(|project| project.id.clone()),
             admin: has("admin"),
             member: has("member"),
