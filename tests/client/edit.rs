@@ -33,20 +33,20 @@ crate::contracts!(Both:
     a_reader_sends_no_bytes,
 );
 
-async fn new(target: &Target, glance: &Glance, image: NewImage) -> Image {
+pub(crate) async fn new(target: &Target, glance: &Glance, image: NewImage) -> Image {
     let made = glance.create(&image).await.unwrap();
     target.remember(&target.person("demo").await, made.id);
     made
 }
 
 /// A new image that is ready for bytes.
-async fn empty(target: &Target, glance: &Glance, disk_format: &str) -> ImageId {
+pub(crate) async fn empty(target: &Target, glance: &Glance, disk_format: &str) -> ImageId {
     let (disk_format, container_format) = (Some(disk_format.to_owned()), Some("bare".to_owned()));
     new(target, glance, NewImage { disk_format, container_format, ..NewImage::new(ImageId::random()) }).await.id
 }
 
 /// Bytes that do not repeat within a block.
-fn noise(length: usize) -> Bytes {
+pub(crate) fn noise(length: usize) -> Bytes {
     let mut random = fastrand::Rng::with_seed(11);
     std::iter::repeat_with(|| random.u8(..)).take(length).collect()
 }
@@ -55,14 +55,14 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 
-async fn upload(glance: &Glance, image: ImageId, bytes: &Bytes) -> Result<(), ServiceError> {
+pub(crate) async fn upload(glance: &Glance, image: ImageId, bytes: &Bytes) -> Result<(), ServiceError> {
     let parts: Vec<_> = bytes.chunks(100_000).map(|part| Ok(bytes.slice_ref(part))).collect();
     let body = futures_util::stream::iter(parts).boxed();
     glance.upload(Outgoing { image, size: bytes.len() as u64, body }).await
 }
 
 /// Asks until the image has the status, for as long as a busy machine may need.
-async fn until(glance: &Glance, id: ImageId, status: Status) -> Image {
+pub(crate) async fn until(glance: &Glance, id: ImageId, status: Status) -> Image {
     for _ in 0..300 {
         let image = glance.show(id).await.unwrap();
         if image.status == status {

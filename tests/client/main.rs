@@ -14,9 +14,12 @@
 mod edit;
 mod images;
 mod login;
+mod members;
 #[expect(dead_code, reason = "shared with the contracts of the wire, which ask for more")]
 #[path = "../api/person.rs"]
 mod person;
+mod status;
+mod tags;
 mod target;
 #[expect(dead_code, reason = "shared with the contracts of the wire, which ask for more")]
 #[path = "../api/wire.rs"]
@@ -60,7 +63,15 @@ macro_rules! contracts {
 }
 pub(crate) use contracts;
 
-const SUBJECTS: &[&[Contract]] = &[login::CONTRACTS, login::real_only::CONTRACTS, images::CONTRACTS, edit::CONTRACTS];
+const SUBJECTS: &[&[Contract]] = &[
+    login::CONTRACTS,
+    login::real_only::CONTRACTS,
+    images::CONTRACTS,
+    edit::CONTRACTS,
+    tags::CONTRACTS,
+    members::CONTRACTS,
+    status::CONTRACTS,
+];
 
 fn main() -> ExitCode {
     let real = std::env::var_os("GLANCEFS_TEST_CLOUDS").map(|file| Service::Real(PathBuf::from(file)));

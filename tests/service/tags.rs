@@ -172,13 +172,15 @@ async fn an_action_is_asked_for_without_a_body() {
 
 #[tokio::test]
 async fn an_action_that_the_status_forbids_is_a_conflict_and_one_that_a_policy_forbids_is_not() {
-    let words = "Not allowed to deactivate image in status 'queued'";
-    for (status, kind) in [
-        ("queued", Kind::Conflict),
-        ("saving", Kind::Conflict),
-        ("importing", Kind::Conflict),
-        ("active", Kind::Forbidden),
-        ("deactivated", Kind::Forbidden),
+    let (by_status, by_policy) =
+        ("Not allowed to deactivate image in status 'x'", "You are not authorized to complete");
+    for (status, words, kind) in [
+        ("queued", by_status, Kind::Conflict),
+        ("saving", by_status, Kind::Conflict),
+        ("importing", by_status, Kind::Conflict),
+        ("queued", by_policy, Kind::Forbidden),
+        ("active", by_policy, Kind::Forbidden),
+        ("deactivated", "so", Kind::Forbidden),
     ] {
         let peer = peer(move |request, _| match request.method() {
             "POST" => Some(Answer::json(403, &json!({"message": words}))),

@@ -16,10 +16,11 @@ pub(super) async fn act(glance: &Glance, image: ImageId, action: Action) -> Resu
     }
 }
 
-/// Glance answers 403 for an image without bytes too; what a policy forbids is something else.
+/// Glance answers 403 for an image without bytes too. What a policy forbids is something else, and is told before that.
 async fn explained(glance: &Glance, image: ImageId, error: ServiceError) -> ServiceError {
+    let by_policy = error.words.as_deref().is_some_and(|words| words.contains("not authorized"));
     match glance.show(image).await {
-        Ok(image) if !image.status.has_data() => ServiceError { kind: Kind::Conflict, ..error },
+        Ok(image) if !by_policy && !image.status.has_data() => ServiceError { kind: Kind::Conflict, ..error },
         _ => error,
     }
 }
