@@ -196,7 +196,7 @@ async fn an_action_that_the_status_forbids_is_a_conflict_and_one_that_a_policy_f
 
 #[tokio::test]
 async fn the_schema_is_asked_for_once_and_builtin_where_there_is_none() {
-    let described = json!({"name": "image", "properties": {"size": {"type": "integer", "readOnly": true}}});
+    let described = json!({"name": "image", "properties": {"site": {"type": "string", "readOnly": true}}});
     let peer = peer(move |request, before| match (request.path(), before) {
         ("/v2/schemas/image", 0) => Some(Answer::json(503, &json!({}))),
         ("/v2/schemas/image", _) => Some(Answer::json(200, &described)),
@@ -206,14 +206,15 @@ async fn the_schema_is_asked_for_once_and_builtin_where_there_is_none() {
     let glance = connected(&peer).await;
     for _ in 0..2 {
         let schema = glance.schema().await.unwrap();
-        assert!(schema.is_read_only("size") && !schema.is_attribute("checksum"));
+        assert!(schema.is_read_only("site"), "as this service describes it");
     }
     assert_eq!(peer.requests().iter().filter(|request| request.path() == "/v2/schemas/image").count(), 2);
     for (status, body) in [(404, json!({})), (405, json!({})), (200, json!({"schema": Value::Null}))] {
         let peer =
             crate::peer(move |request, _| (request.path() == "/v2/schemas/image").then(|| Answer::json(status, &body)))
                 .await;
-        assert!(connected(&peer).await.schema().await.unwrap().is_attribute("checksum"), "{status}");
+        let schema = connected(&peer).await.schema().await.unwrap();
+        assert!(schema.is_attribute("checksum") && !schema.is_attribute("site"), "{status}");
     }
     let away =
         crate::peer(|request, _| (request.path() == "/v2/schemas/image").then(|| Answer::json(503, &json!({})))).await;
