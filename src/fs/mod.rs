@@ -8,6 +8,9 @@ mod create;
 mod document;
 mod errno;
 mod failures;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod inode;
 mod listing;

@@ -118,7 +118,7 @@ impl Sides<'_> {
     fn restored(&self) -> Result<Vec<Change>, Refused> {
         let mut changes = Vec::new();
         for (key, given) in self.lines() {
-            if self.is_passed_over(key) || self.now.get(key) == Some(given) {
+            if self.is_passed_over(key, given) || self.now.get(key) == Some(given) {
                 continue;
             }
             self.schema.check(key, given)?;
@@ -143,12 +143,13 @@ impl Sides<'_> {
         self.schema.is_read_only(key) || is_other(self.current) || self.base.is_some_and(is_other)
     }
 
-    /// Whether a document that is not the image's own says nothing about it: what cannot be written, or no longer.
-    fn is_passed_over(&self, key: &str) -> bool {
+    /// Whether a line means nothing in a document that is not the image's own: what cannot be written, or no longer. Some
+    /// properties are shown as null where there are none (`kernel_id`).
+    fn is_passed_over(&self, key: &str, given: &Value) -> bool {
         match key {
             "owner" => true,
             "disk_format" | "container_format" => self.current.status != Status::Queued,
-            key => self.is_read_only(key),
+            key => self.is_read_only(key) || (given.is_null() && !self.schema.is_attribute(key)),
         }
     }
 

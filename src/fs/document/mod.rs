@@ -1,7 +1,11 @@
 //! What the small files of an image hold, and what is made of a document that somebody wrote. Pure.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod applied;
 #[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
 mod diff;
+#[cfg(test)]
+mod model;
 #[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
 mod origin;
 #[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
@@ -14,7 +18,7 @@ use serde_json::{Value, json};
 
 #[expect(unused_imports, reason = "what writes documents does not use it yet")]
 pub(super) use self::diff::{Refused, changes};
-#[expect(unused_imports, reason = "what writes documents does not use it yet")]
+#[cfg_attr(not(test), expect(unused_imports, reason = "what writes documents does not use it yet"))]
 pub(super) use self::origin::Readings;
 #[expect(unused_imports, reason = "what writes documents does not use it yet")]
 pub(super) use self::parse::{Malformed, Parsed, parse};
