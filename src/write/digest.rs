@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::SMALL;
 use super::state::Hashes;
 use crate::hash::Hash;
 use crate::sync::{Mutex, lock};
@@ -152,18 +153,24 @@ impl Digest {
         if self.outcome.borrow().is_some() {
             return;
         }
-        for number in 0..LANES.len() {
-            let taken = {
-                let mut state = lock(&self.state);
-                let due = state.due(number).is_some();
-                let generation = state.generation;
-                let lane = state.lanes.get_mut(number).filter(|_| due);
-                lane.and_then(|lane| lane.hash.take()).map(|hash| (generation, hash))
-            };
-            if let Some((generation, hash)) = taken {
-                let digest = Arc::clone(self);
-                drop(self.runtime.spawn_blocking(move || digest.follow(number, generation, hash)));
+        let mut due = Vec::with_capacity(LANES.len());
+        let (generation, is_small) = {
+            let mut state = lock(&self.state);
+            for number in 0..LANES.len() {
+                let is_due = state.due(number).is_some();
+                let lane = state.lanes.get_mut(number).filter(|_| is_due);
+                due.extend(lane.and_then(|lane| lane.hash.take()).map(|hash| (number, hash)));
             }
+            (state.generation, state.whole.is_some_and(|whole| whole <= SMALL))
+        };
+        // One thread for all of few bytes: another one would begin when it is over.
+        let together = if is_small { LANES.len() } else { 1 };
+        while !due.is_empty() {
+            let rest = due.split_off(together.min(due.len()));
+            let lanes = std::mem::replace(&mut due, rest);
+            let digest = Arc::clone(self);
+            let follow = move || lanes.into_iter().for_each(|(number, hash)| digest.follow(number, generation, hash));
+            drop(self.runtime.spawn_blocking(follow));
         }
     }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::sleep_until;
 
 use super::clock::Clock;
@@ -90,6 +90,19 @@ impl Home {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Runs what takes no longer than a few writes to the page cache, on this thread: a hand-over to another one and back
+    /// takes longer. A thread of the runtime gives its other work away meanwhile.
+    pub(super) async fn briefly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        match self.runtime.runtime_flavor() {
+            RuntimeFlavor::MultiThread => block_in_place(work),
+            // There is nobody to give it to.
+            _ => self.blocking(work).await,
+        }
     }
 
     /// Runs what blocks a thread where that harms nobody.

@@ -7,11 +7,11 @@
 //! What cannot be read is moved to `aside/`, never deleted. In `mounts/` each mount that shares the folder has a file with
 //! its place, and a lock on it.
 
-use std::ffi::CString;
+mod spare;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub(super) use self::spare::Removed;
+use self::spare::{SPARE, Spares};
+use super::SMALL;
 use super::error::WriteError;
 use super::job::{Job, RECORD, sync_folder};
 use crate::image::ImageId;
@@ -45,6 +48,7 @@ pub(super) struct Journal {
     mounts: PathBuf,
     /// The lock on `tmp/`, shared.
     presence: Arc<File>,
+    spares: Arc<Spares>,
 }
 
 /// An upload on disk, with its lock held for as long as `data` is open.
@@ -120,6 +124,11 @@ fn is_unlocked(path: &Path) -> bool {
     file(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
+/// Whether the file at `path` is somebody's.
+fn is_locked(path: &Path) -> bool {
+    file(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Whether a failure says something about this moment, and nothing about the file.
 fn is_passing(error: &io::Error) -> bool {
     const PASSING: [i32; 6] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EINTR, libc::EAGAIN, libc::EIO];
@@ -157,7 +166,7 @@ impl Journal {
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Error(error)) => return Err(error),
         };
-        let journal = Self { jobs, tmp, aside, mounts, presence: Arc::new(presence) };
+        let journal = Self { jobs, tmp, aside, mounts, presence: Arc::new(presence), spares: Arc::default() };
         journal.clean(if is_alone { Duration::ZERO } else { ABANDONED }, SystemTime::now())?;
         // Who opens the folder at this moment waits until the cleaning is over.
         journal.presence.lock_shared()?;
@@ -176,9 +185,13 @@ impl Journal {
             let entry = entry?;
             let changed = entry.metadata().and_then(|about| about.modified());
             let is_old = changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|passed| passed > age));
-            // A scratch file belongs to a mount for as long as that lives.
-            let is_scratch = entry.file_name().to_string_lossy().starts_with(SCRATCH);
-            let is_left = if is_scratch { is_unlocked(&entry.path()) } else { is_old };
+            // Scratch files and spare folders belong to a mount for as long as that lives.
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_left = match () {
+                () if name.starts_with(SCRATCH) => is_unlocked(&entry.path()),
+                () if name.starts_with(SPARE) => is_old && !is_locked(&entry.path().join(DATA)),
+                () => is_old,
+            };
             if is_left || age.is_zero() {
                 // A probe is a file.
                 let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
@@ -238,8 +251,13 @@ impl Journal {
 
     /// Makes the upload of `image`, without bytes. `None` where there is one, or comes to be meanwhile.
     pub(super) fn make(&self, image: ImageId, job: &Job) -> io::Result<Option<File>> {
-        let new = self.temporary(image);
-        let made = self.furnish_upload(&new, job).and_then(|data| {
+        let spare = self.spares.take();
+        let new = spare.as_ref().map_or_else(|| self.temporary(image), |(folder, _)| folder.clone());
+        let furnished = match spare {
+            Some((_, data)) => job.write(&new, false).map(|()| data),
+            None => self.furnish_upload(&new, job),
+        };
+        let made = furnished.and_then(|data| {
             // It replaces an empty folder and nothing else.
             match fs::rename(&new, self.folder(image)) {
                 Ok(()) => Ok(Some(data)),
@@ -420,31 +438,5 @@ impl Journal {
         }
         found.sort_by_key(|(image, _)| *image);
         Ok(found)
-    }
-
-    /// Removes the upload of `image`. Who has its file open keeps that.
-    pub(super) fn remove(&self, image: ImageId) -> io::Result<()> {
-        self.take_away(image)?.delete()
-    }
-
-    /// Takes the upload of `image` out of its place: after that there is none.
-    pub(super) fn take_away(&self, image: ImageId) -> io::Result<Removed> {
-        make_folder(&self.tmp)?;
-        let trash = self.temporary(image);
-        match fs::rename(self.folder(image), &trash) {
-            Ok(()) => Ok(Removed(Some(trash))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed(None)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// What an upload leaves behind. A large file takes the disk some time.
-#[must_use]
-pub(super) struct Removed(Option<PathBuf>);
-
-impl Removed {
-    pub(super) fn delete(self) -> io::Result<()> {
-        self.0.map_or(Ok(()), fs::remove_dir_all)
     }
 }

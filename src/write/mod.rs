@@ -6,6 +6,10 @@
 //!
 //! It knows paths on the disk and the service, and nothing of files as the kernel sees them.
 
+/// An upload of at most so many bytes is small: reading, hashing or removing them takes less time than a hand-over to
+/// another thread and back.
+const SMALL: u64 = 256 << 10;
+
 mod blank;
 mod clock;
 mod digest;

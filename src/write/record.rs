@@ -79,7 +79,7 @@ impl Upload {
         if record.epoch != epoch {
             return Err(Missed::Superseded);
         }
-        let removed = self.home.journal.take_away(self.image());
+        let removed = self.home.journal.retire(self.image(), self.file());
         record.job.state = State::Done;
         drop(record);
         if let Err(error) = removed.and_then(Removed::delete) {

@@ -100,7 +100,8 @@ impl Upload {
             let safe = if upload.home.settings.write_back { Safe::PowerCut } else { Safe::Kill };
             upload.note_rest(turn, safe).map(|()| Ok(false))
         };
-        self.on_spool("seal", close).await?.map_err(WriteError::Failed)
+        let closed = self.step(close).await.map_err(|error| self.failed("seal", error))?;
+        closed.map_err(WriteError::Failed)
     }
 
     fn seal_now(&self) -> io::Result<Sealing> {

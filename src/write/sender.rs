@@ -1,7 +1,6 @@
 //! The bytes of a spool as a stream for the service.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -59,11 +58,11 @@ pub(super) fn body(upload: &Arc<Upload>, size: u64) -> (ByteStream, Trouble) {
 
 impl Source {
     async fn next(mut self) -> Option<(Result<Bytes, ServiceError>, Self)> {
-        let reading = match self.ahead.take() {
-            Some(reading) => reading,
-            None => self.read()?,
+        let frame = match self.ahead.take() {
+            Some(reading) => reading.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into())),
+            None => self.first().await?,
         };
-        let frame = match reading.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into())) {
+        let frame = match frame {
             Ok(frame) => frame,
             Err(error) => return Some((Err(self.broken_off(error)), self)),
         };
@@ -82,15 +81,27 @@ impl Source {
             .with_words("its spool cannot be read")
     }
 
+    /// The frame that nobody has begun to read; `None` at the end.
+    async fn first(&mut self) -> Option<io::Result<Bytes>> {
+        let read = self.reading()?;
+        Some(self.upload.step(|_| read()).await)
+    }
+
     /// Begins to read the next frame; `None` at the end.
     fn read(&mut self) -> Option<Reading> {
+        let read = self.reading()?;
+        Some(self.upload.home.runtime.spawn_blocking(read))
+    }
+
+    /// How the next frame is read; `None` at the end.
+    fn reading(&mut self) -> Option<impl FnOnce() -> io::Result<Bytes> + Send + 'static> {
         let length = usize::try_from(self.size - self.asked).unwrap_or(FRAME).min(FRAME);
         if length == 0 {
             return None;
         }
         let (mut buffer, file, at) = (self.buffer(length), self.upload.file(), self.asked);
         self.asked += length as u64;
-        Some(self.upload.home.runtime.spawn_blocking(move || fill(&file, &mut buffer, at).map(|()| buffer.freeze())))
+        Some(move || file.read_exact_at(&mut buffer, at).map(|()| buffer.freeze()))
     }
 
     fn buffer(&mut self, length: usize) -> BytesMut {
@@ -99,8 +110,4 @@ impl Source {
         buffer.resize(length, 0);
         buffer
     }
-}
-
-fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
-    file.read_exact_at(buffer, at)
 }

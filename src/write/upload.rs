@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::SMALL;
 use super::error::WriteError;
 use super::format::HEAD;
 use super::home::Home;
@@ -256,6 +257,21 @@ impl Upload {
     ) -> Result<T, WriteError> {
         let upload = Arc::clone(self);
         self.home.blocking(move || work(&upload)).await.map_err(|error| self.failed(action, error))
+    }
+
+    /// The same for a step that is brief as long as there are few bytes.
+    pub(super) async fn step<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (upload, is_brief) = (Arc::clone(self), self.is_small());
+        let work = move || work(&upload);
+        if is_brief { self.home.briefly(work).await } else { self.home.blocking(work).await }
+    }
+
+    /// Whether it has so few bytes that no step of it takes long, and none of them waits for the disk.
+    pub(super) fn is_small(&self) -> bool {
+        !self.home.settings.write_back && self.spool.len().is_ok_and(|length| length <= SMALL)
     }
 
     pub(super) fn failed(&self, action: &str, error: io::Error) -> WriteError {

@@ -153,7 +153,7 @@ impl Uploads {
             return Ok((upload, false));
         }
         let (journal, job, id) = (self.home.journal.clone(), Job::new(image), image.id);
-        let made = self.home.blocking(move || match journal.make(id, &job)? {
+        let made = self.home.briefly(move || match journal.make(id, &job)? {
             Some(data) => Ok((Found::Entry(Box::new(Entry { image: id, job, data })), true)),
             None => journal.take(id).map(|found| (found, false)),
         });
@@ -294,12 +294,14 @@ impl Uploads {
     /// The mount has ended: who looks for it finds it no more. What is under way goes on.
     pub fn leave(&self) {
         drop(lock(&self.home.announced).take());
+        self.home.journal.leave();
     }
 
     /// Waits until the queue is empty, at most for so long, and takes nothing more in. Answers what is left: it is in
     /// the folder, for the next mount to go on with. What rests unsealed is sealed now.
     pub async fn drain(&self, deadline: Duration) -> Vec<Report> {
         self.home.closed.store(true, Ordering::Release);
+        self.home.journal.leave();
         let until = Instant::now() + deadline;
         for upload in self.all() {
             if upload.is_resting()

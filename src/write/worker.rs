@@ -159,8 +159,7 @@ impl Attempt<'_> {
     /// Sets the formats that the image lacks, as its bytes say.
     async fn set_formats(&self) -> Result<(), Ended> {
         let (container, disk) = self.upload.formats();
-        let upload = Arc::clone(self.upload);
-        let head = self.home.blocking(move || upload.head()).await;
+        let head = self.upload.step(Upload::head).await;
         let head = head.map_err(|error| Ended::Again(self.unreadable(&error), None))?;
         let formats = format::fit(&head, container.as_deref(), disk.as_deref())
             .map_err(|unfit| Ended::Failed(Cause::new(Reason::Format, unfit.to_string())))?;
@@ -208,8 +207,8 @@ impl Attempt<'_> {
         let time = self.upload.change_of_time(Some(&image));
         let told = time::tell(self.home.service.as_ref(), self.upload, Vec::new(), time).await;
         let image = told.map_err(|error| ended(&error))?.unwrap_or(image);
-        let (upload, table, epoch) = (Arc::clone(self.upload), Arc::clone(&self.table), self.epoch);
-        let finished = self.home.blocking(move || Ok(upload.finish(epoch, image, &table))).await;
+        let (table, epoch) = (Arc::clone(&self.table), self.epoch);
+        let finished = self.upload.step(move |upload| Ok(upload.finish(epoch, image, &table))).await;
         finished.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded)
     }
 
@@ -229,8 +228,8 @@ impl Attempt<'_> {
     /// Goes on to `next`. Where the disk takes no record of it, the next mount finds an earlier state and asks the
     /// service, as it does in any case: a full disk keeps nobody from sending what is on it.
     async fn enter(&self, next: State, safe: Safe) -> Result<(), Ended> {
-        let (upload, epoch) = (Arc::clone(self.upload), self.epoch);
-        let entered = move || {
+        let epoch = self.epoch;
+        let entered = move |upload: &Upload| {
             Ok(match upload.enter(epoch, next.clone(), safe) {
                 Err(Missed::Disk(error)) => {
                     tracing::warn!(image = %upload.image(), %error, "the record of an upload could not be written");
@@ -239,7 +238,7 @@ impl Attempt<'_> {
                 entered => entered,
             })
         };
-        let entered = self.home.blocking(entered).await;
+        let entered = self.upload.step(entered).await;
         entered.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded)
     }
 

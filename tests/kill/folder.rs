@@ -59,9 +59,9 @@ impl Folder {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// Whether no upload is in it or on its way in or out.
+    /// Whether no upload is in it or on its way in or out. What is kept for the next one is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.names("jobs").is_empty() && self.names("tmp").is_empty()
+        self.names("jobs").is_empty() && self.names("tmp").iter().all(|name| name.starts_with("spare-"))
     }
 
     /// Tells the killer of each change, until `over`.

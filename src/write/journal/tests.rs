@@ -188,3 +188,87 @@ fn what_cannot_be_looked_at_at_this_moment_is_no_reason_to_move_an_upload_aside(
     assert!(![libc::ELOOP, libc::ENOENT].map(io::Error::from_raw_os_error).iter().any(is_passing));
     assert!(!is_passing(&io::ErrorKind::InvalidData.into()));
 }
+
+/// An upload that has `bytes`, and is over.
+fn done(journal: &Journal, bytes: &[u8]) -> (std::sync::Arc<File>, u64) {
+    let image = queued(None);
+    let data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
+    assert_eq!(data.metadata().unwrap().len(), 0);
+    fs::write(journal.folder(image.id).join(DATA), bytes).unwrap();
+    let (data, inode) = (std::sync::Arc::new(data), fs::metadata(journal.folder(image.id)).unwrap().ino());
+    journal.retire(image.id, std::sync::Arc::clone(&data)).unwrap().delete().unwrap();
+    assert!(!journal.folder(image.id).exists());
+    (data, inode)
+}
+
+fn left_over(journal: &Journal) -> usize {
+    fs::read_dir(&journal.tmp).unwrap().count()
+}
+
+#[test]
+fn the_folder_of_a_small_upload_that_is_done_is_used_again_and_holds_nothing_of_it() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    let (data, before) = done(&journal, b"the bytes of the first");
+    drop(data);
+    let image = queued(None);
+    let data = journal.make(image.id, &Job::new(&image)).unwrap().unwrap();
+    let folder = journal.folder(image.id);
+    assert_eq!((fs::metadata(&folder).unwrap().ino(), left_over(&journal)), (before, 0), "it is another folder");
+    assert_eq!(fs::read(folder.join(DATA)).unwrap(), b"");
+    assert_eq!(Job::read(&folder, image.id).unwrap(), Job::new(&image));
+    assert!(matches!(journal.take(image.id).unwrap(), Found::Busy), "its lock was never given up");
+    drop(data);
+    assert!(matches!(journal.take(image.id).unwrap(), Found::Entry(_)));
+}
+
+#[test]
+fn bytes_that_somebody_still_reads_are_not_overwritten_by_the_next_upload() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    let (reader, before) = done(&journal, b"the bytes of the first");
+    let (_second, other) = done(&journal, b"those of the second");
+    assert_ne!(before, other);
+    assert_eq!(std::io::read_to_string(reader.as_ref()).unwrap(), "the bytes of the first");
+}
+
+#[test]
+fn what_is_large_is_removed_and_only_a_few_folders_are_kept() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    drop(done(&journal, &vec![1; usize::try_from(SMALL).unwrap() + 1]));
+    assert_eq!(left_over(&journal), 0);
+    let held: Vec<_> = (0..20).map(|_| done(&journal, b"bytes")).collect();
+    assert_eq!(left_over(&journal), 4);
+    drop(held);
+    journal.leave();
+    assert_eq!(left_over(&journal), 0);
+    drop(done(&journal, b"bytes"));
+    assert_eq!(left_over(&journal), 0, "it was kept although the mount has ended");
+}
+
+#[test]
+fn what_a_mount_keeps_for_its_next_upload_is_left_to_it_by_others() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    drop(done(&journal, b"bytes"));
+    let later = SystemTime::now() + 2 * ABANDONED;
+    journal.clean(ABANDONED, later).unwrap();
+    assert_eq!(left_over(&journal), 1);
+    journal.spares.take().unwrap();
+    journal.clean(ABANDONED, later).unwrap();
+    assert_eq!(left_over(&journal), 0, "nobody has it any more");
+}
+
+#[test]
+fn a_folder_that_is_used_again_and_again_keeps_no_long_record() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = Journal::open(outer.path()).unwrap();
+    let mut longest = 0;
+    for _ in 0..200 {
+        drop(done(&journal, b"bytes"));
+        let kept = fs::read_dir(&journal.tmp).unwrap().map(|entry| entry.unwrap().path().join(RECORD));
+        longest = kept.map(|record| fs::metadata(record).unwrap().len()).fold(longest, u64::max);
+    }
+    assert!((8 << 10..=16 << 10).contains(&longest), "{longest}");
+}

@@ -89,6 +89,8 @@ async fn a_scratch_file_replaces_what_waits_to_be_sent() {
     // What still holds the earlier one changes nothing on the disk.
     earlier.sync().await.unwrap();
     earlier.seal().await.unwrap();
+    // Nothing is kept for the next upload any more.
+    uploads.leave();
     assert_eq!(files(folder.path()), 0);
 }
 
