@@ -51,7 +51,7 @@ pub(crate) fn noise(length: usize) -> Bytes {
     std::iter::repeat_with(|| random.u8(..)).take(length).collect()
 }
 
-fn hex(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 

@@ -13,6 +13,7 @@
 
 mod edit;
 mod images;
+mod imports;
 mod login;
 mod members;
 #[expect(dead_code, reason = "shared with the contracts of the wire, which ask for more")]
@@ -21,6 +22,7 @@ mod person;
 mod status;
 mod tags;
 mod target;
+mod web;
 #[expect(dead_code, reason = "shared with the contracts of the wire, which ask for more")]
 #[path = "../api/wire.rs"]
 mod wire;
@@ -71,6 +73,7 @@ const SUBJECTS: &[&[Contract]] = &[
     tags::CONTRACTS,
     members::CONTRACTS,
     status::CONTRACTS,
+    imports::CONTRACTS,
 ];
 
 fn main() -> ExitCode {

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 
 use glancefs::config::{AuthMethod, Cloud, OpenStackOptions, Surroundings};
 use glancefs::image::ImageId;
-use glancefs::server::{Accounts, Server, Settings};
+use glancefs::server::{Accounts, Behaviour, Server, Settings, WebAccess};
 use glancefs::service::auth::Login;
 use glancefs::service::glance::Glance;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::person::Person;
+use crate::web::Web;
 use crate::wire::Request;
 
 /// Which service.
@@ -39,7 +40,7 @@ pub(crate) struct Target {
     clouds: String,
     made: Mutex<Vec<(Person, String)>>,
     limits: Mutex<Option<File>>,
-    _embedded: Option<(Server, tempfile::TempDir)>,
+    embedded: Option<(Server, tempfile::TempDir)>,
 }
 
 impl Target {
@@ -48,12 +49,14 @@ impl Target {
             Service::Real(file) => (std::fs::read_to_string(file).unwrap(), None),
             Service::Embedded => {
                 let folder = tempfile::tempdir().unwrap();
-                let settings = Settings { accounts: Some(Accounts::example()), ..Settings::new(folder.path()) };
+                let behaviour = Behaviour { web_download: WebAccess::Anywhere, ..Behaviour::default() };
+                let accounts = Some(Accounts::example());
+                let settings = Settings { accounts, behaviour, ..Settings::new(folder.path()) };
                 let server = Server::start(settings).await.unwrap();
                 (clouds_of(&server.keystone_url().unwrap()), Some((server, folder)))
             }
         };
-        Self { clouds, made: Mutex::default(), limits: Mutex::default(), _embedded: embedded }
+        Self { clouds, made: Mutex::default(), limits: Mutex::default(), embedded }
     }
 
     /// The cloud of that name.
@@ -108,6 +111,13 @@ impl Target {
         let file = File::options().create(true).write(true).truncate(false).open(path).unwrap();
         let file = tokio::task::spawn_blocking(|| file.lock().map(|()| file).unwrap()).await.unwrap();
         self.limits.lock().unwrap().replace(file);
+    }
+
+    /// A web server that the service may fetch these bytes from. A real one fetches from this machine on one port alone
+    /// (`scripts/real-openstack`).
+    pub(crate) async fn web(&self, bytes: &'static [u8]) -> Web {
+        let port = || std::env::var("GLANCEFS_WEB_PORT").map_or(28080, |port| port.parse().unwrap());
+        Web::start(self.embedded.is_none().then(port), bytes).await
     }
 
     /// Deletes what the contract made.
