@@ -2,6 +2,9 @@
 
 use reqwest::Url;
 
+/// So much of an address is enough to find it in the service's words.
+const BEGINNING: usize = 8;
+
 /// Whether a text arrives as it is when it is a segment of a path of its own. Between the address as we write it and the
 /// text that Glance takes out of it stand the parser of addresses here, proxies, and a server that reads what is not
 /// ASCII as Latin-1.
@@ -22,6 +25,20 @@ pub(super) fn without_secrets(url: &str) -> String {
             format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
         }
         _ => "an address".to_owned(),
+    }
+}
+
+/// The service's words, which may repeat an address, with what may be told of it. The longest words are cut: what follows
+/// an address that was cut is lost.
+pub(super) fn reticent(words: String, url: &str) -> String {
+    let url = url.trim();
+    let beginning = url.get(..url.floor_char_boundary(BEGINNING)).unwrap_or(url);
+    match words.split_once(beginning).filter(|_| !url.is_empty()) {
+        None => words,
+        Some((before, _)) => {
+            let after = words.split_once(url).map_or("", |(_, after)| after);
+            format!("{before}{}{after}", without_secrets(url))
+        }
     }
 }
 
@@ -47,5 +64,16 @@ mod tests {
         {
             assert!(!carries(text), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_the_service_repeats_loses_its_secrets_too() {
+        let url = "http://user:password@host/x?sig=1";
+        let told = |words: &str, url: &str| reticent(words.to_owned(), url);
+        assert_eq!(told(&format!("refused: {url} (so)"), url), "refused: http://host/x (so)");
+        assert_eq!(told(&format!("refused: {url}"), &format!("\t{url}\n")), "refused: http://host/x");
+        assert_eq!(told("refused: http://user:pass\u{2026}", url), "refused: http://host/x");
+        assert_eq!(told("refused: junk", "junk"), "refused: an address");
+        assert_eq!(told("refused", ""), "refused");
     }
 }

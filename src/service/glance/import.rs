@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::address::without_secrets;
+use super::address::{reticent, without_secrets};
 use super::{Glance, edit, wire};
 use crate::image::{Image, ImageId, Status, Task};
 use crate::service::http::{Answered, Call};
@@ -14,9 +14,6 @@ const METHOD: &str = "web-download";
 /// What an image shows while an import of it is under way, also while it is still queued.
 const TASK: &str = "os_glance_import_task";
 
-/// So much of an address is enough to find it in the service's words.
-const BEGINNING: usize = 8;
-
 /// Asks for an import.
 pub(super) async fn begin(glance: &Glance, image: ImageId, url: &str) -> Result<()> {
     let action = format!("import {} into image {image}", without_secrets(url));
@@ -24,13 +21,18 @@ pub(super) async fn begin(glance: &Glance, image: ImageId, url: &str) -> Result<
     let document = json!({"method": {"name": METHOD, "uri": url}});
     let call = Call::post(&action, glance.url(&["images", image.as_str(), "import"])?, &document);
     let Answered { outcome, unsure } = glance.http.change(&call).await;
-    match outcome.map_err(|error| reticent(error, url)) {
+    match outcome.map_err(|error| told_without_secrets(error, url)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind == Kind::Conflict && unsure && is_under_way(glance, image, url).await => Ok(()),
         Err(error) if error.kind == Kind::Conflict => Err(conflict(glance, image, error).await),
         Err(error) if error.kind == Kind::Invalid => Err(refused(glance, error).await),
         Err(error) => Err(error),
     }
+}
+
+/// Glance repeats the address in its words.
+fn told_without_secrets(error: ServiceError, url: &str) -> ServiceError {
+    ServiceError { words: error.words.map(|words| reticent(words, url)), ..error }
 }
 
 /// Whether an import that may have been asked for was: the last one that the service tells of is from this address.
@@ -71,18 +73,6 @@ async fn refused(glance: &Glance, error: ServiceError) -> ServiceError {
     }
 }
 
-/// Glance repeats the address in its words, the longest of which are cut. From where it begins, the form without secrets stands
-/// for it; what follows an address that was cut is lost.
-fn reticent(mut error: ServiceError, url: &str) -> ServiceError {
-    let Some(words) = &error.words else { return error };
-    let beginning = url.get(..url.floor_char_boundary(BEGINNING)).unwrap_or(url);
-    if let Some((before, _)) = words.split_once(beginning).filter(|_| !url.is_empty()) {
-        let after = words.split_once(url).map_or("", |(_, after)| after);
-        error.words = Some(format!("{before}{}{after}", without_secrets(url)));
-    }
-    error
-}
-
 /// What the service does and did with an image, the newest last.
 pub(super) async fn tasks(glance: &Glance, image: ImageId) -> Result<Vec<Task>> {
     let url = glance.url(&["images", image.as_str(), "tasks"])?;
@@ -90,21 +80,5 @@ pub(super) async fn tasks(glance: &Glance, image: ImageId) -> Result<Vec<Task>> 
         Ok(answer) => Ok(answer.into_tasks()),
         Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotOffered | Kind::Forbidden) => Ok(Vec::new()),
         Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_the_service_repeats_loses_its_secrets_too() {
-        let url = "http://user:password@host/x?sig=1";
-        let told =
-            |words: &str, url| reticent(ServiceError::new(Kind::Invalid, "").with_words(words), url).words.unwrap();
-        assert_eq!(told(&format!("refused: {url} (so)"), url), "refused: http://host/x (so)");
-        assert_eq!(told("refused: http://user:pass\u{2026}", url), "refused: http://host/x");
-        assert_eq!(told("refused: junk", "junk"), "refused: an address");
-        assert_eq!(told("refused", ""), "refused");
     }
 }

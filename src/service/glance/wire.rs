@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::address::without_secrets;
+use super::address::{reticent, without_secrets};
 use crate::image::{Checksums, Image, ImageId, Member, Status, Task, Usage, Visibility};
 
 /// `GET /v2/images`.
@@ -160,7 +160,7 @@ fn task(mut fields: Map<String, Value>) -> Task {
         id: text(&mut fields, "id").unwrap_or_default(),
         kind: text(&mut fields, "type").unwrap_or_default(),
         status: text(&mut fields, "status").as_deref().unwrap_or_default().into(),
-        message: text(&mut fields, "message").unwrap_or_default(),
+        message: reticent(text(&mut fields, "message").unwrap_or_default(), uri.as_deref().unwrap_or_default()),
         method,
         uri: uri.as_deref().map(without_secrets),
         created_at: text(&mut fields, "created_at").as_deref().and_then(time_of_task),
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn tasks_come_in_the_order_of_their_making_and_odd_ones_are_survived() {
         let input = json!({"import_req": {"method": {"name": "web-download", "uri": "http://u:p@h/x?sig=1"}}});
-        let late = json!({"id": "b", "type": "api_image_import", "status": "failure", "message": "so", "input": input,
+        let late = json!({"id": "b", "type": "api_image_import", "status": "failure", "message": "no http://u:p@h/x?sig=1", "input": input,
             "created_at": "2026-11-21T15:23:27.566332", "request_id": "req-1"});
         let early = json!({"id": "a", "status": "success", "message": null, "created_at": "2026-11-21T15:23:26Z"});
         let odd = json!({"id": 5, "status": "new", "input": "import_req", "created_at": "then"});
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!((tasks[0].status.as_str(), &tasks[0].method), ("new", &None));
         assert_eq!(tasks[2].created_at, Some("2026-11-21T15:23:27.566332Z".parse().unwrap()));
         assert_eq!((tasks[2].method.as_deref(), tasks[2].uri.as_deref()), (Some("web-download"), Some("http://h/x")));
-        assert_eq!((&tasks[2].status, tasks[2].message.as_str()), (&TaskStatus::Failure, "so"));
+        assert_eq!((&tasks[2].status, tasks[2].message.as_str()), (&TaskStatus::Failure, "no http://h/x"));
         assert_eq!(tasks[2].request_id.as_deref(), Some("req-1"));
         assert!(serde_json::from_value::<Tasks>(json!({})).unwrap().into_tasks().is_empty());
     }
