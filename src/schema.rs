@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub use self::misfit::Misfit;
-pub(crate) use self::misfit::quoted;
+pub(crate) use self::misfit::{printable, quoted};
 use self::rule::Rule;
 
 /// The attributes of every image, in the order in which people are shown them.

@@ -217,10 +217,22 @@ impl Catalogue {
 
     /// Takes in what the service answered to a change of ours: an image that is new, or is now this.
     pub fn learn(&self, image: Image) {
-        let (id, image) = (image.id, Arc::new(image));
+        self.state().learn(Arc::new(image));
+    }
+
+    /// Takes in a change of ours whose answer showed no image.
+    pub fn amend(&self, id: ImageId, change: impl FnOnce(&mut Image)) {
         let mut state = self.state();
-        state.shown.put(id, Timed { value: Ok(Arc::clone(&image)), since: Instant::now() });
-        state.change(Change::Image(image));
+        let listed = state.listing.as_ref().and_then(|listing| listing.value.image(id).cloned());
+        let shown = || state.shown.peek(&id).and_then(|known| known.value.clone().ok());
+        let Some(mut image) = listed.or_else(shown) else { return };
+        change(Arc::make_mut(&mut image));
+        state.learn(image);
+    }
+
+    /// The members of an image were changed: they are asked for when they are looked at.
+    pub fn forget_members(&self, id: ImageId) {
+        self.state().members.pop(&id);
     }
 
     /// Takes in that we deleted an image.
@@ -237,6 +249,11 @@ impl Catalogue {
 }
 
 impl State {
+    fn learn(&mut self, image: Arc<Image>) {
+        self.shown.put(image.id, Timed { value: Ok(Arc::clone(&image)), since: Instant::now() });
+        self.change(Change::Image(image));
+    }
+
     fn change(&mut self, change: Change) {
         if let Some(listing) = &mut self.listing {
             listing.value = Arc::new(listing.value.with(&change));

@@ -4,6 +4,7 @@ pub mod connect;
 pub mod demo;
 pub mod dispatch;
 pub mod doctor;
+pub mod explain;
 pub mod mount;
 pub mod output;
 pub mod serve;
@@ -36,6 +37,7 @@ enum Command {
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
     Uploads(uploads::Arguments),
+    Explain(explain::Arguments),
 }
 
 /// Runs the command that the arguments name, and answers its exit code.
@@ -87,6 +89,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Uploads(arguments) => uploads::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     }
 }
 

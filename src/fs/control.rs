@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 
-use super::attr::{self, Entry};
-use super::errno::FsError;
+use super::attr::{self, Entry, Rights};
+use super::error::FsError;
 use super::handle::Handle;
 use super::inode::Ino;
 use super::mode::Mode;
@@ -84,7 +84,8 @@ impl FileSystem {
         match node {
             Node::ControlFile(file) => {
                 let size = u64::try_from(self.told(*file).len()).unwrap_or(u64::MAX);
-                let attr = attr::of_control_file(ino, node, size, self.rights(), self.began);
+                let rights = Rights { change: self.rights().change && *file == ControlFile::Uploads, ..self.rights() };
+                let attr = attr::of_control_file(ino, node, size, rights, self.began);
                 Entry { attr, ttl: std::time::Duration::ZERO }
             }
             folder => {
@@ -97,6 +98,7 @@ impl FileSystem {
     /// What a file of `.glancefs` holds now.
     fn told(&self, file: ControlFile) -> String {
         match file {
+            ControlFile::Errors => self.failures.lines(),
             ControlFile::Uploads => {
                 let reports = self.uploads.as_ref().map(|uploads| uploads.list()).unwrap_or_default();
                 reports.iter().map(|report| Line::from(report).to_text()).collect()
@@ -109,6 +111,9 @@ impl FileSystem {
         let text = Bytes::from(self.told(file));
         if asked.writing.is_none() {
             return Ok(self.opened_small(text));
+        }
+        if file == ControlFile::Errors {
+            return Err(FsError::NotPermitted("this file is only to be read"));
         }
         self.writable()?;
         let handle = Handle::Control(ControlHandle { ino, file, text, begun: Mutex::default() });
@@ -135,6 +140,7 @@ impl FileSystem {
         for line in lines.iter().filter(|line| !line.trim().is_empty()) {
             match file {
                 ControlFile::Uploads => self.carry_out(Command::of(line)?).await?,
+                ControlFile::Errors => {}
             }
         }
         Ok(())

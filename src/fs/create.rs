@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::attr::Entry;
-use super::errno::FsError;
+use super::error::FsError;
 use super::inode::Ino;
 use super::node::{Node, Part};
 use super::open::{Asked, Opened, Writing};
@@ -81,6 +81,11 @@ impl FileSystem {
             (Node::Files, _) => {
                 let wanted = wanted(folder, text)?;
                 self.make_image(wanted).await.map(drop)
+            }
+            (Node::Collection(id, _, collection), _) => self.make_item(*id, *collection, text).await,
+            (Node::Image(id, _), Some(Part::Document(document))) => {
+                self.removals.recall(&Node::Document(*id, document));
+                Ok(())
             }
             // The kernel asks for it only where it was removed.
             (Node::Image(id, _), Some(Part::Data)) => {

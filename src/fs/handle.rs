@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::control::ControlHandle;
-use super::errno::FsError;
+use super::edit::DraftHandle;
+use super::error::FsError;
 use super::listing::Listing;
 use super::mode::InMode;
 use super::scratch::ScratchFile;
@@ -34,6 +35,8 @@ pub(super) enum Handle {
     Spool(Arc<Upload>),
     /// A small file, as it was when it was opened.
     Small(Bytes),
+    /// A small file of an image, being written.
+    Draft(Arc<DraftHandle>),
     /// A file of `.glancefs`, to which commands are written.
     Control(ControlHandle),
     /// A folder, as it was when it was opened.

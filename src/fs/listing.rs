@@ -7,9 +7,10 @@ use super::FileSystem;
 use super::Result;
 use super::attr::{self, Entry, FileKind};
 use super::document;
-use super::errno::FsError;
+use super::error::FsError;
+use super::import::is_importable;
 use super::inode::Ino;
-use super::node::{Collection, ControlFile, FILES, Node, Part, View};
+use super::node::{Collection, ControlFile, Document, FILES, Node, Part, View};
 use super::scratch::Place;
 use crate::catalogue::Snapshot;
 use crate::image::Image;
@@ -76,13 +77,16 @@ impl FileSystem {
             Node::Image(id, view) => {
                 let seen = self.catalogue.image(*id).await?;
                 let row = |part: Part| Row { name: part.name().into(), node: Node::part(*id, *view, part), item: 0 };
-                let here = Part::ALL.map(row).into_iter().filter(|row| !self.removals.is_hidden(&row.node));
+                let is_there = |part: &Part| *part != Part::Document(Document::Import) || is_importable(&seen.value);
+                let here = Part::ALL.into_iter().filter(is_there).map(row);
+                let here = here.filter(|row| !self.removals.is_hidden(&row.node));
                 let rows = here.chain(self.scratch_rows(Place::Image(*id))).collect();
                 Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
             }
             Node::Collection(id, _, collection) => {
                 let seen = self.catalogue.image(*id).await?;
-                let rows = self.item_rows(&seen.value, *collection).await?;
+                let mut rows = self.item_rows(&seen.value, *collection).await?;
+                rows.extend(self.scratch_rows(Place::Collection(*id, *collection)));
                 Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
             }
             Node::Control => {
@@ -108,15 +112,6 @@ impl FileSystem {
             name: item.entry.into(),
         };
         Ok(items.into_iter().map(row).collect())
-    }
-
-    /// The entries of a collection; asks for the members where they are meant.
-    pub(super) async fn items(&self, image: &Image, collection: Collection) -> Result<Vec<document::Item>> {
-        let members = match collection {
-            Collection::Members => self.catalogue.members(image).await?.value,
-            Collection::Tags | Collection::Properties => Arc::default(),
-        };
-        Ok(document::items(image, collection, &members))
     }
 
     /// Gives the lines behind the position `from` to `take`, until it answers that it is full. With `plus` each line
@@ -177,13 +172,15 @@ impl FileSystem {
 
     /// What is shown of a node of an image, whose attributes hold for `ttl`. A spool grows while somebody looks.
     pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, ttl: Duration) -> Entry {
-        let attr = attr::of_image_node(ino, node, image, item, self.rights_on(image));
+        let attr = attr::of_image_node(ino, node, image, item, self.rights_on_node(node, image));
         let spool = self.spool_of(node, image).and_then(|upload| Some((upload.len().ok()?, upload.time())));
         match spool {
             Some((size, time)) => {
                 let mtime = time.map_or(attr.mtime, attr::system_time);
                 Entry { attr: attr::Attr { size, mtime, ..attr }, ttl: Duration::ZERO }
             }
+            // A write to any small file of an image changes what the others hold.
+            None if matches!(node, Node::Document(..) | Node::Item(..)) => Entry { attr, ttl: Duration::ZERO },
             None => Entry { attr, ttl },
         }
     }

@@ -3,16 +3,22 @@
 //! A failed operation is a [`FsError`], whose `Display` is a sentence and whose errno is the kernel's.
 
 mod attr;
+mod commit;
 mod control;
 mod create;
 mod document;
+mod draft;
+mod edit;
 mod errno;
+mod error;
 mod failures;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
+mod import;
 mod inode;
+mod items;
 mod listing;
 mod mode;
 mod node;
@@ -35,7 +41,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use self::attr::{Attr, Entry, FileKind, Owner};
-pub use self::errno::FsError;
+pub use self::document::{Malformed, Refused};
+pub use self::draft::Untaken;
+pub use self::error::FsError;
+pub use self::failures::Failed;
 pub use self::handle::HandleId;
 pub use self::inode::Ino;
 pub use self::listing::Listed;
@@ -44,7 +53,7 @@ pub use self::open::{Asked, Opened, Writing};
 pub use self::ops::Space;
 pub use self::pages::VoidPages;
 pub use self::tree::Unmakeable;
-pub use self::writing::Process;
+pub use self::writing::{Asker, Modified, Process};
 use crate::budget::Budget;
 use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;
@@ -87,6 +96,8 @@ pub struct FileSystem {
     removals: removals::Removals,
     scratches: scratch::Scratches,
     failures: failures::Failures,
+    readings: document::Readings,
+    begun: items::Begun,
     settings: Settings,
     /// What tests say is the sealed file of every image.
     #[cfg(test)]
@@ -126,6 +137,8 @@ impl FileSystem {
             removals: removals::Removals::default(),
             scratches: scratch::Scratches::default(),
             failures: failures::Failures::default(),
+            readings: document::Readings::default(),
+            begun: items::Begun::default(),
             settings,
             #[cfg(test)]
             sealed_by_test: std::sync::OnceLock::new(),

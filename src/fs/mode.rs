@@ -11,7 +11,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Result;
-use super::errno::FsError;
+use super::error::FsError;
 use super::inode::Ino;
 use crate::read::Content;
 

@@ -26,7 +26,7 @@ impl View {
     }
 }
 
-/// A file that each image folder has.
+/// A small file of an image folder. All have them but `import`, which is there while there is something to import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Document {
     /// `metadata.json`: every attribute.
@@ -35,10 +35,12 @@ pub(super) enum Document {
     Status,
     /// `checksums`: for `cksum -c`.
     Checksums,
+    /// `import`: what the service fetches by itself.
+    Import,
 }
 
 /// A folder that each image folder has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Collection {
     /// `members/`: a file a project.
     Members,
@@ -61,7 +63,7 @@ pub(super) enum Part {
 
 impl Part {
     /// All of them, in the order in which an image folder lists them.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Data,
         Self::Document(Document::Metadata),
         Self::Document(Document::Status),
@@ -69,6 +71,7 @@ impl Part {
         Self::Collection(Collection::Members),
         Self::Collection(Collection::Tags),
         Self::Collection(Collection::Properties),
+        Self::Document(Document::Import),
     ];
 
     /// Its name in an image folder.
@@ -78,6 +81,7 @@ impl Part {
             Self::Document(Document::Metadata) => "metadata.json",
             Self::Document(Document::Status) => "status",
             Self::Document(Document::Checksums) => "checksums",
+            Self::Document(Document::Import) => "import",
             Self::Collection(Collection::Members) => "members",
             Self::Collection(Collection::Tags) => "tags",
             Self::Collection(Collection::Properties) => "properties",
@@ -95,16 +99,19 @@ impl Part {
 pub(super) enum ControlFile {
     /// `uploads`: what is not in the service yet.
     Uploads,
+    /// `errors`: what failed lately.
+    Errors,
 }
 
 impl ControlFile {
     /// All of them, in the order in which `.glancefs/` lists them.
-    pub(super) const ALL: [Self; 1] = [Self::Uploads];
+    pub(super) const ALL: [Self; 2] = [Self::Uploads, Self::Errors];
 
     /// Its name there.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Uploads => "uploads",
+            Self::Errors => "errors",
         }
     }
 

@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::document;
-use super::errno::FsError;
+use super::error::FsError;
 use super::handle::{DataHandle, Handle, HandleId, Look, SealedHandle};
 use super::inode::Ino;
 use super::mode::{Demand, InMode, Mode, Trust};
-use super::node::Node;
+use super::node::{Document, Node};
 use super::pages::VoidPages;
 use super::scratch::ScratchFile;
-use super::writing::Process;
+use super::writing::{Asker, Process};
 use super::{FileSystem, Result};
-use crate::catalogue::Seen;
 use crate::image::{ImageId, Status};
 use crate::read::{Content, ReadError, Verified};
 
@@ -35,6 +33,8 @@ pub struct Asked {
     pub direct: bool,
     /// Whether [`Mode::Passthrough`] can be had.
     pub passthrough: bool,
+    /// Who asks.
+    pub by: Asker,
     /// The program wants to write.
     pub writing: Option<Writing>,
     /// Asks how many bytes the page cache may grow to without driving programs out of memory. Called for files that
@@ -54,12 +54,9 @@ pub struct Writing {
 /// Below this many bytes nobody minds an image in the page cache, and memory is not asked about.
 const SMALL: u64 = 16 << 20;
 
-/// Why the small files cannot be opened for writing.
-const FIXED: &str = "only data can be written so far";
-
 impl Default for Asked {
     fn default() -> Self {
-        Self { direct: false, passthrough: false, writing: None, available: || u64::MAX }
+        Self { direct: false, passthrough: false, by: Asker::UNKNOWN, writing: None, available: || u64::MAX }
     }
 }
 
@@ -80,19 +77,16 @@ impl FileSystem {
         if let Node::ControlFile(file) = node {
             return self.open_control(ino, *file, asked);
         }
-        if asked.writing.is_some() && !matches!(node, Node::Data(_) | Node::Scratch(_)) {
-            return Err(if node.is_folder() { FsError::IsAFolder(node.path()) } else { FsError::NotPermitted(FIXED) });
+        match (node, asked.writing) {
+            (Node::Data(id), _) => return self.open_data(ino, *id, asked).await,
+            (Node::Scratch(file), _) => return self.open_scratch(file, asked).await,
+            (Node::Document(..) | Node::Item(..), Some(writing)) => return self.open_draft(ino, node, writing).await,
+            _ => {}
         }
-        let text = match node {
-            Node::Data(id) => return self.open_data(ino, *id, asked).await,
-            Node::Scratch(file) => return self.open_scratch(file, asked).await,
-            Node::Document(id, document) => document::render(&self.catalogue.image(*id).await?.value, *document),
-            Node::Item(id, collection, entry) => {
-                let Seen { value: image, .. } = self.catalogue.image(*id).await?;
-                self.item(&image, *collection, entry).await?.text
-            }
-            folder => return Err(FsError::IsAFolder(folder.path())),
-        };
+        let text = self.text_of(node).await?;
+        if let Node::Document(id, Document::Metadata) = node {
+            self.readings.note(*id, text.as_bytes(), asked.by.process());
+        }
         Ok(self.opened_small(text.into()))
     }
 
@@ -103,8 +97,11 @@ impl FileSystem {
 
     async fn open_scratch(&self, file: &ScratchFile, asked: Asked) -> Result<Opened> {
         let bytes = Arc::clone(file.bytes().ok_or(FsError::BadHandle)?);
-        if asked.writing.is_some_and(|writing| writing.truncate) {
-            bytes.truncate(0).await?;
+        if let Some(writing) = asked.writing {
+            file.is_written_by(writing.process);
+            if writing.truncate {
+                bytes.truncate(0).await?;
+            }
         }
         let handle = self.handles.insert(Handle::Scratch(file.clone(), bytes));
         Ok(Opened { handle, mode: Mode::Direct { keep: false } })
@@ -185,6 +182,7 @@ impl FileSystem {
     pub async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes> {
         match self.handles.get(handle)?.as_ref() {
             Handle::Small(text) => Ok(part_of(text, offset, size)),
+            Handle::Draft(file) => Ok(file.read(offset, size)),
             Handle::Control(control) => Ok(part_of(&control.text, offset, size)),
             Handle::Data(data) => {
                 let outcome = self.read_data(data, offset, size).await;
@@ -219,12 +217,21 @@ impl FileSystem {
     }
 
     /// Closes a file.
-    pub fn release(&self, handle: HandleId) {
-        match self.handles.remove(handle).as_deref() {
-            Some(Handle::Data(data)) => self.contents.verified(&data.content, data.reader.verified()),
-            Some(Handle::Write(file)) => file.released(),
+    pub fn release(self: &Arc<Self>, handle: HandleId) {
+        if let Some(Handle::Draft(file)) = self.released(handle).as_deref() {
+            self.release_draft(file);
+        }
+    }
+
+    /// The same, where a small file that was written needs nothing more.
+    pub(super) fn released(&self, handle: HandleId) -> Option<Arc<Handle>> {
+        let released = self.handles.remove(handle)?;
+        match released.as_ref() {
+            Handle::Data(data) => self.contents.verified(&data.content, data.reader.verified()),
+            Handle::Write(file) => file.released(),
             _ => {}
         }
+        Some(released)
     }
 }
 

@@ -4,13 +4,18 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::attr::{Attr, Entry, Rights};
 use super::document;
-use super::errno::FsError;
+use super::errno;
+use super::error::FsError;
+use super::failures::Failed;
 use super::handle::{Handle, HandleId};
+use super::import::is_importable;
 use super::inode::Ino;
 use super::listing::Listed;
-use super::node::{CONTROL, Collection, ControlFile, FILES, Node, Part, View};
+use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part, View};
 use super::scratch::Place;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
@@ -83,7 +88,10 @@ impl FileSystem {
                 Some(part) => Some(Node::part(*id, *view, part)),
                 None => self.scratches.get(Place::Image(*id), text).map(Node::Scratch),
             },
-            Node::Collection(id, _, collection) => Some(Node::Item(*id, *collection, text.into())),
+            Node::Collection(id, _, collection) => match Place::of(folder, text) {
+                Some(place) => self.scratches.get(place, text).map(Node::Scratch),
+                None => Some(Node::Item(*id, *collection, text.into())),
+            },
             Node::Control => ControlFile::named(text).map(Node::ControlFile),
             Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) | Node::ControlFile(_) => {
                 return Err(FsError::NotAFolder(folder.path()));
@@ -120,6 +128,10 @@ impl FileSystem {
         let seen = self.catalogue.image(id).await?;
         let item = match node {
             Node::Item(_, collection, entry) => self.item(&seen.value, *collection, entry).await?.text.len(),
+            Node::Document(_, Document::Import) if !is_importable(&seen.value) => {
+                let folder = Node::Image(id, View::ById).path();
+                return Err(FsError::NotFound { folder, name: Part::Document(Document::Import).name().to_owned() });
+            }
             _ => 0,
         };
         let item = u64::try_from(item).unwrap_or(u64::MAX);
@@ -196,17 +208,20 @@ impl FileSystem {
         Rights { change: !self.settings.read_only && !is_anothers, ..self.rights() }
     }
 
+    /// The same for one of its files: a member of an image sets its own status in it.
+    pub(super) fn rights_on_node(&self, node: &Node, image: &Image) -> Rights {
+        let own = self.service.project();
+        match node {
+            Node::Item(_, Collection::Members, entry) if own.is_some_and(|own| document::entry_of(own) == **entry) => {
+                self.rights()
+            }
+            _ => self.rights_on(image),
+        }
+    }
+
     /// The node of a number that the kernel was told.
     pub(super) fn node(&self, ino: Ino) -> Result<Node> {
         self.inodes.node(ino).ok_or(FsError::Forgotten)
-    }
-
-    pub(super) async fn item(&self, image: &Arc<Image>, collection: Collection, entry: &str) -> Result<document::Item> {
-        let items = self.items(image, collection).await?;
-        items.into_iter().find(|item| item.entry == entry).ok_or_else(|| FsError::NotFound {
-            folder: Node::Collection(image.id, View::ById, collection).path(),
-            name: entry.to_owned(),
-        })
     }
 
     /// Remembers and logs why an operation on a file failed.
@@ -217,7 +232,7 @@ impl FileSystem {
             } else {
                 tracing::warn!(path = node.path(), %error, "failed");
             }
-            self.failures.note(ino, error.to_string());
+            self.failures.note(ino, failed(node, error));
         }
         outcome
     }
@@ -225,6 +240,16 @@ impl FileSystem {
     /// The same where it is worth knowing: names that do not exist are looked up all the time.
     fn noted_if_unusual<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
         if outcome.as_ref().is_err_and(|error| !error.is_ordinary()) { self.noted(ino, node, outcome) } else { outcome }
+    }
+}
+
+fn failed(node: &Node, error: &FsError) -> Failed {
+    Failed {
+        time: Timestamp::now(),
+        path: node.path(),
+        errno: errno::name_of(error.errno()).to_owned(),
+        sentence: error.to_string(),
+        request_id: error.request_id().map(str::to_owned),
     }
 }
 

@@ -3,12 +3,16 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::create::wanted;
-use super::errno::FsError;
+use super::draft::{self, Untaken};
+use super::error::FsError;
 use super::inode::Ino;
 use super::node::{Node, Part, View};
 use super::scratch::{Place, ScratchFile};
 use super::tree::{entry_name, makeable};
+use super::writing::Asker;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::service::Change;
@@ -20,19 +24,42 @@ type Spot<'a> = (&'a Node, &'a OsStr);
 impl FileSystem {
     /// Renames an image, or a scratch file. Where that makes its bytes an image's, this returns when the image is active,
     /// as a close does.
-    pub async fn rename(&self, from: (Ino, &OsStr), to: (Ino, &OsStr)) -> Result<()> {
+    pub async fn rename(&self, from: (Ino, &OsStr), to: (Ino, &OsStr), by: Asker) -> Result<()> {
         let (source, target) = (self.node(from.0)?, self.node(to.0)?);
-        let outcome = self.rename_node((&source, from.1), (&target, to.1)).await;
+        let outcome = self.rename_node((&source, from.1), (&target, to.1), by).await;
         self.noted(from.0, &source, outcome)
     }
 
-    async fn rename_node(&self, from: Spot<'_>, to: Spot<'_>) -> Result<()> {
+    async fn rename_node(&self, from: Spot<'_>, to: Spot<'_>, by: Asker) -> Result<()> {
         self.writable()?;
         match (self.find_node(from.0, from.1).await?, from.0) {
-            (Node::Scratch(file), _) => self.rename_scratch(&file, from, to).await,
+            (Node::Scratch(file), _) => self.rename_scratch(&file, from, to, by).await,
             (Node::Image(id, View::ByName), _) => self.rename_image(id, to).await,
             (Node::Data(id), Node::Files) => self.rename_file(id, to).await,
-            _ => Err(FsError::NotPermitted("only images and scratch files can be renamed")),
+            (node @ (Node::Document(..) | Node::Item(..)), _) => self.rename_small(&node, to).await,
+            _ => Err(FsError::NotPermitted("only images, tags, properties and scratch files can be renamed")),
+        }
+    }
+
+    /// Gives a tag or a property another name. Where a small file is renamed to a scratch file's name, that becomes a copy
+    /// of it: editors keep what they replace so, and the image has the file still.
+    async fn rename_small(&self, node: &Node, to: Spot<'_>) -> Result<()> {
+        let text = makeable(to.0, to.1)?;
+        if let Some(place) = Place::of(to.0, text) {
+            let copy = self.text_of(node).await?;
+            let Node::Scratch(file) = self.replace_scratch(to.0, place, text).await? else {
+                return Err(FsError::Forgotten);
+            };
+            let bytes = file.bytes().ok_or(FsError::BadHandle)?;
+            return self.scratched(&file, bytes.write_now(0, copy.as_bytes()));
+        }
+        match (node, to.0) {
+            (Node::Item(id, collection, entry), Node::Collection(target, _, other))
+                if id == target && collection == other =>
+            {
+                self.rename_item(*id, *collection, entry, text).await
+            }
+            _ => Err(FsError::NotPermitted("a file of an image stays where it is: copy it")),
         }
     }
 
@@ -68,7 +95,7 @@ impl FileSystem {
         self.update(id, &[Change::set("name", wanted.name)]).await
     }
 
-    async fn rename_scratch(&self, file: &ScratchFile, from: Spot<'_>, to: Spot<'_>) -> Result<()> {
+    async fn rename_scratch(&self, file: &ScratchFile, from: Spot<'_>, to: Spot<'_>, by: Asker) -> Result<()> {
         let (was, text) = (makeable(from.0, from.1)?, makeable(to.0, to.1)?);
         let place = Place::of(from.0, was).ok_or(FsError::Forgotten)?;
         if let Some(target) = Place::of(to.0, text) {
@@ -79,7 +106,11 @@ impl FileSystem {
         let image = match (to.0, Part::named(text)) {
             (Node::Image(id, _), Some(Part::Data)) => self.catalogue.image(*id).await?.value,
             (Node::Files, _) => self.image_for(bytes, to.0, text).await?,
-            _ => return Err(FsError::NotPermitted("a scratch file can become data, and nothing else yet")),
+            _ => {
+                self.become_small(file, bytes, to, by).await?;
+                self.scratches.remove(place, was, file);
+                return Ok(());
+            }
         };
         let placed = self.place(bytes, &image).await;
         if placed.is_ok() {
@@ -92,6 +123,32 @@ impl FileSystem {
         // Who looks for the reason looks at data too.
         let data = Node::Data(image.id);
         self.noted(self.inodes.number(&data), &data, outcome)
+    }
+
+    /// Does what the text of a scratch file says, as if it had been written to the file that it is renamed to.
+    async fn become_small(&self, file: &ScratchFile, bytes: &Arc<Scratch>, to: Spot<'_>, by: Asker) -> Result<()> {
+        let text = makeable(to.0, to.1)?;
+        let node = match (to.0, Part::named(text)) {
+            (Node::Image(id, _), Some(Part::Document(document))) => Node::Document(*id, document),
+            (Node::Collection(id, _, collection), _) => Node::Item(*id, *collection, text.into()),
+            _ => return Err(FsError::NotPermitted("a scratch file becomes a file of an image, and no folder")),
+        };
+        let outcome = match self.whole(bytes).await {
+            Ok(text) => self.commit(&node, &text, &[by.process(), file.writer()]).await,
+            Err(error) => Err(error),
+        };
+        if outcome.is_ok() {
+            self.removals.recall(&node);
+        }
+        // Who looks for the reason looks at the file that it was to be.
+        self.noted(self.inodes.number(&node), &node, outcome)
+    }
+
+    /// All of a scratch file that is to be a small one.
+    async fn whole(&self, bytes: &Scratch) -> Result<Bytes> {
+        let length = usize::try_from(bytes.len()?).ok().filter(|length| *length <= draft::LONGEST);
+        let length = length.ok_or(FsError::Untaken(Untaken::TooLong))?;
+        Ok(bytes.read_at(0, length).await?)
     }
 
     /// The image that a file called `text` in `files/` is, or a new one.

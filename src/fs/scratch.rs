@@ -1,24 +1,26 @@
 //! Scratch files: what editors and rsync write beside the files of an image, and rename onto them.
 //!
-//! Any name in an image's folder that is none of its own is a scratch file's, and so is one in `files/` that begins with a
-//! dot. They are local, and an image never has them; renaming one onto `data`, or to a name in `files/`, makes its bytes an
-//! image's.
+//! Any name in an image's folder that is none of its own is a scratch file's, and so is one that begins with a dot in
+//! `files/`, `members/`, `tags/` and `properties/`. They are local, and an image never has them; renaming one onto a file
+//! of an image, or to another name in those folders, is as if it had been written there.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::attr::{self, Attr, Entry, FileKind};
-use super::errno::FsError;
+use super::error::FsError;
 use super::inode::Ino;
-use super::node::{Node, Part};
+use super::node::{Collection, Node, Part};
+use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::ImageId;
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::write::{Scratch, WriteError};
 
 /// A folder that takes scratch files. An image's two folders have the same ones.
@@ -28,6 +30,8 @@ pub(super) enum Place {
     Image(ImageId),
     /// `files/`.
     Files,
+    /// `members/`, `tags/` or `properties/` of an image.
+    Collection(ImageId, Collection),
 }
 
 impl Place {
@@ -36,7 +40,16 @@ impl Place {
         match folder {
             Node::Image(id, _) => Part::named(name).is_none().then_some(Self::Image(*id)),
             Node::Files => name.starts_with('.').then_some(Self::Files),
+            Node::Collection(id, _, collection) => name.starts_with('.').then_some(Self::Collection(*id, *collection)),
             _ => None,
+        }
+    }
+
+    /// The image whose folder it is, or is in.
+    fn image(self) -> Option<ImageId> {
+        match self {
+            Self::Image(id) | Self::Collection(id, _) => Some(id),
+            Self::Files => None,
         }
     }
 }
@@ -51,6 +64,8 @@ struct Inner {
     /// Where it was made.
     path: String,
     what: What,
+    /// The process that last opened it for writing.
+    writer: Mutex<Process>,
 }
 
 /// What it is.
@@ -73,6 +88,16 @@ impl ScratchFile {
             What::Bytes(bytes) => Some(bytes),
             What::Link(..) => None,
         }
+    }
+
+    /// A process opened it for writing.
+    pub(super) fn is_written_by(&self, process: Process) {
+        *lock(&self.0.writer) = process;
+    }
+
+    /// The process that last opened it for writing.
+    pub(super) fn writer(&self) -> Process {
+        *lock(&self.0.writer)
     }
 
     pub(super) fn kind(&self) -> FileKind {
@@ -125,7 +150,8 @@ impl Scratches {
     /// Gives a new file its name, unless somebody has it.
     pub(super) fn make(&self, place: Place, name: &str, path: String, what: What) -> Option<ScratchFile> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let file = ScratchFile(Arc::new(Inner { number, path, what }));
+        let writer = Mutex::new(Process::UNKNOWN);
+        let file = ScratchFile(Arc::new(Inner { number, path, what, writer }));
         let mut names = self.names();
         if names.contains_key(&(place, name.into())) {
             return None;
@@ -152,11 +178,11 @@ impl Scratches {
 
     /// The image is gone, and its folder with it.
     pub(super) fn forget(&self, image: ImageId) {
-        self.names().retain(|(place, _), _| *place != Place::Image(image));
+        self.names().retain(|(place, _), _| place.image() != Some(image));
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeMap<(Place, Box<str>), ScratchFile>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 }
 
@@ -165,6 +191,14 @@ impl FileSystem {
     pub(super) async fn make_scratch(&self, folder: &Node, place: Place, name: &str) -> Result<Node> {
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         self.make_named(folder, place, name, What::Bytes(uploads.scratch().await?))
+    }
+
+    /// Makes an empty scratch file in place of one that has its name.
+    pub(super) async fn replace_scratch(&self, folder: &Node, place: Place, name: &str) -> Result<Node> {
+        if let Some(before) = self.scratches.get(place, name) {
+            self.scratches.remove(place, name, &before);
+        }
+        self.make_scratch(folder, place, name).await
     }
 
     fn make_named(&self, folder: &Node, place: Place, name: &str, what: What) -> Result<Node> {

@@ -361,6 +361,8 @@ fn apply(image: &mut Image, change: &Change) {
         "container_format" => image.container_format = text(),
         "visibility" => image.visibility = value.as_str().unwrap().into(),
         "protected" => image.protected = value.as_bool().unwrap(),
+        "min_disk" => image.min_disk = value.as_u64().unwrap(),
+        "min_ram" => image.min_ram = value.as_u64().unwrap(),
         "os_hidden" => image.hidden = value.as_bool().unwrap(),
         "tags" => image.tags = value.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect(),
         property => drop(image.properties.insert(property.to_owned(), text().unwrap())),

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::attr::Entry;
-use super::errno::FsError;
+use super::error::FsError;
 use super::inode::Ino;
-use super::node::{Collection, Node, View};
+use super::node::{Node, View};
 use super::scratch::{Place, ScratchFile};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
@@ -135,7 +135,10 @@ impl FileSystem {
                 self.removals.remember(node);
                 Ok(())
             }
-            Node::Item(id, collection, entry) => self.remove_item(*id, *collection, entry).await,
+            Node::Item(id, collection, entry) => {
+                let image = self.removable(*id).await?;
+                self.remove_item(&image, *collection, entry).await
+            }
             Node::ControlFile(_) => Err(FsError::NotPermitted("this file belongs to the mount")),
             folder => Err(FsError::IsAFolder(folder.path())),
         }
@@ -147,21 +150,6 @@ impl FileSystem {
             self.scratches.remove(place, text, file);
         }
         Ok(())
-    }
-
-    async fn remove_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
-        let image = self.removable(id).await?;
-        let name = self.item(&image, collection, entry).await?.name;
-        let change = match collection {
-            Collection::Properties => Change::remove(name),
-            Collection::Tags => {
-                Change::set("tags", image.tags.iter().filter(|tag| **tag != name).cloned().collect::<Vec<_>>())
-            }
-            Collection::Members => {
-                return Err(FsError::NotPermitted("members cannot be changed through the mount yet"));
-            }
-        };
-        self.update(id, &[change]).await
     }
 
     pub(super) async fn update(&self, id: ImageId, changes: &[Change]) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::Result;
-use super::errno::FsError;
+use super::error::FsError;
 use super::inode::Ino;
 use super::node::Node;
 use super::open::Writing;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::attr::Entry;
-use super::errno::FsError;
+use super::error::FsError;
 use super::handle::{Handle, HandleId};
 use super::inode::Ino;
 use super::mode::Mode;
@@ -30,6 +30,34 @@ pub struct Process(pub u32);
 impl Process {
     /// One that cannot be told: in another container, or none that waits for an answer.
     pub const UNKNOWN: Self = Self(0);
+}
+
+/// A time of change that is to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modified {
+    /// The present one. It says nothing about the bytes, since each write sets it too; `touch` sets it alone.
+    Now,
+    /// One that somebody gave.
+    At(SystemTime),
+}
+
+/// Who asks: a thread, whose process is looked for only where it matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The thread's number.
+    pub thread: u32,
+    /// Tells the process of a thread.
+    pub look: fn(u32) -> Process,
+}
+
+impl Asker {
+    /// Nobody who could be told from others.
+    pub const UNKNOWN: Self = Self { thread: 0, look: |_| Process::UNKNOWN };
+
+    /// The thread's process.
+    pub fn process(self) -> Process {
+        (self.look)(self.thread)
+    }
 }
 
 impl FileSystem {
@@ -60,7 +88,7 @@ impl FileSystem {
             Handle::Scratch(file, scratch) => {
                 return self.scratched(file, scratch.write_now(offset, bytes)).map(|()| true);
             }
-            Handle::Control(_) => return Ok(false),
+            Handle::Control(_) | Handle::Draft(_) => return Ok(false),
             _ => return Err(FsError::BadHandle),
         };
         let Some(writer) = file.held() else { return Ok(false) };
@@ -71,8 +99,10 @@ impl FileSystem {
 
     /// Writes all of `bytes` at `offset`.
     pub async fn write(&self, handle: HandleId, offset: u64, bytes: Bytes) -> Result<()> {
-        if let Handle::Control(control) = self.handles.get(handle)?.as_ref() {
-            return self.command(control, &bytes).await;
+        match self.handles.get(handle)?.as_ref() {
+            Handle::Control(control) => return self.command(control, &bytes).await,
+            Handle::Draft(file) => return self.write_draft(file, offset, &bytes).await,
+            _ => {}
         }
         if self.write_now(handle, offset, &bytes)? {
             return Ok(());
@@ -87,6 +117,7 @@ impl FileSystem {
             Handle::Scratch(file, scratch) => return self.scratched(file, scratch.truncate(length).await),
             // What is written there is heard, and not kept.
             Handle::Control(_) => return Ok(()),
+            Handle::Draft(file) => return self.truncate_draft(file, length),
             _ => {}
         }
         self.change(handle, async |writer: Arc<Writer>| Ok(writer.truncate(length).await?)).await
@@ -99,22 +130,28 @@ impl FileSystem {
         ino: Ino,
         handle: Option<HandleId>,
         size: Option<u64>,
-        modified: Option<SystemTime>,
+        modified: Option<Modified>,
     ) -> Result<Entry> {
         self.writable()?;
+        let is_touched = size.is_none() && modified == Some(Modified::Now);
         match (size, handle) {
             (Some(size), Some(handle)) => self.truncate(handle, size).await?,
             (Some(size), None) => self.truncate_closed(ino, size).await?,
             (None, _) => {}
         }
         match (modified, self.node(ino)?) {
-            (Some(modified), Node::Data(id)) => {
+            (Some(Modified::At(modified)), Node::Data(id)) => {
                 let outcome = self.set_time(id, modified).await;
                 self.noted(ino, &Node::Data(id), outcome)?;
             }
-            (Some(modified), Node::Scratch(file)) => {
+            (Some(Modified::At(modified)), Node::Scratch(file)) => {
                 if let Some(bytes) = file.bytes() {
                     bytes.set_time(modified);
+                }
+            }
+            (_, node @ Node::Item(..)) if is_touched => {
+                if let Some((image, entry)) = self.begun_of(&node) {
+                    self.settle_begun(image, &entry).await?;
                 }
             }
             _ => {}
@@ -140,7 +177,7 @@ impl FileSystem {
         let writing = Writing { process: Process::UNKNOWN, truncate: false };
         let opened = self.open(ino, Asked { writing: Some(writing), ..Asked::default() }).await?;
         let cut = self.truncate(opened.handle, size).await;
-        self.release(opened.handle);
+        self.released(opened.handle);
         cut
     }
 
@@ -172,6 +209,7 @@ impl FileSystem {
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
             Handle::Scratch(file, scratch) => return self.scratched(file, scratch.sync().await),
+            Handle::Draft(file) => return self.sync_draft(file).await,
             _ => return Ok(()),
         };
         let outcome = file.upload().sync().await.map_err(FsError::from);
@@ -193,6 +231,7 @@ impl FileSystem {
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
             Handle::Control(control) => return self.command_end(control).await,
+            Handle::Draft(file) => return self.close_draft(file, process, is_killed).await,
             _ => return Ok(()),
         };
         if !file.is_closed_by(process) {

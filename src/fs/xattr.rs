@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use serde_json::Value;
 
-use super::errno::FsError;
+use super::error::FsError;
 use super::inode::Ino;
 use super::node::Node;
 use super::{FileSystem, Result, document};

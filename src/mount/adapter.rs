@@ -34,7 +34,9 @@ use super::reply::{self, GENERATION, Refuse, name_list, send_attribute};
 use super::session::Passthrough;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{self, Asked, Entry, FileSystem, FsError, HandleId, Listed, Mode, Opened, Unmakeable, Writing};
+use crate::fs::{
+    self, Asked, Entry, FileSystem, FsError, HandleId, Listed, Mode, Modified, Opened, Unmakeable, Writing,
+};
 use crate::write::Allocation;
 
 /// Answers the kernel out of a [`FileSystem`].
@@ -148,7 +150,8 @@ impl Filesystem for Adapter {
         let (direct, passthrough) = (convert::wants_direct(flags), backings.are_offered());
         let writing =
             convert::writes(flags).map(|truncate| Writing { process: Caller(request.pid()).process(), truncate });
-        let asked = Asked { direct, passthrough, writing, available: memory::available };
+        let by = Caller(request.pid()).asker();
+        let asked = Asked { direct, passthrough, by, writing, available: memory::available };
         let asking = Arc::clone(&files);
         let work = async move { asking.open(convert::ino(ino), asked).await };
         self.answer(debug_span!("open", ino = ino.0), reply, work, move |reply, opened| {
@@ -350,10 +353,9 @@ impl Filesystem for Adapter {
     ) {
         let (files, ownership) = (Arc::clone(&self.files), self.ownership);
         let handle = handle.map(|handle| HandleId(handle.0));
-        // The present time is set by writing, too, and says nothing about the bytes.
-        let modified = modified.and_then(|time| match time {
-            TimeOrNow::SpecificTime(time) => Some(time),
-            TimeOrNow::Now => None,
+        let modified = modified.map(|time| match time {
+            TimeOrNow::SpecificTime(time) => Modified::At(time),
+            TimeOrNow::Now => Modified::Now,
         });
         let work = async move { files.setattr(convert::ino(ino), handle, size, modified).await };
         self.answer(debug_span!("setattr", ino = ino.0), reply, work, move |reply, entry| {
@@ -425,7 +427,7 @@ impl Filesystem for Adapter {
         let caller = Caller(request.pid());
         let work = async move {
             // What was begun is not left half done when who waits for it is killed.
-            let renaming = async move { files.rename((from, &name), (to, &new_name)).await };
+            let renaming = async move { files.rename((from, &name), (to, &new_name), caller.asker()).await };
             tokio::select! {
                 biased;
                 outcome = tokio::spawn(renaming) => outcome.unwrap_or(Err(FsError::Interrupted)),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::fs::Process;
+use crate::fs::{Asker, Process};
 
 /// How often to look. Most requests are answered before the first look; a person who presses Ctrl-C waits this long.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +30,11 @@ impl Caller {
                 return;
             }
         }
+    }
+
+    /// The same, for the filesystem.
+    pub(super) fn asker(self) -> Asker {
+        Asker { thread: self.0, look: |thread| Self(thread).process() }
     }
 
     /// Its process. A thread whose process cannot be told is taken for one.

@@ -17,6 +17,7 @@
 //! | [`daemon`] | going into the background |
 
 mod adapter;
+pub mod attribute;
 mod backing;
 mod caller;
 mod convert;

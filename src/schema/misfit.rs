@@ -55,7 +55,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// The beginning of a text, without what would disturb a terminal or the order of what stands around it.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::new();
     for letter in text.chars().take(SHOWN) {
         if letter.is_control() || is_invisible(letter) {

@@ -106,13 +106,30 @@ impl Kind {
             Self::Configuration => "the settings lead to no service",
         }
     }
+
+    /// What somebody can do about it, where that is always the same and the words do not say it.
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized => Some("log in anew, or see whether the login was revoked"),
+            Self::Forbidden => Some("somebody with more rights has to do it"),
+            Self::OverQuota => Some("remove what is not needed, or ask for a larger quota"),
+            Self::StoreFull => Some("its operator has to make room"),
+            Self::Unavailable | Self::TimedOut => Some("try again later, or tell its operator"),
+            Self::Unreachable => Some("see whether the address is right and the way there open"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ServiceError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "could not {}: {}", self.action, self.words.as_deref().unwrap_or_else(|| self.kind.meaning()))?;
-        match &self.request_id {
-            Some(id) => write!(out, " ({id})"),
+        let words = self.words.as_deref().unwrap_or_else(|| self.kind.meaning());
+        write!(out, "could not {}: {}", self.action, words.trim_end_matches('.'))?;
+        if let Some(id) = &self.request_id {
+            write!(out, " ({id})")?;
+        }
+        match self.kind.remedy() {
+            Some(remedy) => write!(out, "; {remedy}"),
             None => Ok(()),
         }
     }

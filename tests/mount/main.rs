@@ -15,6 +15,7 @@
 
 mod bytes;
 mod content;
+mod editing;
 mod faults;
 mod files;
 mod full_disk;
@@ -106,6 +107,7 @@ const SUBJECTS: &[&[Promise]] = &[
     upload_faults::refusals::PROMISES,
     full_disk::PROMISES,
     files::PROMISES,
+    editing::PROMISES,
     model::PROMISES,
     queue::PROMISES,
     login::PROMISES,

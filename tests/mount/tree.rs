@@ -82,7 +82,7 @@ fn modes_sizes_and_owners_are_those_of_something_to_read(target: &Target) {
     let (_, id, mount) = mounted(target);
     let shown = |entry: &str| printed("stat", ["-c%a %s %u %g %F".as_ref(), mount.path(entry).as_os_str()]);
     assert_eq!(shown(&format!("by-id/{id}/data")), "444 20 0 0 regular file\n".replace("0 0", &own()));
-    assert_eq!(shown(&format!("by-id/{id}/status")), "444 7 0 0 regular file\n".replace("0 0", &own()));
+    assert_eq!(shown(&format!("by-id/{id}/status")), "644 7 0 0 regular file\n".replace("0 0", &own()));
     let folders = |mode: &str, folders: &[&str], shown: &dyn Fn(&str) -> String| {
         for folder in folders {
             assert_eq!(shown(folder), format!("{mode} 0 {} directory\n", own()), "{folder}");

@@ -4,16 +4,15 @@
 //! is asked on a thread of its own, which is left behind where it does not come back.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::output::{Code, Failure};
+use crate::mount::attribute;
 use crate::mount::mountinfo::{self, Mount};
 use crate::write::Line;
 
@@ -123,14 +122,7 @@ fn command(file: &Path, line: &str) -> Result<(), Failure> {
 
 /// Why the last operation on a file of a mount failed.
 fn sentence_of(file: &Path) -> Option<String> {
-    let path = CString::new(file.as_os_str().as_bytes()).ok()?;
-    let mut value = vec![0_u8; 4096];
-    // SAFETY: both strings end in NUL and `value` has as much room as is told; all of them outlive the call.
-    let length = unsafe {
-        libc::getxattr(path.as_ptr(), c"user.glancefs.error".as_ptr(), value.as_mut_ptr().cast(), value.len())
-    };
-    value.truncate(usize::try_from(length).ok()?);
-    String::from_utf8(value).ok()
+    attribute::read(file, attribute::ERROR).ok().flatten().and_then(|value| String::from_utf8(value).ok())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::service::Change;
 
 /// Why nothing of a document is sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::fs) enum Refused {
+pub enum Refused {
     /// The document has another value where only the service writes.
     #[error("{} cannot be changed, it is the service's own: leave it as it is, or leave it out", quoted(key))]
     ReadOnly {
@@ -33,7 +33,7 @@ pub(in crate::fs) enum Refused {
 }
 
 /// The changes that make of `current` what the writer of `document` wants: attributes in the order of the document, then
-/// properties by name. `base` is the image as the writer last read it, where that is known.
+/// properties by name. `base` is the document as the writer last read or saved it, where that is known.
 ///
 /// A document with the image's own id is that image's, edited. One with another id, or none, is a backup or a template:
 /// what of it can be written is, and the rest is passed over.
@@ -42,13 +42,13 @@ pub(in crate::fs) enum Refused {
 /// Where something cannot be written as it is wanted; then nothing is.
 pub(in crate::fs) fn changes(
     document: &Map<String, Value>,
-    base: Option<&Image>,
+    base: Option<&Map<String, Value>>,
     current: &Image,
     schema: &Schema,
 ) -> Result<Vec<Change>, Refused> {
     let is_own = document.get("id").and_then(Value::as_str) == Some(current.id.as_str());
-    let base = base.filter(|base| is_own && base.id == current.id);
-    let sides = Sides { document, before: base.map(fields), now: fields(current), base, current, schema };
+    let before = base.filter(|base| is_own && base.get("id") == document.get("id"));
+    let sides = Sides { document, before, now: fields(current), current, schema };
     if is_own { sides.edited() } else { sides.restored() }
 }
 
@@ -59,9 +59,8 @@ fn fields(image: &Image) -> BTreeMap<&str, Value> {
 /// What is compared.
 struct Sides<'a> {
     document: &'a Map<String, Value>,
-    /// What the writer had read, and its lines.
-    base: Option<&'a Image>,
-    before: Option<BTreeMap<&'a str, Value>>,
+    /// What the writer had read.
+    before: Option<&'a Map<String, Value>>,
     /// The image as it is, and its lines.
     current: &'a Image,
     now: BTreeMap<&'a str, Value>,
@@ -72,7 +71,7 @@ impl Sides<'_> {
     /// The image's own document, after somebody edited it.
     fn edited(&self) -> Result<Vec<Change>, Refused> {
         let time = self.document.get("updated_at");
-        if self.base.is_none() && time.is_some() && time != self.now.get("updated_at") {
+        if self.before.is_none() && time.is_some() && time != self.now.get("updated_at") {
             return Err(Refused::Outdated);
         }
         let mut changes = self.removals();
@@ -85,7 +84,7 @@ impl Sides<'_> {
 
     /// The properties whose lines were taken out. An attribute is always there, and a line less says nothing of it.
     fn removals(&self) -> Vec<Change> {
-        let read = self.base.into_iter().flat_map(|base| base.properties.keys());
+        let read = self.before.into_iter().flat_map(Map::keys);
         let gone = read.filter(|key| !self.document.contains_key(*key) && self.current.properties.contains_key(*key));
         let writable = gone.filter(|key| !self.schema.is_attribute(key) && !self.is_read_only(key));
         writable.map(Change::remove).collect()
@@ -93,7 +92,7 @@ impl Sides<'_> {
 
     /// What one line of an edited document changes.
     fn edit(&self, key: &str, given: &Value) -> Result<Option<Change>, Refused> {
-        let read = self.before.as_ref().and_then(|before| before.get(key));
+        let read = self.before.and_then(|before| before.get(key));
         if read == Some(given) || self.now.get(key) == Some(given) {
             return Ok(None);
         }
@@ -108,7 +107,8 @@ impl Sides<'_> {
     /// The image's tags, with those that the writer added and without those that they took out.
     fn merged(&self, given: &BTreeSet<&str>) -> Value {
         let now = tags_of(self.current);
-        let read = self.base.map_or_else(|| given.intersection(&now).copied().collect(), tags_of);
+        let read = self.before.and_then(|before| before.get(TAGS)).and_then(|tags| tags_in(tags).ok());
+        let read = read.unwrap_or_else(|| given.intersection(&now).copied().collect());
         let kept = now.into_iter().filter(|tag| given.contains(tag) || !read.contains(tag));
         let added = given.difference(&read).copied();
         json!(kept.chain(added).collect::<BTreeSet<_>>())
@@ -139,8 +139,11 @@ impl Sides<'_> {
 
     /// Whether only the service writes it: by its schema, or because it is neither an attribute nor a property.
     fn is_read_only(&self, key: &str) -> bool {
-        let is_other = |image: &Image| image.other.contains_key(key);
-        self.schema.is_read_only(key) || is_other(self.current) || self.base.is_some_and(is_other)
+        // Properties are texts: what is neither that nor an attribute was something else already when it was read.
+        let read = self.before.and_then(|before| before.get(key)).filter(|_| !self.schema.is_attribute(key));
+        self.schema.is_read_only(key)
+            || self.current.other.contains_key(key)
+            || read.is_some_and(|value| !value.is_string())
     }
 
     /// Whether a line means nothing in a document that is not the image's own: what cannot be written, or no longer. Some
@@ -149,7 +152,8 @@ impl Sides<'_> {
         match key {
             "owner" => true,
             "disk_format" | "container_format" => self.current.status != Status::Queued,
-            key => self.is_read_only(key) || (given.is_null() && !self.schema.is_attribute(key)),
+            key if self.is_read_only(key) => true,
+            key => given.is_null() && !self.schema.is_attribute(key) && !self.current.properties.contains_key(key),
         }
     }
 

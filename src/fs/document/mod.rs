@@ -2,13 +2,10 @@
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod applied;
-#[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
 mod diff;
 #[cfg(test)]
 mod model;
-#[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
 mod origin;
-#[cfg_attr(not(test), expect(dead_code, reason = "what writes documents does not use it yet"))]
 mod parse;
 
 use std::fmt::Write;
@@ -16,15 +13,15 @@ use std::fmt::Write;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-#[expect(unused_imports, reason = "what writes documents does not use it yet")]
-pub(super) use self::diff::{Refused, changes};
-#[cfg_attr(not(test), expect(unused_imports, reason = "what writes documents does not use it yet"))]
+pub use self::diff::Refused;
+pub(super) use self::diff::changes;
 pub(super) use self::origin::Readings;
-#[expect(unused_imports, reason = "what writes documents does not use it yet")]
-pub(super) use self::parse::{Malformed, Parsed, parse};
+pub use self::parse::Malformed;
+pub(super) use self::parse::{Parsed, parse};
 use super::node::{Collection, Document};
 use crate::image::{Image, Member};
 use crate::name::{LONGEST, cut, encode_item};
+use crate::schema::printable;
 
 /// The text of a small file.
 pub(super) fn render(image: &Image, document: Document) -> String {
@@ -32,6 +29,8 @@ pub(super) fn render(image: &Image, document: Document) -> String {
         Document::Metadata => metadata(image),
         Document::Status => format!("{}\n", image.status),
         Document::Checksums => checksums(image),
+        // What it holds is not the image's but of its tasks.
+        Document::Import => String::new(),
     }
 }
 
@@ -95,6 +94,24 @@ fn checksums(image: &Image) -> String {
     text
 }
 
+/// A line of `checksums`: the algorithm's name there, and the hash in lower-case hexadecimal digits.
+pub(super) type Tagged = (String, String);
+
+/// The lines of a text such as [`checksums`] makes; answers the first line that is none as the error.
+pub(super) fn tagged(text: &str) -> Result<Vec<Tagged>, &str> {
+    let line = |line| {
+        let (algorithm, hash) = str::split_once(line, " (data) = ").ok_or(line)?;
+        let is_hash = !hash.is_empty() && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if is_hash { Ok((algorithm.to_owned(), hash.to_ascii_lowercase())) } else { Err(line) }
+    };
+    text.lines().filter(|line| !line.trim().is_empty()).map(line).collect()
+}
+
+/// The beginning of what somebody wrote, in a form that can be shown to people.
+pub(super) fn shown(text: &str) -> String {
+    printable(text.trim())
+}
+
 /// The name that coreutils give an algorithm of Python's hashlib.
 fn tag_of(algorithm: &str) -> String {
     match algorithm {
@@ -131,7 +148,7 @@ pub(super) fn items(image: &Image, collection: Collection, members: &[Member]) -
 
 /// The entry of a tag, property or member. One that is too long is cut and ends in `~` and a hash of the whole name,
 /// since there is no id to tell it by.
-fn entry_of(name: &str) -> String {
+pub(super) fn entry_of(name: &str) -> String {
     let entry = encode_item(name);
     if entry.len() <= LONGEST {
         return entry;

@@ -4,7 +4,6 @@
 //! image that the writer had read.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -243,11 +242,11 @@ proptest! {
         let (wanted, document) = edited(&read, &mine);
         let document = through_text(&document, pretty);
 
-        let mut readings = Readings::default();
-        readings.note(Arc::new(read.clone()), WRITER);
-        readings.note(Arc::new(now.clone()), ANOTHER);
-        let base = readings.base_of(&document, &[WRITER]);
-        prop_assert_eq!(base.as_deref(), Some(&read));
+        let readings = Readings::default();
+        readings.note(read.id, metadata(&read).as_bytes(), WRITER);
+        readings.note(now.id, metadata(&now).as_bytes(), ANOTHER);
+        let base = readings.base_of(now.id, &document, &[WRITER]);
+        prop_assert_eq!(base.as_deref(), Some(&shown(&read)));
 
         let made = changes(&document, base.as_deref(), &now, &Schema::builtin()).unwrap();
         let end = outcome(&made, &now);
@@ -274,7 +273,7 @@ proptest! {
         if nameless {
             document.remove("id");
         }
-        let made = changes(&through_text(&document, pretty), Some(&now), &now, &Schema::builtin()).unwrap();
+        let made = changes(&through_text(&document, pretty), Some(&shown(&now)), &now, &Schema::builtin()).unwrap();
         prop_assert_eq!(outcome(&made, &now), restored(&backup, &now));
     }
 
@@ -285,7 +284,7 @@ proptest! {
         let mut now = edited(&read, &theirs).0;
         own_changes(&mut now, second, size, others);
         let Ok(Parsed::Complete(document)) = parse(metadata(&read).as_bytes()) else { panic!("it is whole") };
-        prop_assert_eq!(changes(&document, Some(&read), &now, &Schema::builtin()), Ok(Vec::new()));
+        prop_assert_eq!(changes(&document, Some(&shown(&read)), &now, &Schema::builtin()), Ok(Vec::new()));
         prop_assert_eq!(changes(&document, None, &read, &Schema::builtin()), Ok(Vec::new()));
     }
 }

@@ -1,191 +1,185 @@
 //! From which version of an image a document was made. Pure.
 
-use std::num::NonZeroUsize;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lru::LruCache;
 use serde_json::{Map, Value};
 
+use super::parse::{Parsed, parse};
 use crate::fs::Process;
-use crate::image::{Image, ImageId};
+use crate::image::ImageId;
+use crate::sync::{Mutex, lock};
 
-/// Images whose readings are remembered; of further ones the one that was read least recently is forgotten.
-const IMAGES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// How many versions are remembered; of further ones the one that was read or saved longest ago is forgotten.
+const VERSIONS: usize = 1024;
 
-/// Readings of one image that are remembered.
-const READINGS: usize = 16;
+/// How many bytes of text they may have together.
+const BYTES: usize = 16 << 20;
 
-/// The versions of images that documents were read from.
+/// How many processes are remembered of each that read or saved it.
+const PROCESSES: usize = 16;
+
+/// The documents that were read, and those that were saved: what a writer had before the change that comes next.
 ///
 /// A document says by its `updated_at` which version it was made from. That holds also where one program reads and
 /// another writes (`jq … > new; mv new metadata.json`), and where an editor looks at the file again without taking that
-/// into what is being edited. But the service shows whole seconds, in which an image can change twice; then the version
-/// counts that the writing program has read, or else the one that was read last.
-pub(in crate::fs) struct Readings {
-    images: LruCache<ImageId, Vec<Reading>>,
+/// into what is being edited. But an editor saves twice without reading in between, and the service shows whole seconds,
+/// in which an image can change twice; so several can have the same time. Then that one counts that the writing program
+/// last read or saved, or else the one that somebody did last.
+#[derive(Default)]
+pub(in crate::fs) struct Readings(Mutex<Known>);
+
+/// The versions, in the order in which they were last read or saved.
+#[derive(Default)]
+struct Known {
+    versions: VecDeque<Version>,
+    bytes: usize,
 }
 
-/// Somebody read a version. Those of one image are kept in the order in which they were read.
-struct Reading {
-    image: Arc<Image>,
-    by: Process,
-}
-
-impl Default for Readings {
-    fn default() -> Self {
-        Self { images: LruCache::new(IMAGES) }
-    }
+struct Version {
+    image: ImageId,
+    document: Arc<Map<String, Value>>,
+    bytes: usize,
+    by: VecDeque<Process>,
 }
 
 impl Readings {
-    /// `by` has read the document of `image`.
-    pub(in crate::fs) fn note(&mut self, image: Arc<Image>, by: Process) {
-        let readings = self.images.get_or_insert_mut(image.id, Vec::new);
-        readings.retain(|known| known.by != by || !is_same(&known.image, &image));
-        readings.push(Reading { image, by });
-        if readings.len() > READINGS {
-            readings.remove(superfluous(readings));
+    /// `by` has read the document of `image`, or saved it.
+    pub(in crate::fs) fn note(&self, image: ImageId, text: &[u8], by: Process) {
+        if let Ok(Parsed::Complete(document)) = parse(text) {
+            lock(&self.0).note(image, document, text.len(), by);
         }
     }
 
-    /// The version that a document was made from, where it is known. `by` are the processes that may have read it to
-    /// write it now.
-    pub(in crate::fs) fn base_of(&self, document: &Map<String, Value>, by: &[Process]) -> Option<Arc<Image>> {
-        let id = document.get("id")?.as_str()?.parse::<ImageId>().ok()?;
-        let readings = self.images.peek(&id)?;
-        let time = document.get("updated_at");
-        let may_be_it = |reading: &Reading| match time {
-            Some(time) => time.as_str() == Some(reading.image.updated_at.to_string().as_str()),
-            None => is_theirs(reading, by),
+    /// The version that a document of `image` was made from, where it is known. `by` are the processes that may have read
+    /// it to write it now.
+    pub(in crate::fs) fn base_of(
+        &self,
+        image: ImageId,
+        document: &Map<String, Value>,
+        by: &[Process],
+    ) -> Option<Arc<Map<String, Value>>> {
+        let known = lock(&self.0);
+        let may_be_it = |version: &Version| match document.get(UPDATED) {
+            time @ Some(_) => version.document.get(UPDATED) == time,
+            None => version.is_of(by),
         };
-        let candidates = || readings.iter().rev().filter(|reading| may_be_it(reading));
-        let found = candidates().find(|reading| is_theirs(reading, by)).or_else(|| candidates().next());
-        found.map(|reading| Arc::clone(&reading.image))
+        let candidates = || known.versions.iter().rev().filter(|it| it.image == image && may_be_it(it));
+        let found = candidates().find(|version| version.is_of(by)).or_else(|| candidates().next());
+        found.map(|version| Arc::clone(&version.document))
     }
 }
 
-fn is_theirs(reading: &Reading, by: &[Process]) -> bool {
-    reading.by != Process::UNKNOWN && by.contains(&reading.by)
+const UPDATED: &str = "updated_at";
+
+impl Known {
+    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: Process) {
+        let is_it = |version: &Version| version.image == image && *version.document == document;
+        let known = self.versions.iter().position(is_it).and_then(|place| self.versions.remove(place));
+        let mut version = known.unwrap_or_else(|| {
+            self.bytes = self.bytes.saturating_add(bytes);
+            Version { image, document: Arc::new(document), bytes, by: VecDeque::new() }
+        });
+        version.by.retain(|known| *known != by);
+        version.by.push_back(by);
+        if version.by.len() > PROCESSES {
+            version.by.pop_front();
+        }
+        self.versions.push_back(version);
+        while self.versions.len() > VERSIONS || (self.bytes > BYTES && self.versions.len() > 1) {
+            let forgotten = self.versions.pop_front().map_or(0, |version| version.bytes);
+            self.bytes = self.bytes.saturating_sub(forgotten);
+        }
+    }
 }
 
-fn is_same(one: &Arc<Image>, other: &Arc<Image>) -> bool {
-    Arc::ptr_eq(one, other) || one == other
-}
-
-/// The reading to forget: the oldest of a version that somebody read later as well, so that who polls an image does not
-/// make its other versions forgotten; or the oldest of all.
-fn superfluous(readings: &[Reading]) -> usize {
-    let is_repeated = |(at, reading): (usize, &Reading)| {
-        readings.iter().skip(at.saturating_add(1)).any(|later| is_same(&later.image, &reading.image))
-    };
-    readings.iter().enumerate().position(is_repeated).unwrap_or(0)
+impl Version {
+    fn is_of(&self, by: &[Process]) -> bool {
+        self.by.iter().any(|process| *process != Process::UNKNOWN && by.contains(process))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fs::document::metadata;
-    use crate::fs::testing::image;
+    use crate::fs::testing::{id, image};
 
     const VIM: Process = Process(7);
     const JQ: Process = Process(8);
     const CAT: Process = Process(9);
 
-    /// The image at a second, with one property to tell its versions by.
-    fn version(second: u32, mark: &str) -> Arc<Image> {
+    /// The document of image 1 at a second, with one property to tell the versions by.
+    fn version(second: u32, mark: &str) -> String {
         let mut image = image(1, "disk");
         image.updated_at = format!("2026-02-03T04:05:{second:02}Z").parse().unwrap();
         image.properties.insert("mark".to_owned(), mark.to_owned());
-        Arc::new(image)
+        metadata(&image)
     }
 
-    fn document(image: &Image) -> Map<String, Value> {
-        serde_json::from_str(&metadata(image)).unwrap()
+    fn noted(versions: &[(&str, Process)]) -> Readings {
+        let readings = Readings::default();
+        for (text, by) in versions {
+            readings.note(id(1), text.as_bytes(), *by);
+        }
+        readings
     }
 
-    fn found(readings: &Readings, document: &Map<String, Value>, by: &[Process]) -> Option<String> {
-        readings.base_of(document, by).map(|image| image.properties["mark"].clone())
+    fn found(readings: &Readings, text: &str, by: &[Process]) -> Option<String> {
+        let document = serde_json::from_str(text).unwrap();
+        readings.base_of(id(1), &document, by).map(|base| base["mark"].as_str().unwrap().to_owned())
     }
 
     #[test]
     fn a_document_tells_its_version_by_its_time_whoever_read_it() {
         let (old, new) = (version(1, "old"), version(2, "new"));
-        let mut readings = Readings::default();
-        readings.note(Arc::clone(&old), JQ);
-        readings.note(Arc::clone(&new), VIM);
-        assert_eq!(found(&readings, &document(&old), &[VIM]).as_deref(), Some("old"), "an editor looked again");
-        assert_eq!(found(&readings, &document(&new), &[JQ]).as_deref(), Some("new"));
-        assert_eq!(found(&readings, &document(&old), &[]).as_deref(), Some("old"));
+        let readings = noted(&[(&old, JQ), (&new, VIM)]);
+        assert_eq!(found(&readings, &old, &[VIM]).as_deref(), Some("old"), "an editor looked again");
+        assert_eq!(found(&readings, &new, &[JQ]).as_deref(), Some("new"));
+        assert_eq!(found(&readings, &old, &[]).as_deref(), Some("old"));
+        assert_eq!(found(&readings, &version(3, "unknown"), &[VIM]), None);
     }
 
     #[test]
-    fn of_two_versions_in_a_second_the_one_counts_that_the_writer_read() {
-        let (old, new) = (version(1, "old"), version(1, "new"));
-        let mut readings = Readings::default();
-        readings.note(Arc::clone(&old), VIM);
-        readings.note(Arc::clone(&new), CAT);
-        let text = document(&old);
-        assert_eq!(found(&readings, &text, &[JQ, VIM]).as_deref(), Some("old"));
-        assert_eq!(found(&readings, &text, &[JQ]).as_deref(), Some("new"), "else the last one that was read");
-        readings.note(new, VIM);
-        assert_eq!(found(&readings, &text, &[VIM]).as_deref(), Some("new"), "the writer's last one");
+    fn of_two_versions_of_one_second_the_one_counts_that_its_writer_had_last() {
+        let (one, two) = (version(1, "one"), version(1, "two"));
+        let readings = noted(&[(&one, VIM), (&two, CAT)]);
+        assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("one"));
+        assert_eq!(found(&readings, &one, &[JQ]).as_deref(), Some("two"), "nobody knows, so the last one");
+        readings.note(id(1), two.as_bytes(), VIM);
+        assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("two"), "saved by the same editor");
+        readings.note(id(1), one.as_bytes(), VIM);
+        assert_eq!(found(&readings, &two, &[VIM]).as_deref(), Some("one"), "taken back");
     }
 
     #[test]
-    fn a_document_without_a_time_is_of_the_version_that_the_writer_read_last() {
-        let mut readings = Readings::default();
-        readings.note(version(1, "old"), VIM);
-        readings.note(version(2, "new"), VIM);
-        readings.note(version(3, "newest"), CAT);
-        readings.note(version(3, "newest"), Process::UNKNOWN);
-        let mut text = document(&version(1, "old"));
-        text.remove("updated_at");
-        assert_eq!(found(&readings, &text, &[VIM]).as_deref(), Some("new"));
-        assert_eq!(found(&readings, &text, &[JQ]), None);
-        assert_eq!(found(&readings, &text, &[Process::UNKNOWN]), None, "nobody knows who that is");
+    fn without_a_time_only_its_writers_own_reading_is_known() {
+        let readings = noted(&[(&version(1, "one"), VIM), (&version(2, "two"), CAT)]);
+        assert_eq!(found(&readings, "{}", &[VIM]).as_deref(), Some("one"));
+        assert_eq!(found(&readings, "{}", &[JQ]), None);
+        assert_eq!(found(&noted(&[(&version(1, "one"), Process::UNKNOWN)]), "{}", &[Process::UNKNOWN]), None);
     }
 
     #[test]
-    fn a_time_at_which_nobody_read_and_another_image_have_no_base() {
-        let mut readings = Readings::default();
-        readings.note(version(1, "old"), VIM);
-        assert_eq!(found(&readings, &document(&version(2, "new")), &[VIM]), None);
-        assert_eq!(found(&readings, &document(&image(2, "other")), &[VIM]), None);
-        let mut text = document(&version(1, "old"));
-        text.remove("id");
-        assert_eq!(found(&readings, &text, &[VIM]), None);
-        for odd in [Value::Null, Value::from(5), Value::from("x")] {
-            text.insert("id".to_owned(), odd);
-            assert_eq!(found(&readings, &text, &[VIM]), None);
+    fn documents_of_other_images_are_no_base() {
+        let text = version(1, "one");
+        let document = serde_json::from_str(&text).unwrap();
+        assert!(noted(&[(&text, VIM)]).base_of(id(2), &document, &[VIM]).is_none());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_who_polls_drives_nothing_out() {
+        let readings = noted(&[(&version(1, "first"), VIM)]);
+        for process in 0..500 {
+            readings.note(id(1), version(2, "polled").as_bytes(), Process(100 + process));
         }
-    }
-
-    #[test]
-    fn who_polls_an_image_makes_no_other_version_forgotten() {
-        let (old, new) = (version(1, "old"), version(2, "new"));
-        let mut readings = Readings::default();
-        readings.note(Arc::clone(&old), VIM);
-        for poll in 0..1000 {
-            readings.note(Arc::new((*new).clone()), Process(100 + poll));
+        assert_eq!(found(&readings, &version(1, "first"), &[]).as_deref(), Some("first"));
+        let long = "x".repeat(1 << 20);
+        for second in 0..40 {
+            readings.note(id(1), version(second, &long).as_bytes(), VIM);
         }
-        assert_eq!(found(&readings, &document(&old), &[VIM]).as_deref(), Some("old"));
-        assert!(readings.images.peek(&old.id).unwrap().len() <= READINGS);
-    }
-
-    #[test]
-    fn the_oldest_versions_and_the_images_longest_unread_are_forgotten() {
-        let mut readings = Readings::default();
-        for second in 0..=16 {
-            readings.note(version(second, "some"), VIM);
-        }
-        assert_eq!(found(&readings, &document(&version(0, "some")), &[VIM]), None);
-        assert!(found(&readings, &document(&version(1, "some")), &[VIM]).is_some());
-        for n in 2..=256 {
-            readings.note(Arc::new(image(n, "other")), VIM);
-        }
-        assert!(found(&readings, &document(&version(1, "some")), &[VIM]).is_some());
-        readings.note(Arc::new(image(257, "other")), VIM);
-        assert_eq!(found(&readings, &document(&version(1, "some")), &[VIM]), None);
-        assert_eq!(readings.images.len(), 256);
+        let known = lock(&readings.0);
+        assert!(known.bytes <= BYTES && known.versions.len() < 16);
+        assert_eq!(known.bytes, known.versions.iter().map(|version| version.bytes).sum::<usize>());
     }
 }

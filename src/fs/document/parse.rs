@@ -21,13 +21,21 @@ pub(in crate::fs) enum Parsed {
 /// A document that no further byte can mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a JSON document of an image: line {line}, column {column}: {why}")]
-pub(in crate::fs) struct Malformed {
+pub struct Malformed {
     /// The line, from 1.
-    pub(in crate::fs) line: usize,
+    pub line: usize,
     /// The column in characters, from 1.
-    pub(in crate::fs) column: usize,
+    pub column: usize,
     /// What is wrong there.
-    pub(in crate::fs) why: String,
+    pub why: String,
+}
+
+impl Malformed {
+    /// A document that ends before it is whole.
+    pub(in crate::fs) fn unfinished(text: &[u8]) -> Self {
+        let (text, _) = split(text);
+        at(text, text.len(), "the document ends before its last }")
+    }
 }
 
 /// Reads a document.

@@ -74,7 +74,7 @@ impl Scene {
 async fn the_folder_is_in_no_listing_and_always_there_to_open() {
     let fs = mounted(&Fake::with([image(1, "disk")]));
     assert!(!fs.ls("").await.contains(&".glancefs".to_owned()));
-    assert_eq!(fs.ls(".glancefs").await, ["uploads"]);
+    assert_eq!(fs.ls(".glancefs").await, ["uploads", "errors"]);
     let (folder, file) = (fs.walk(".glancefs").await.unwrap().attr, fs.walk(UPLOADS).await.unwrap().attr);
     assert_eq!((folder.kind, folder.perm), (FileKind::Directory, 0o555));
     assert_eq!((file.kind, file.perm, file.size), (FileKind::File, 0o644, 0));
@@ -166,7 +166,7 @@ async fn the_mounts_own_files_can_neither_be_removed_nor_renamed_and_nothing_is_
     assert_eq!(errno(fs.rmdir(Ino::ROOT, OsStr::new(".glancefs")).await), libc::EPERM);
     assert_eq!(errno(fs.mkdir(folder, OsStr::new("new")).await), libc::EPERM);
     let other = (folder, OsStr::new("other"));
-    assert_eq!(errno(fs.rename((folder, OsStr::new("uploads")), other).await), libc::EPERM);
+    assert_eq!(errno(fs.rename((folder, OsStr::new("uploads")), other, Asker::UNKNOWN).await), libc::EPERM);
 }
 
 #[tokio::test]

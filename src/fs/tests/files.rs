@@ -54,14 +54,16 @@ async fn a_file_that_is_renamed_is_an_image_of_another_name() {
     let service = Fake::with([image(1, "disk"), image(2, "other")]);
     let fs = mounted(&service);
     let files = fs.walk("files").await.unwrap().attr.ino;
-    let mv = async |from: &str, to: &str| errno(fs.rename((files, OsStr::new(from)), (files, OsStr::new(to))).await);
+    let mv = async |from: &str, to: &str| {
+        errno(fs.rename((files, OsStr::new(from)), (files, OsStr::new(to)), Asker::UNKNOWN).await)
+    };
     assert_eq!(mv("disk.raw", "moved.raw").await, 0);
     assert_eq!(fs.ls("files").await, ["moved.raw", "other.raw"]);
     assert_eq!(mv("moved.raw", "other.raw").await, libc::EEXIST);
     assert_eq!(mv("moved.raw", "moved.qcow2").await, libc::EPERM, "its bytes stay in their format");
     assert_eq!(mv("moved.raw", ".moved").await, libc::EPERM);
     let by_name = fs.walk("by-name").await.unwrap().attr.ino;
-    let out = fs.rename((files, OsStr::new("moved.raw")), (by_name, OsStr::new("x"))).await;
+    let out = fs.rename((files, OsStr::new("moved.raw")), (by_name, OsStr::new("x")), Asker::UNKNOWN).await;
     assert_eq!(errno(out), libc::EPERM);
 }
 

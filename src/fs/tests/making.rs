@@ -99,7 +99,9 @@ async fn renaming_a_folder_of_by_name_renames_the_image() {
     let folder = async |name| fs.lookup(Ino::ROOT, OsStr::new(name)).await.unwrap().attr.ino;
     let (by_name, by_id) = (folder("by-name").await, folder("by-id").await);
     let rename = async |from, to: (Ino, &'static str)| {
-        fs.rename((by_name, OsStr::new(from)), (to.0, OsStr::new(to.1))).await.map_err(|error| error.errno())
+        fs.rename((by_name, OsStr::new(from)), (to.0, OsStr::new(to.1)), Asker::UNKNOWN)
+            .await
+            .map_err(|error| error.errno())
     };
     assert_eq!(rename("one", (by_name, "two")).await, Err(libc::EEXIST));
     assert_eq!(rename("one", (by_id, "three")).await, Err(libc::EPERM));
@@ -117,7 +119,7 @@ async fn nothing_can_be_changed_through_a_read_only_mount() {
     for outcome in [
         fs.mkdir(by_name.ino, OsStr::new("two")).await.map(drop),
         fs.rmdir(by_name.ino, OsStr::new("one")).await,
-        fs.rename((by_name.ino, OsStr::new("one")), (by_name.ino, OsStr::new("two"))).await,
+        fs.rename((by_name.ino, OsStr::new("one")), (by_name.ino, OsStr::new("two")), Asker::UNKNOWN).await,
     ] {
         assert_eq!(outcome.unwrap_err().errno(), libc::EROFS);
     }

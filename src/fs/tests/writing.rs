@@ -70,7 +70,7 @@ impl Scene {
     /// Renames, and answers the errno.
     pub(super) async fn mv(&self, from: (&str, &str), to: (&str, &str)) -> i32 {
         let (source, target) = (self.ino(from.0).await, self.ino(to.0).await);
-        errno(self.fs.rename((source, OsStr::new(from.1)), (target, OsStr::new(to.1))).await)
+        errno(self.fs.rename((source, OsStr::new(from.1)), (target, OsStr::new(to.1)), Asker::UNKNOWN).await)
     }
 
     /// The bytes that the service has of the image with this entry in `by-name`.

@@ -1,0 +1,110 @@
+//! What a complete text of a small file says is to be done.
+
+use serde_json::Value;
+
+use super::document::{self, Malformed, Parsed};
+use super::error::FsError;
+use super::node::{Document, Node};
+use super::writing::Process;
+use super::{FileSystem, Result};
+use crate::image::{Image, ImageId, Status};
+use crate::schema::Schema;
+use crate::service::{Action, Kind};
+
+impl FileSystem {
+    /// Does what `text` says that `node` is to hold. `by` are those who wrote it, the last one first.
+    pub(super) async fn commit(&self, node: &Node, text: &[u8], by: &[Process]) -> Result<()> {
+        match node {
+            Node::Document(id, Document::Metadata) => self.commit_metadata(*id, text, by).await,
+            Node::Document(id, Document::Status) => self.commit_status(*id, line_of(text)?).await,
+            Node::Document(id, Document::Import) => self.commit_import(*id, line_of(text)?).await,
+            Node::Document(id, Document::Checksums) => self.commit_checksums(*id, line_of(text)?).await,
+            Node::Item(id, collection, entry) => self.commit_item(*id, *collection, entry, line_of(text)?).await,
+            _ => Err(FsError::BadHandle),
+        }
+    }
+
+    /// Sends what differs between the document and the one that its writer last had, in one PATCH. The image is looked at
+    /// before: what somebody else changed meanwhile stays, and of a difference that is none any more nothing is sent.
+    async fn commit_metadata(&self, id: ImageId, text: &[u8], by: &[Process]) -> Result<()> {
+        let Parsed::Complete(document) = document::parse(text)? else {
+            return Err(Malformed::unfinished(text).into());
+        };
+        let base = self.readings.base_of(id, &document, by);
+        let schema = self.schema().await;
+        let current = self.look(id).await?;
+        let changes = document::changes(&document, base.as_deref(), &current, &schema)?;
+        if !changes.is_empty() {
+            self.update(id, &changes).await?;
+        }
+        // What its writer changes next is compared with what he has.
+        let who = by.first().copied().unwrap_or(Process::UNKNOWN);
+        self.readings.note(id, text, who);
+        Ok(())
+    }
+
+    /// What the service says that an image's attributes may be; what it usually says, while it does not.
+    pub(super) async fn schema(&self) -> std::sync::Arc<Schema> {
+        match self.service.schema().await {
+            Ok(schema) => schema,
+            Err(error) => {
+                tracing::debug!(%error, "the schema of images could not be asked for");
+                Schema::builtin().into()
+            }
+        }
+    }
+
+    /// The image as the service shows it at this moment.
+    pub(super) async fn look(&self, id: ImageId) -> Result<Image> {
+        let image = self.service.show(id).await?;
+        self.catalogue.learn(image.clone());
+        Ok(image)
+    }
+
+    async fn commit_status(&self, id: ImageId, text: &str) -> Result<()> {
+        let wanted = Status::from(text.trim());
+        let action = match wanted {
+            Status::Active => Action::Reactivate,
+            Status::Deactivated => Action::Deactivate,
+            _ if self.look(id).await?.status == wanted => return Ok(()),
+            _ => return Err(FsError::NoStatus(document::shown(text))),
+        };
+        match self.service.act(id, action).await {
+            Ok(()) => self.catalogue.amend(id, |image| image.status = wanted),
+            // Who may not change it may say what it is.
+            Err(error) if matches!(error.kind, Kind::Forbidden | Kind::Conflict) => {
+                if self.look(id).await?.status != wanted {
+                    return Err(FsError::Change(error));
+                }
+            }
+            Err(error) => return Err(FsError::Change(error)),
+        }
+        Ok(())
+    }
+
+    /// Once the image has its bytes, their hashes are what they are.
+    async fn commit_checksums(&self, id: ImageId, text: &str) -> Result<()> {
+        let wanted = document::tagged(text).map_err(|line| FsError::NoChecksum(document::shown(line)))?;
+        let image = self.catalogue.image(id).await?.value;
+        if !image.status.has_data() {
+            return Err(FsError::NotPermitted("checksums can be compared and not be set yet"));
+        }
+        let has = document::tagged(&document::render(&image, Document::Checksums)).unwrap_or_default();
+        if wanted.iter().all(|line| has.contains(line)) { Ok(()) } else { Err(FsError::OtherChecksums(id)) }
+    }
+}
+
+/// The text of a file that holds lines.
+fn line_of(text: &[u8]) -> Result<&str> {
+    std::str::from_utf8(text).map_err(|_| FsError::NotText)
+}
+
+/// A property's value, or a word: all but the newline at the end.
+pub(super) fn value_of(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
+}
+
+/// A value as the service takes it.
+pub(super) fn text_value(text: &str) -> Value {
+    Value::String(value_of(text).to_owned())
+}

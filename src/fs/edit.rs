@@ -1,0 +1,136 @@
+//! Small files that are open for writing. What is written to one is a call of the service, made where the writer hears what
+//! comes of it; see [`super::draft`] for when.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::draft::{Draft, Rule};
+use super::error::FsError;
+use super::handle::Handle;
+use super::inode::Ino;
+use super::mode::Mode;
+use super::node::{Document, Node};
+use super::open::{Opened, Writing};
+use super::writing::Process;
+use super::{FileSystem, Result, document};
+use crate::sync::{Mutex, lock};
+
+/// A small file, open for writing.
+pub(super) struct DraftHandle {
+    ino: Ino,
+    node: Node,
+    opener: Process,
+    draft: Mutex<Draft>,
+}
+
+impl DraftHandle {
+    /// What was written so far.
+    pub(super) fn read(&self, offset: u64, size: u32) -> Bytes {
+        Bytes::copy_from_slice(lock(&self.draft).read(offset, usize::try_from(size).unwrap_or(usize::MAX)))
+    }
+}
+
+impl FileSystem {
+    /// What a small file of an image holds now.
+    pub(super) async fn text_of(&self, node: &Node) -> Result<String> {
+        match node {
+            Node::Document(id, Document::Import) => self.import_text(*id).await,
+            Node::Document(id, document) => Ok(document::render(&self.catalogue.image(*id).await?.value, *document)),
+            Node::Item(id, collection, entry) => {
+                let image = self.catalogue.image(*id).await?.value;
+                Ok(self.item(&image, *collection, entry).await?.text)
+            }
+            other if other.is_folder() => Err(FsError::IsAFolder(other.path())),
+            _ => Err(FsError::BadHandle),
+        }
+    }
+
+    /// Opens a small file for writing.
+    pub(super) async fn open_draft(&self, ino: Ino, node: &Node, asked: Writing) -> Result<Opened> {
+        self.writable()?;
+        let mut text = self.text_of(node).await?;
+        if let (Node::Document(id, Document::Metadata), false) = (node, asked.truncate) {
+            self.readings.note(*id, text.as_bytes(), asked.process);
+        }
+        if asked.truncate {
+            text.clear();
+        }
+        let rule = if matches!(node, Node::Document(_, Document::Metadata)) { Rule::Object } else { Rule::Line };
+        let draft = Mutex::new(Draft::new(rule, text.into_bytes()));
+        let handle = DraftHandle { ino, node: node.clone(), opener: asked.process, draft };
+        Ok(Opened { handle: self.handles.insert(Handle::Draft(Arc::new(handle))), mode: Mode::Direct { keep: false } })
+    }
+
+    /// Writes to a small file, and does what the text says where that is complete now.
+    pub(super) async fn write_draft(&self, file: &DraftHandle, offset: u64, bytes: &[u8]) -> Result<()> {
+        let written = lock(&file.draft).write(offset, bytes).map_err(FsError::from);
+        let outcome = match written {
+            Ok(Some(text)) => {
+                let outcome = self.commit(&file.node, &text, &[file.opener]).await;
+                let mut draft = lock(&file.draft);
+                if outcome.is_ok() {
+                    draft.settle(text);
+                } else {
+                    draft.undo();
+                }
+                outcome
+            }
+            other => other.map(drop),
+        };
+        self.noted(file.ino, &file.node, outcome)
+    }
+
+    /// Cuts what was written.
+    pub(super) fn truncate_draft(&self, file: &DraftHandle, length: u64) -> Result<()> {
+        let outcome = lock(&file.draft).truncate(length).map_err(FsError::from);
+        self.noted(file.ino, &file.node, outcome)
+    }
+
+    /// Does what the text says that is there, if that was not done before.
+    pub(super) async fn sync_draft(&self, file: &DraftHandle) -> Result<()> {
+        let Some(text) = lock(&file.draft).rest() else { return Ok(()) };
+        let outcome = self.commit(&file.node, &text, &[file.opener]).await;
+        // Where it was refused, the caller has heard so, and is not told again by each close that follows.
+        lock(&file.draft).settle(text);
+        self.noted(file.ino, &file.node, outcome)
+    }
+
+    /// A process closes one of its descriptors of a small file. The close by the one that opened it counts: descriptors that
+    /// others have inherited are closed while it still writes. What one wrote who was killed is not all, and is dropped.
+    pub(super) async fn close_draft(
+        &self,
+        file: &DraftHandle,
+        process: impl FnOnce() -> Process,
+        is_killed: impl Future<Output = bool>,
+    ) -> Result<()> {
+        let Some(text) = lock(&file.draft).rest() else { return Ok(()) };
+        let process = process();
+        if process != file.opener || process == Process::UNKNOWN {
+            return Ok(());
+        }
+        if is_killed.await {
+            lock(&file.draft).settle(text);
+            return Ok(());
+        }
+        self.sync_draft(file).await
+    }
+
+    /// The last descriptor is closed: what no close has made complete is complete now. Nobody hears what comes of it but
+    /// those who look.
+    pub(super) fn release_draft(self: &Arc<Self>, file: &Arc<DraftHandle>) {
+        let is_written = lock(&file.draft).rest().is_some();
+        let begun = self.begun_of(&file.node);
+        if !is_written && begun.is_none() {
+            return;
+        }
+        let (fs, file) = (Arc::clone(self), Arc::clone(file));
+        tokio::spawn(async move {
+            // The outcome is noted by who does it.
+            let _ = fs.sync_draft(&file).await;
+            if let Some((image, entry)) = begun {
+                let _ = fs.settle_begun(image, &entry).await;
+            }
+        });
+    }
+}

@@ -1,0 +1,243 @@
+//! `tags/`, `properties/` and `members/`: each file is one of them, made, removed, renamed and written as such.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::commit::{text_value, value_of};
+use super::document::{self, Item};
+use super::error::FsError;
+use super::node::{Collection, Node, View};
+use super::tree::unnameable;
+use super::{FileSystem, Result};
+use crate::image::{Image, ImageId, MemberStatus, Visibility};
+use crate::name;
+use crate::service::{Change, Kind};
+
+/// Why an entry is no tag, property or member.
+const NO_ITEM: &str = "a '%' is written %25 here";
+
+/// Properties that were made and have no value yet. The service knows them from their first value on: so a shell's
+/// `echo x > properties/p` is one request.
+#[derive(Default)]
+pub(super) struct Begun(Mutex<HashSet<(ImageId, Box<str>)>>);
+
+impl Begun {
+    fn add(&self, image: ImageId, entry: &str) {
+        self.all().insert((image, entry.into()));
+    }
+
+    /// It has a value, or is gone. Answers whether it had none.
+    fn remove(&self, image: ImageId, entry: &str) -> bool {
+        self.all().remove(&(image, entry.into()))
+    }
+
+    fn has(&self, image: ImageId, entry: &str) -> bool {
+        self.all().contains(&(image, entry.into()))
+    }
+
+    fn of(&self, image: ImageId) -> Vec<Box<str>> {
+        self.all().iter().filter(|(of, _)| *of == image).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashSet<(ImageId, Box<str>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FileSystem {
+    /// The entries of a collection; asks for the members where they are meant.
+    pub(super) async fn items(&self, image: &Image, collection: Collection) -> Result<Vec<Item>> {
+        let mut items = match collection {
+            Collection::Members => document::items(image, collection, &self.catalogue.members(image).await?.value),
+            Collection::Tags | Collection::Properties => document::items(image, collection, &[]),
+        };
+        if collection == Collection::Properties {
+            let begun = self.begun.of(image.id).into_iter().filter_map(|entry| begun_item(&entry));
+            let begun: Vec<_> = begun.filter(|item| !image.properties.contains_key(&item.name)).collect();
+            items.extend(begun);
+        }
+        Ok(items)
+    }
+
+    /// One of them.
+    pub(super) async fn item(&self, image: &Image, collection: Collection, entry: &str) -> Result<Item> {
+        let items = self.items(image, collection).await?;
+        items.into_iter().find(|item| item.entry == entry).ok_or_else(|| FsError::NotFound {
+            folder: Node::Collection(image.id, View::ById, collection).path(),
+            name: entry.to_owned(),
+        })
+    }
+
+    /// Makes a tag, a member, or a property without a value.
+    pub(super) async fn make_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
+        let image = self.catalogue.image(id).await?.value;
+        let name = item_name(id, collection, entry)?;
+        match collection {
+            Collection::Tags => self.add_tag(id, &name).await,
+            Collection::Members => self.add_member(&image, &name).await,
+            Collection::Properties => {
+                self.check_property(&name, "").await?;
+                self.begun.add(id, entry);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a tag, a member or a property.
+    pub(super) async fn remove_item(&self, image: &Image, collection: Collection, entry: &str) -> Result<()> {
+        let id = image.id;
+        let name = self.item(image, collection, entry).await?.name;
+        match collection {
+            Collection::Properties if self.begun.remove(id, entry) && !image.properties.contains_key(&name) => Ok(()),
+            Collection::Properties => self.update(id, &[Change::remove(name)]).await,
+            Collection::Tags => {
+                self.service.remove_tag(id, &name).await.map_err(FsError::Change)?;
+                self.catalogue.amend(id, |image| image.tags.retain(|tag| *tag != name));
+                Ok(())
+            }
+            Collection::Members => {
+                let removed = self.service.remove_member(id, &name).await;
+                self.catalogue.forget_members(id);
+                removed.map_err(FsError::Change)
+            }
+        }
+    }
+
+    /// Makes `text` what the file of a tag, a member or a property holds; makes it, where there is none.
+    pub(super) async fn commit_item(&self, id: ImageId, collection: Collection, entry: &str, text: &str) -> Result<()> {
+        let image = self.catalogue.image(id).await?.value;
+        let known = match self.item(&image, collection, entry).await {
+            Err(FsError::NotFound { .. }) => None,
+            other => Some(other?),
+        };
+        let name = known.as_ref().map_or_else(|| item_name(id, collection, entry), |item| Ok(item.name.clone()))?;
+        match collection {
+            Collection::Tags if !text.trim().is_empty() => Err(FsError::TagText),
+            Collection::Tags if known.is_some() => Ok(()),
+            Collection::Tags => self.add_tag(id, &name).await,
+            Collection::Members => self.commit_member(&image, &name, text, known.is_some()).await,
+            Collection::Properties => self.commit_property(id, entry, &name, text).await,
+        }
+    }
+
+    async fn commit_property(&self, id: ImageId, entry: &str, name: &str, text: &str) -> Result<()> {
+        let outcome = match self.check_property(name, value_of(text)).await {
+            Ok(()) => self.update(id, &[Change::set(name, text_value(text))]).await,
+            refused => refused,
+        };
+        // Where it was refused there is none.
+        self.begun.remove(id, entry);
+        outcome
+    }
+
+    /// Refuses what is no property, or cannot have this value.
+    async fn check_property(&self, name: &str, value: &str) -> Result<()> {
+        let schema = self.schema().await;
+        if schema.is_attribute(name) || schema.is_read_only(name) {
+            return Err(FsError::Attribute(document::shown(name)));
+        }
+        schema.check(name, &value.into()).map_err(FsError::Misfit)
+    }
+
+    async fn add_tag(&self, id: ImageId, tag: &str) -> Result<()> {
+        self.service.add_tag(id, tag).await.map_err(FsError::Change)?;
+        self.catalogue.amend(id, |image| {
+            if let Err(place) = image.tags.binary_search_by(|known| known.as_str().cmp(tag)) {
+                image.tags.insert(place, tag.to_owned());
+            }
+        });
+        Ok(())
+    }
+
+    async fn add_member(&self, image: &Image, project: &str) -> Result<()> {
+        if image.visibility != Visibility::Shared {
+            return Err(FsError::Unshared(image.id));
+        }
+        let added = self.service.add_member(image.id, project).await;
+        self.catalogue.forget_members(image.id);
+        added.map(drop).map_err(FsError::Change)
+    }
+
+    async fn commit_member(&self, image: &Image, project: &str, text: &str, is_known: bool) -> Result<()> {
+        let word = text.trim();
+        let wanted = MemberStatus::from(word);
+        if matches!(wanted, MemberStatus::Other(_)) {
+            return Err(FsError::NoMemberStatus(document::shown(word)));
+        }
+        if !is_known {
+            self.add_member(image, project).await?;
+            if wanted == MemberStatus::Pending {
+                return Ok(());
+            }
+        }
+        let outcome = self.service.set_member(image.id, project, &wanted).await;
+        self.catalogue.forget_members(image.id);
+        match outcome {
+            Ok(_) => {
+                // A member's own listing shows it from now on.
+                self.catalogue.learn(image.clone());
+                Ok(())
+            }
+            Err(error) if error.kind == Kind::Forbidden && self.is_so(image, project, &wanted).await => Ok(()),
+            Err(error) => Err(FsError::Change(error)),
+        }
+    }
+
+    /// Whether a member has this status: who may not change it may say what it is.
+    async fn is_so(&self, image: &Image, project: &str, status: &MemberStatus) -> bool {
+        let members = self.catalogue.members(image).await;
+        members.is_ok_and(|seen| seen.value.iter().any(|member| member.project == project && member.status == *status))
+    }
+
+    /// Gives a tag or a property another name.
+    pub(super) async fn rename_item(&self, id: ImageId, collection: Collection, from: &str, to: &str) -> Result<()> {
+        let image = self.look(id).await?;
+        let item = self.item(&image, collection, from).await?;
+        let name = item_name(id, collection, to)?;
+        match collection {
+            Collection::Members => Err(FsError::NotPermitted("a member cannot become another project")),
+            Collection::Tags => {
+                let mut tags: Vec<_> = image.tags.iter().filter(|tag| **tag != item.name).cloned().collect();
+                tags.push(name);
+                self.update(id, &[Change::set("tags", tags)]).await
+            }
+            Collection::Properties => {
+                self.check_property(&name, value_of(&item.text)).await?;
+                if self.begun.remove(id, from) {
+                    self.begun.add(id, to);
+                    return Ok(());
+                }
+                let changes = [Change::remove(item.name), Change::set(name, text_value(&item.text))];
+                self.update(id, &changes).await
+            }
+        }
+    }
+
+    /// The property that was made and has no value yet, if `node` is one.
+    pub(super) fn begun_of(&self, node: &Node) -> Option<(ImageId, Box<str>)> {
+        match node {
+            Node::Item(id, Collection::Properties, entry) if self.begun.has(*id, entry) => Some((*id, entry.clone())),
+            _ => None,
+        }
+    }
+
+    /// Somebody made a property and wants it to be there as it is: without a value.
+    pub(super) async fn settle_begun(&self, id: ImageId, entry: &str) -> Result<()> {
+        if !self.begun.has(id, entry) {
+            return Ok(());
+        }
+        let node = Node::Item(id, Collection::Properties, entry.into());
+        let outcome = self.commit_item(id, Collection::Properties, entry, "").await;
+        self.noted(self.inodes.number(&node), &node, outcome)
+    }
+}
+
+/// The tag, property or project that a new entry stands for.
+fn item_name(id: ImageId, collection: Collection, entry: &str) -> Result<String> {
+    let folder = || Node::Collection(id, View::ById, collection);
+    name::decode_item(entry).ok_or_else(|| unnameable(&folder(), entry, NO_ITEM))
+}
+
+fn begun_item(entry: &str) -> Option<Item> {
+    Some(Item { name: name::decode_item(entry)?, entry: entry.to_owned(), text: String::new() })
+}

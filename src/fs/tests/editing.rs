@@ -1,0 +1,356 @@
+//! Attributes, properties, tags and members as files.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::*;
+use crate::image::{Image, MemberStatus};
+use crate::write::{self, Uploads};
+
+const EDITOR: Process = Process(7);
+
+/// A filesystem over a service with one active image.
+struct Scene {
+    service: Fake,
+    fs: Arc<FileSystem>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn with(image: Image) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let service = Fake::with([image]);
+        let uploads = Uploads::open(write::Settings::new(folder.path().join("uploads")), Arc::new(service.clone()));
+        let uploads = Some(uploads.await.unwrap());
+        let fs = FileSystem::new(Arc::new(service.clone()), uploads, settings(), UNIX_EPOCH).unwrap();
+        Self { service, fs, _folder: folder }
+    }
+
+    async fn new() -> Self {
+        let mut image = image(1, "disk");
+        image.properties.insert("os_distro".to_owned(), "debian".to_owned());
+        image.tags = vec!["one".to_owned()];
+        Self::with(image).await
+    }
+
+    fn image(&self) -> Image {
+        self.service.change(|world| world.images[0].clone())
+    }
+
+    /// What the service is asked to change.
+    fn changes(&self) -> usize {
+        ["update", "act", "add_tag", "remove_tag", "add_member", "remove_member", "set_member", "import"]
+            .iter()
+            .map(|call| self.service.calls(call))
+            .sum()
+    }
+
+    fn asked(truncate: bool) -> Asked {
+        Asked { writing: Some(Writing { process: EDITOR, truncate }), ..Asked::default() }
+    }
+
+    /// A shell's `>`: opens, is closed once before anything is written, writes the pieces, closes.
+    async fn put(&self, path: &str, pieces: &[&str]) -> Result<()> {
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        let opened = if let Ok(entry) = self.fs.walk(path).await {
+            self.fs.open(entry.attr.ino, Self::asked(true)).await?
+        } else {
+            let folder = self.fs.walk(folder).await?.attr.ino;
+            self.fs.create(folder, OsStr::new(name), EDITOR).await?.1
+        };
+        self.close(opened.handle).await?;
+        let (mut at, mut outcome) = (0, Ok(()));
+        for piece in pieces {
+            outcome = self.fs.write(opened.handle, at, Bytes::copy_from_slice(piece.as_bytes())).await;
+            at += piece.len() as u64;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let closed = self.close(opened.handle).await;
+        self.fs.release(opened.handle);
+        outcome.and(closed)
+    }
+
+    async fn close(&self, handle: HandleId) -> Result<()> {
+        self.fs.flush(handle, || EDITOR, async { false }).await
+    }
+
+    /// Reads the document as an editor does.
+    async fn document(&self) -> String {
+        let by = Asker { thread: EDITOR.0, look: Process };
+        let ino = self.fs.walk("by-name/disk/metadata.json").await.unwrap().attr.ino;
+        let opened = self.fs.open(ino, Asked { by, ..Asked::default() }).await.unwrap();
+        let bytes = self.fs.read(opened.handle, 0, 1 << 20).await.unwrap();
+        self.fs.release(opened.handle);
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    async fn save(&self, document: &str) -> Result<()> {
+        self.put("by-name/disk/metadata.json", &[document]).await
+    }
+
+    async fn sentence(&self, path: &str) -> String {
+        let ino = self.fs.walk(path).await.unwrap().attr.ino;
+        String::from_utf8(self.fs.getxattr(ino, OsStr::new("user.glancefs.error")).await.unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_saved_document_is_one_change_and_what_others_changed_meanwhile_stays() {
+    let scene = Scene::new().await;
+    let document = scene.document().await;
+    scene.service.change(|world| {
+        world.images[0].properties.insert("theirs".to_owned(), "kept".to_owned());
+        world.images[0].tags.push("two".to_owned());
+        world.images[0].min_disk = 9;
+    });
+    let edited =
+        document.replace("\"disk\"", "\"renamed\"").replace("\"one\"", "\"three\"").replace("\"debian\"", "\"fedora\"");
+    scene.save(&edited).await.unwrap();
+    assert_eq!(scene.service.calls("update"), 1);
+    let image = scene.image();
+    assert_eq!((image.name.as_deref(), image.min_disk), (Some("renamed"), 9));
+    assert_eq!(image.tags, ["three", "two"]);
+    assert_eq!((&*image.properties["os_distro"], &*image.properties["theirs"]), ("fedora", "kept"));
+}
+
+#[tokio::test]
+async fn a_second_save_of_an_editor_is_compared_with_what_it_saved_before() {
+    let scene = Scene::new().await;
+    let document = scene.document().await;
+    scene.save(&document.replace("\"debian\"", "\"fedora\"")).await.unwrap();
+    scene.save(&document).await.unwrap();
+    assert_eq!(scene.image().properties["os_distro"], "debian", "taken back");
+    scene.save(&document).await.unwrap();
+    assert_eq!(scene.service.calls("update"), 2, "nothing to do");
+}
+
+#[tokio::test]
+async fn a_line_that_is_taken_out_removes_its_property() {
+    let scene = Scene::new().await;
+    let document: Value = serde_json::from_str(&scene.document().await).unwrap();
+    let Value::Object(mut fields) = document else { panic!("no object") };
+    fields.remove("os_distro");
+    scene.save(&Value::Object(fields).to_string()).await.unwrap();
+    assert!(scene.image().properties.is_empty());
+}
+
+#[tokio::test]
+async fn a_document_that_comes_in_pieces_is_sent_with_the_brace_that_closes_it() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/metadata.json", &["{\n", "\"os_distro\":", " \"a{}\"\n", "}", "\n"]).await.unwrap();
+    assert_eq!((scene.image().properties["os_distro"].as_str(), scene.service.calls("update")), ("a{}", 1));
+}
+
+#[tokio::test]
+async fn a_document_that_is_none_is_refused_with_its_line_and_nothing_is_sent() {
+    let scene = Scene::new().await;
+    let before = scene.document().await;
+    assert_eq!(errno(scene.save("{\n  \"name\": nope\n}\n").await), libc::EINVAL);
+    let sentence = scene.sentence("by-name/disk/metadata.json").await;
+    assert!(sentence.contains("line 2, column"), "{sentence}");
+    for unfinished in ["{\"name\": ", "{\"name\": \"x\""] {
+        assert_eq!(errno(scene.save(unfinished).await), libc::EINVAL, "{unfinished}");
+    }
+    scene.save("").await.unwrap();
+    assert_eq!(scene.changes(), 0);
+    assert_eq!(scene.document().await, before);
+    let errors = scene.fs.cat(".glancefs/errors").await.unwrap();
+    assert!(errors.contains("metadata.json\",\"errno\":\"EINVAL\""), "{errors}");
+}
+
+#[tokio::test]
+async fn a_read_only_attribute_is_refused_by_its_name_and_another_images_is_passed_over() {
+    let scene = Scene::new().await;
+    let document = scene.document().await;
+    assert_eq!(errno(scene.save(&document.replace("\"size\": 5", "\"size\": 6")).await), libc::EINVAL);
+    assert!(scene.sentence("by-name/disk/metadata.json").await.contains("size"));
+    let backup = document.replace(id(1).as_str(), id(2).as_str()).replace("\"size\": 5", "\"size\": 6");
+    scene.save(&backup.replace("\"min_ram\": 0", "\"min_ram\": 64")).await.unwrap();
+    assert_eq!((scene.image().size, scene.image().min_ram), (Some(5), 64));
+}
+
+#[tokio::test]
+async fn an_editor_that_renames_its_document_into_place_is_understood() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+    let mv = async |from: &str, to: &str| {
+        scene.fs.rename((folder, OsStr::new(from)), (folder, OsStr::new(to)), Asker::UNKNOWN).await
+    };
+    let document = scene.document().await;
+    mv("metadata.json", "metadata.json~").await.unwrap();
+    assert_eq!(scene.fs.cat("by-name/disk/metadata.json~").await.unwrap(), document);
+    assert_eq!(scene.document().await, document, "a copy was made");
+    scene.put("by-name/disk/sedXY", &[&document.replace("\"debian\"", "\"arch\"")]).await.unwrap();
+    mv("sedXY", "metadata.json").await.unwrap();
+    assert_eq!((scene.image().properties["os_distro"].as_str(), scene.service.calls("update")), ("arch", 1));
+    assert_eq!(errno(scene.fs.walk("by-name/disk/sedXY").await), libc::ENOENT);
+    scene.put("by-name/disk/bad.tmp", &["{]"]).await.unwrap();
+    assert_eq!(mv("bad.tmp", "metadata.json").await.unwrap_err().errno(), libc::EINVAL);
+    assert!(scene.fs.walk("by-name/disk/bad.tmp").await.is_ok(), "what was refused is still there");
+}
+
+#[tokio::test]
+async fn a_word_written_to_status_takes_effect_in_its_write() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/status", &["deactivated\n"]).await.unwrap();
+    assert_eq!(scene.image().status, Status::Deactivated);
+    assert_eq!(scene.fs.cat("by-name/disk/status").await.unwrap(), "deactivated\n");
+    scene.put("by-name/disk/status", &["act", "ive"]).await.unwrap();
+    assert_eq!((scene.image().status, scene.service.calls("act")), (Status::Active, 2));
+    assert_eq!(errno(scene.put("by-name/disk/status", &["off\n"]).await), libc::EINVAL);
+    assert!(scene.sentence("by-name/disk/status").await.contains("'off' cannot be written to status"));
+}
+
+#[tokio::test]
+async fn a_property_is_set_by_one_request_and_removed_by_one() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/properties/os_distro", &["alpine\n"]).await.unwrap();
+    scene.put("by-name/disk/properties/new", &["two\nlines\n"]).await.unwrap();
+    assert_eq!((scene.service.calls("update"), scene.service.calls("show")), (2, 0));
+    let image = scene.image();
+    assert_eq!((&*image.properties["os_distro"], &*image.properties["new"]), ("alpine", "two\nlines"));
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new("new")).await.unwrap();
+    assert!(!scene.image().properties.contains_key("new"));
+    assert_eq!(errno(scene.put("by-name/disk/properties/min_disk", &["1\n"]).await), libc::EINVAL);
+    let (from, to) = ((folder, OsStr::new("os_distro")), (folder, OsStr::new("distro")));
+    scene.fs.rename(from, to, Asker::UNKNOWN).await.unwrap();
+    assert_eq!(scene.image().properties.into_iter().collect::<Vec<_>>(), [("distro".to_owned(), "alpine".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_property_that_is_only_touched_is_empty() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    let (entry, opened) = scene.fs.create(folder, OsStr::new("flag"), EDITOR).await.unwrap();
+    scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now)).await.unwrap();
+    scene.close(opened.handle).await.unwrap();
+    scene.fs.release(opened.handle);
+    assert_eq!((scene.image().properties["flag"].as_str(), scene.service.calls("update")), ("", 1));
+    assert_eq!(scene.fs.cat("by-name/disk/properties/flag").await.unwrap(), "\n");
+}
+
+#[tokio::test]
+async fn tags_are_touched_and_removed() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/tags/a%2Fb", &[]).await.unwrap();
+    assert_eq!(scene.image().tags, ["a/b", "one"]);
+    assert_eq!(scene.fs.ls("by-name/disk/tags").await, ["a%2Fb", "one"]);
+    let folder = scene.fs.walk("by-name/disk/tags").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new("one")).await.unwrap();
+    assert_eq!(scene.fs.ls("by-name/disk/tags").await, ["a%2Fb"]);
+    assert_eq!(errno(scene.put("by-name/disk/tags/a%2Fb", &["text\n"]).await), libc::EINVAL);
+    scene.fs.rename((folder, OsStr::new("a%2Fb")), (folder, OsStr::new("c")), Asker::UNKNOWN).await.unwrap();
+    assert_eq!(scene.image().tags, ["c"]);
+}
+
+#[tokio::test]
+async fn members_are_touched_written_and_removed() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/members/them", &[]).await.unwrap();
+    assert_eq!(scene.fs.cat("by-name/disk/members/them").await.unwrap(), "pending\n");
+    scene.put("by-name/disk/members/them", &["pending\n"]).await.unwrap();
+    assert_eq!(errno(scene.put("by-name/disk/members/them", &["accepted\n"]).await), libc::EPERM, "theirs to say");
+    assert_eq!(errno(scene.put("by-name/disk/members/them", &["perhaps\n"]).await), libc::EINVAL);
+    let folder = scene.fs.walk("by-name/disk/members").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new("them")).await.unwrap();
+    assert!(scene.fs.ls("by-name/disk/members").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_member_says_what_it_thinks_of_another_projects_image() {
+    let scene = Scene::with(Image { owner: Some("them".to_owned()), ..image(1, "disk") }).await;
+    let pending = Member { project: "own".to_owned(), status: MemberStatus::Pending, updated_at: None };
+    scene.service.change(|world| world.members.push(pending));
+    let mode = async |path: &str| scene.fs.walk(path).await.unwrap().attr.perm;
+    assert_eq!((mode("by-name/disk/members/own").await, mode("by-name/disk/status").await), (0o644, 0o444));
+    scene.put("by-name/disk/members/own", &["accepted\n"]).await.unwrap();
+    assert_eq!(scene.service.change(|world| world.members[0].status.clone()), MemberStatus::Accepted);
+    assert_eq!(scene.fs.cat("by-name/disk/members/own").await.unwrap(), "accepted\n");
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_shared_has_no_members_and_says_so() {
+    let scene = Scene::with(Image { visibility: Visibility::Private, ..image(1, "disk") }).await;
+    assert_eq!(errno(scene.put("by-name/disk/members/them", &[]).await), libc::EPERM);
+    assert!(scene.sentence("by-name/disk/members").await.contains("\"visibility\": \"shared\""));
+}
+
+#[tokio::test]
+async fn temporary_files_of_rsync_become_tags_properties_and_members() {
+    let scene = Scene::new().await;
+    for (folder, text) in [("tags", ""), ("properties", "value\n"), ("members", "pending\n")] {
+        let path = format!("by-name/disk/{folder}");
+        scene.put(&format!("{path}/.new.x1y2"), &[text]).await.unwrap();
+        let ino = scene.fs.walk(&path).await.unwrap().attr.ino;
+        scene.fs.rename((ino, OsStr::new(".new.x1y2")), (ino, OsStr::new("new")), Asker::UNKNOWN).await.unwrap();
+        assert_eq!(scene.fs.cat(&format!("{path}/new")).await.unwrap(), text);
+    }
+    assert_eq!(scene.changes(), 3);
+}
+
+#[tokio::test]
+async fn checksums_are_compared_with_what_is_there() {
+    let scene = Scene::new().await;
+    let has = scene.fs.cat("by-name/disk/checksums").await.unwrap();
+    scene.put("by-name/disk/checksums", &[&has]).await.unwrap();
+    assert_eq!(errno(scene.put("by-name/disk/checksums", &["MD5 (data) = 00\n"]).await), libc::EPERM);
+    assert_eq!(errno(scene.put("by-name/disk/checksums", &["00  data\n"]).await), libc::EINVAL);
+    assert_eq!(scene.changes(), 0);
+}
+
+#[tokio::test]
+async fn an_image_that_is_queued_can_be_imported_and_another_one_has_no_such_file() {
+    let scene = Scene::with(Image { status: Status::Queued, size: None, ..image(1, "disk") }).await;
+    assert_eq!(scene.fs.ls("by-name/disk").await.last().map(String::as_str), Some("import"));
+    assert_eq!(scene.fs.cat("by-name/disk/import").await.unwrap(), "");
+    assert_eq!(errno(scene.put("by-name/disk/import", &["no url\n"]).await), libc::EINVAL);
+    scene.put("by-name/disk/import", &["http://example.org/disk\n"]).await.unwrap();
+    assert_eq!(scene.service.calls("import"), 1);
+    scene.service.change(|world| world.images[0].status = Status::Active);
+    tokio::time::pause();
+    tokio::time::advance(TTL).await;
+    assert_eq!(errno(scene.fs.walk("by-name/disk/import").await), libc::ENOENT);
+}
+
+#[tokio::test]
+async fn what_an_editor_did_not_close_itself_is_done_by_the_last_release() {
+    let scene = Scene::new().await;
+    let ino = scene.fs.walk("by-name/disk/status").await.unwrap().attr.ino;
+    let opened = scene.fs.open(ino, Scene::asked(true)).await.unwrap();
+    scene.fs.write(opened.handle, 0, Bytes::from_static(b"deactivated")).await.unwrap();
+    scene.fs.flush(opened.handle, || Process(8), async { false }).await.unwrap();
+    assert_eq!(scene.changes(), 0, "somebody else has it open still");
+    scene.fs.release(opened.handle);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.image().status, Status::Deactivated);
+}
+
+#[tokio::test]
+async fn what_a_killed_program_left_half_written_is_not_sent() {
+    let scene = Scene::new().await;
+    let ino = scene.fs.walk("by-name/disk/properties/os_distro").await.unwrap().attr.ino;
+    let opened = scene.fs.open(ino, Scene::asked(true)).await.unwrap();
+    scene.fs.write(opened.handle, 0, Bytes::from_static(b"deb")).await.unwrap();
+    scene.fs.flush(opened.handle, || EDITOR, async { true }).await.unwrap();
+    scene.fs.release(opened.handle);
+    tokio::task::yield_now().await;
+    assert_eq!(scene.changes(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_edited_through_a_read_only_mount() {
+    let service = Fake::with([image(1, "disk")]);
+    let settings = Settings { read_only: true, ..settings() };
+    let fs = FileSystem::new(Arc::new(service), None, settings, UNIX_EPOCH).unwrap();
+    for path in ["by-name/disk/status", "by-name/disk/metadata.json"] {
+        let entry = fs.walk(path).await.unwrap();
+        assert_eq!(entry.attr.perm, 0o444);
+        let asked = Asked { writing: Some(Writing { process: EDITOR, truncate: true }), ..Asked::default() };
+        assert_eq!(errno(fs.open(entry.attr.ino, asked).await), libc::EROFS);
+    }
+}

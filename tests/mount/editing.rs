@@ -1,0 +1,295 @@
+//! Attributes changed with the programs that people change files with.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::person::Person;
+use crate::support::Ran;
+use crate::target::Target;
+use crate::tools::{attribute, printed, shell, tool};
+
+crate::promises![Both:
+    every_editor_changes_what_was_edited_and_nothing_else,
+    what_a_shell_writes_takes_effect_where_the_shell_looks,
+    properties_tags_and_members_are_files,
+    what_cannot_be_is_refused_with_a_sentence_and_sends_nothing,
+    the_same_sentence_is_told_everywhere,
+];
+
+/// How `min_ram` becomes 64 in `metadata.json`. `$HOLD` returns when somebody else has changed the image meanwhile.
+const EDITORS: [(&str, &str); 12] = [
+    (
+        "vim",
+        r#"vim -Nu NONE -i NONE -es -c 'call system($HOLD)' -c '%s/"min_ram": 0/"min_ram": 64/' -c 'wq!' metadata.json"#,
+    ),
+    (
+        "vim, backupcopy=yes",
+        r#"vim -Nu NONE -i NONE -es -c 'set backup backupcopy=yes' -c 'call system($HOLD)' -c '%s/"min_ram": 0/"min_ram": 64/' -c 'wq!' metadata.json"#,
+    ),
+    (
+        "vim, backupcopy=no",
+        r#"vim -Nu NONE -i NONE -es -c 'set backup backupcopy=no' -c 'call system($HOLD)' -c '%s/"min_ram": 0/"min_ram": 64/' -c 'wq!' metadata.json"#,
+    ),
+    (
+        "emacs",
+        r#"emacs --batch -Q metadata.json --eval '(progn (shell-command (getenv "HOLD")) (set-visited-file-modtime)
+           (goto-char (point-min)) (search-forward "\"min_ram\": 0") (replace-match "\"min_ram\": 64") (save-buffer))'"#,
+    ),
+    (
+        "emacs, a backup by renaming",
+        r#"emacs --batch -Q metadata.json --eval '(progn (setq make-backup-files t backup-by-copying nil
+           backup-by-copying-when-linked nil) (shell-command (getenv "HOLD")) (set-visited-file-modtime)
+           (goto-char (point-min)) (search-forward "\"min_ram\": 0") (replace-match "\"min_ram\": 64") (save-buffer))'"#,
+    ),
+    (
+        "nano",
+        r#"python3 -c 'import os, pty
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvpe("nano", ["nano", "--ignorercfiles", "metadata.json"], dict(os.environ, TERM="xterm", LINES="24", COLUMNS="80"))
+def until(*words):
+    seen = b""
+    while not any(word in seen for word in words): seen += os.read(fd, 4096)
+    return seen
+until(b"Exit"); os.system(os.environ["HOLD"])
+for keys, word in [(b"\x1c", b"Search"), (b"\"min_ram\": 0\r", b"with"), (b"\"min_ram\": 64\r", b"this"), (b"A", b"Replaced")]:
+    os.write(fd, keys); until(word)
+os.write(fd, b"\x0f"); until(b"Write"); os.write(fd, b"\r")
+if b"Wrote" not in until(b"Wrote", b"ontinue"): os.write(fd, b"Y"); until(b"Wrote")
+os.write(fd, b"\x18"); os.waitpid(pid, 0)'"#,
+    ),
+    ("sed -i", r#"$HOLD; sed -i 's/"min_ram": 0/"min_ram": 64/' metadata.json"#),
+    ("jq and mv", "jq '.min_ram = 64' metadata.json > tmp; $HOLD; mv tmp metadata.json"),
+    (
+        "os.replace",
+        r#"python3 -c 'import json, os
+d = json.load(open("metadata.json")); os.system(os.environ["HOLD"]); d["min_ram"] = 64
+json.dump(d, open("new.tmp", "w")); os.replace("new.tmp", "metadata.json")'"#,
+    ),
+    (
+        "truncated and written, as VS Code does",
+        r#"python3 -c 'import json, os
+d = json.load(open("metadata.json")); os.system(os.environ["HOLD"]); d["min_ram"] = 64
+f = os.open("metadata.json", os.O_WRONLY); os.ftruncate(f, 0); os.write(f, json.dumps(d).encode()); os.fsync(f); os.close(f)'"#,
+    ),
+    (
+        "a shell's >",
+        r#"text=$(sed 's/"min_ram": 0/"min_ram": 64/' metadata.json); $HOLD; printf '%s\n' "$text" > metadata.json"#,
+    ),
+    ("copied out and in", r#"sed 's/"min_ram": 0/"min_ram": 64/' metadata.json > $OUT; $HOLD; cp $OUT metadata.json"#),
+];
+
+/// A program that waits, in the middle of an edit, until somebody else has changed the image.
+struct Hold {
+    asked: PathBuf,
+    go: PathBuf,
+    program: PathBuf,
+}
+
+impl Hold {
+    fn new(target: &Target, n: usize) -> Self {
+        let (asked, go) = (target.file(&format!("asked-{n}")), target.file(&format!("go-{n}")));
+        printed("mkfifo", [&asked, &go]);
+        let text = format!("#!/bin/sh\necho > {}\nread _ < {}\n", asked.display(), go.display());
+        let program = target.file_with(&format!("hold-{n}"), text);
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self { asked, go, program }
+    }
+
+    /// Runs `line` in `folder`, and does `elsewhere` in its middle.
+    fn run(&self, folder: &Path, line: &str, out: &Path, elsewhere: impl FnOnce()) -> Ran {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "100", "sh", "-euc", line]).current_dir(folder);
+        command.env("HOLD", &self.program).env("OUT", out).env("HOME", out.parent().unwrap()).env("LC_ALL", "C.UTF-8");
+        std::thread::scope(|scope| {
+            let ran = scope.spawn(|| {
+                let ran = Ran::of(command.output().unwrap());
+                // Who never came to its middle has nobody waiting for it.
+                let end = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&self.asked);
+                drop(end.map(|mut end| end.write_all(b"\n")));
+                ran
+            });
+            drop(std::fs::read(&self.asked).unwrap());
+            elsewhere();
+            let go = OpenOptions::new().read(true).write(true).open(&self.go).unwrap();
+            (&go).write_all(b"\n").unwrap();
+            ran.join().unwrap()
+        })
+    }
+}
+
+/// Changes an image as another client of the service does.
+fn patch(target: &Target, person: &Person, id: &str, operations: &Value) {
+    let request = person.request("PATCH", &format!("/v2/images/{id}"));
+    let request = request.body(operations.to_string().as_bytes());
+    let request = request.header("Content-Type", "application/openstack-images-v2.1-json-patch");
+    target.wait(request.send()).is(200);
+}
+
+/// An image as the service shows it, without what each change moves.
+fn shown(target: &Target, person: &Person, id: &str) -> Value {
+    let mut image = target.wait(person.show(id));
+    image.as_object_mut().unwrap().remove("updated_at");
+    image
+}
+
+fn every_editor_changes_what_was_edited_and_nothing_else(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    for (n, (editor, line)) in EDITORS.into_iter().enumerate() {
+        let attributes = json!({"name": target.name(&format!("edited-{n}")), "os_distro": "debian", "tags": ["one"]});
+        let id = target.filled(&person, &attributes, b"bytes");
+        let folder = mount.path("by-id").join(&id);
+        let mut wanted = shown(target, &person, &id);
+        let ran = Hold::new(target, n).run(&folder, line, &target.file("out.json"), || {
+            patch(
+                target,
+                &person,
+                &id,
+                &json!([
+                    {"op": "add", "path": "/elsewhere", "value": "kept"},
+                    {"op": "replace", "path": "/min_disk", "value": 3},
+                ]),
+            );
+        });
+        assert!(ran.code == Some(0), "{editor}: {ran:?}");
+        for (key, value) in [("min_ram", json!(64)), ("min_disk", json!(3)), ("elsewhere", json!("kept"))] {
+            wanted[key] = value;
+        }
+        assert_eq!(shown(target, &person, &id), wanted, "{editor}");
+        let left = shell(&folder, "ls -A");
+        let parts = "checksums data members metadata.json properties status tags";
+        let mine = |name: &&str| !name.starts_with("metadata.json~") && !name.ends_with('~');
+        assert_eq!(left.split_whitespace().filter(mine).collect::<Vec<_>>().join(" "), parts, "{editor}");
+    }
+    mount.end();
+}
+
+fn what_a_shell_writes_takes_effect_where_the_shell_looks(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("shell")}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let shown = |key: &str| target.wait(person.show(&id))[key].clone();
+    shell(&folder, "echo deactivated > status");
+    assert_eq!((shown("status"), shell(&folder, "cat status")), (json!("deactivated"), "deactivated\n".to_owned()));
+    assert_eq!(tool("cat", [folder.join("data")]).code, Some(1), "nobody reads it now");
+    shell(&folder, "printf active > status");
+    assert_eq!((shown("status"), shell(&folder, "cat data")), (json!("active"), "bytes".to_owned()));
+    shell(&folder, "printf '%s\n' '{' '\"min_disk\":' ' 7' '}' > metadata.json");
+    assert_eq!(shown("min_disk"), 7);
+    let refused = tool("sh", ["-c".as_ref(), "echo gone > \"$0\"/status".as_ref(), folder.as_os_str()]);
+    assert_ne!(refused.code, Some(0), "echo hears of it");
+    mount.end();
+}
+
+fn properties_tags_and_members_are_files(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("items"), "visibility": "shared"}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let other = target.person("alt").project;
+    shell(
+        &folder,
+        "echo debian > properties/os_distro; printf 'two\nlines\n' > properties/text; touch properties/none",
+    );
+    shell(&folder, "echo 1 > properties/gone; rm properties/gone; mv properties/none properties/empty");
+    shell(&folder, "touch tags/plain 'tags/ünicode' tags/a%2Fb tags/gone; rm tags/gone; mv tags/plain tags/moved");
+    shell(&folder, &format!("touch members/{other} members/nobody; rm members/nobody"));
+    let image = target.wait(person.show(&id));
+    assert_eq!(
+        (&image["os_distro"], &image["text"], &image["empty"]),
+        (&json!("debian"), &json!("two\nlines"), &json!(""))
+    );
+    assert!(image.get("gone").is_none() && image.get("none").is_none());
+    let mut tags: Vec<_> =
+        image["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect();
+    tags.sort();
+    assert_eq!(tags, ["a/b", "moved", "ünicode"]);
+    assert_eq!(
+        shell(&folder, "cat properties/* && ls tags | tr '\n' ' ' && cat members/*"),
+        "\ndebian\ntwo\nlines\na%2Fb moved ünicode pending\n"
+    );
+    let members = target.wait(person.get(&format!("/v2/images/{id}/members"))).is(200).json();
+    assert_eq!((members["members"].as_array().unwrap().len(), &members["members"][0]["member_id"]), (1, &json!(other)));
+
+    let theirs = target.mount("alt");
+    let own = theirs.path("by-id").join(&id).join("members").join(&other);
+    shell(own.parent().unwrap(), &format!("echo accepted > {other}"));
+    assert_eq!(std::fs::read_to_string(&own).unwrap(), "accepted\n");
+    assert!(theirs.path("by-name").join(target.name("items")).exists(), "and is listed from now on");
+    theirs.end();
+    mount.end();
+}
+
+/// What cannot be written to `metadata.json`, and a word of the sentence.
+const REFUSED: [(&str, &str); 11] = [
+    ("{\n  \"name\": nope\n}", "line 2, column"),
+    ("{\"name\": \"x\"", "ends before"),
+    ("[1, 2]", "begins with {"),
+    ("\u{7f}ELF", "begins with {"),
+    ("{\"min_disk\": \"many\"}", "min_disk"),
+    ("{\"protected\": \"yes\"}", "protected"),
+    ("{\"visibility\": \"secret\"}", "visibility"),
+    ("{\"os_distro\": 12}", "in quotes"),
+    ("{\"os_distro\": null}", "leaving its line out"),
+    ("{\"tags\": \"one\"}", "tags"),
+    ("{\"name\": \"a\", \"name\": \"b\"}", "name"),
+];
+
+fn what_cannot_be_is_refused_with_a_sentence_and_sends_nothing(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("refused"), "os_distro": "debian"}), b"bytes");
+    let document = mount.path("by-id").join(&id).join("metadata.json");
+    let (before, text) = (target.wait(person.show(&id)), std::fs::read_to_string(&document).unwrap());
+    let refused = |bytes: &[u8], errno: i32, word: &str| {
+        let written = File::create(&document).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
+        assert_eq!(written.err().and_then(|error| error.raw_os_error()), Some(errno), "{shown}");
+        let sentence = attribute(&document, "user.glancefs.error").unwrap();
+        assert!(sentence.contains(word), "{shown}: {sentence}");
+        assert_eq!(target.wait(person.show(&id)), before, "{shown}");
+        assert_eq!(std::fs::read_to_string(&document).unwrap(), text, "the service's document is there again");
+    };
+    for (wrong, word) in REFUSED {
+        refused(wrong.as_bytes(), libc::EINVAL, word);
+    }
+    refused(b"{\"name\": \"\xff\"}", libc::EINVAL, "UTF-8");
+    refused(json!({"name": "n".repeat(256)}).to_string().as_bytes(), libc::EINVAL, "name");
+    refused("{\"name\": \"\u{1f600}\"}".as_bytes(), libc::EINVAL, "4 byte");
+    refused(text.replace("\"size\": 5", "\"size\": 6").as_bytes(), libc::EINVAL, "size");
+    refused(format!("{{\"text\": \"{}\"}}", "x".repeat(10 << 20)).as_bytes(), libc::EFBIG, "8 MiB");
+    let many: serde_json::Map<_, _> = (0..129).map(|n| (format!("p{n}"), json!("x"))).collect();
+    refused(Value::Object(many).to_string().as_bytes(), libc::EDQUOT, "128");
+    std::fs::write(&document, "").unwrap();
+    assert_eq!(target.wait(person.show(&id)), before, "an emptied document is not sent");
+    mount.end();
+}
+
+fn the_same_sentence_is_told_everywhere(target: &Target) {
+    let (person, mount) = (target.person("reader"), target.mount("reader"));
+    let owner = target.person("demo");
+    let id = target.filled(&owner, &json!({"name": target.name("told")}), b"bytes");
+    let status = mount.path("by-id").join(&id).join("status");
+    let error = std::fs::write(&status, "deactivated\n").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+    let sentence = attribute(&status, "user.glancefs.error").unwrap();
+    assert!(sentence.starts_with(&format!("could not deactivate image {id}")), "{sentence}");
+    let explained = printed(env!("CARGO_BIN_EXE_glancefs"), ["explain".as_ref(), status.as_os_str()]);
+    assert!(explained.contains(&sentence) && explained.contains("EPERM at "), "{explained}");
+    let errors = std::fs::read_to_string(mount.path(".glancefs/errors")).unwrap();
+    let last: Value = serde_json::from_str(errors.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["sentence"], &last["errno"], &last["path"]),
+        (&json!(sentence), &json!("EPERM"), &json!(format!("by-id/{id}/status")))
+    );
+    let request = last["request_id"].as_str().unwrap();
+    assert!(request.starts_with("req-") && explained.contains(request) && mount.log().contains(request));
+    assert_eq!(target.wait(person.show(&id))["status"], "active");
+    mount.end();
+}
