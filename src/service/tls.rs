@@ -18,6 +18,10 @@ const MOST_REDIRECTS: usize = 5;
 /// Connections that wait for the next request. A service closes them sooner or later; more than a few save nothing.
 const IDLE_CONNECTIONS: usize = 16;
 
+/// How long a connection waits for the next upload, which spares many small images in a row a new one each. No service is
+/// known to close one that was idle for less than two seconds.
+const WARM: Duration = Duration::from_secs(1);
+
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -26,7 +30,7 @@ pub(crate) enum Purpose {
     /// Image bytes. One connection a request: several streams in one connection share its one window and come slower.
     Data,
     /// Image bytes on their way to the service. The answer comes behind the last of them, so that silence means nothing
-    /// here; and a connection that waited for the next upload would be closed by the service in the middle of it.
+    /// here; and a connection that waited long for the next upload would be closed by the service in the middle of it.
     Upload,
 }
 
@@ -41,7 +45,7 @@ pub(crate) fn client(tls: &Tls, purpose: Purpose) -> Result<Client, ServiceError
     builder = match purpose {
         Purpose::Api => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS),
         Purpose::Data => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS).http1_only(),
-        Purpose::Upload => builder.pool_max_idle_per_host(0).http1_only(),
+        Purpose::Upload => builder.pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(WARM).http1_only(),
     };
     certificates(builder, tls)?.build().map_err(|error| configuration("use the certificates", &error))
 }

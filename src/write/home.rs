@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::clock::Clock;
@@ -28,6 +28,8 @@ pub(super) struct Home {
     pub(super) service: Arc<dyn ImageService>,
     pub(super) clock: Clock,
     pub(super) runtime: Handle,
+    /// Held by who makes a step on a thread that has other work.
+    turn: Mutex<()>,
     queue: Mutex<Queue>,
     /// Something was put into the queue.
     queued: Notify,
@@ -61,6 +63,7 @@ impl Home {
             service,
             clock: Clock::start(),
             runtime: Handle::current(),
+            turn: Mutex::default(),
             queue: Mutex::default(),
             queued: Notify::new(),
             stop: Notify::new(),
@@ -93,16 +96,18 @@ impl Home {
     }
 
     /// Runs what takes no longer than a few writes to the page cache, on this thread: a hand-over to another one and back
-    /// takes longer. A thread of the runtime gives its other work away meanwhile.
+    /// takes longer. One at a time, and where another thread goes on with the rest, since a disk that is busy makes even
+    /// such writes wait.
     pub(super) async fn briefly<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        match self.runtime.runtime_flavor() {
-            RuntimeFlavor::MultiThread => block_in_place(work),
-            // There is nobody to give it to.
-            _ => self.blocking(work).await,
+        if self.runtime.metrics().num_workers() > 1
+            && let Ok(_turn) = self.turn.try_lock()
+        {
+            return work();
         }
+        self.blocking(work).await
     }
 
     /// Runs what blocks a thread where that harms nobody.

@@ -196,10 +196,12 @@ impl Scene {
     async fn next(&self) -> Next {
         self.service.release();
         let taken = self.service.taken();
+        let had_some = !Uploads::peek(self.folder.path()).unwrap().is_empty();
         let uploads = open(self.folder.path(), &self.service).await;
         let Some(upload) = uploads.of(self.image) else {
             assert!(self.service.bytes(self.image) == bytes());
-            return Next::HasNothing;
+            // What was almost done may be over by now.
+            return if had_some { Next::GoesOn } else { Next::HasNothing };
         };
         if upload.state().is_under_way() {
             upload.settled().await.unwrap();
