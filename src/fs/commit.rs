@@ -1,8 +1,10 @@
 //! What a complete text of a small file says is to be done.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use super::document::{self, Malformed, Parsed};
+use super::document::{self, Malformed, Parsed, Tagged};
 use super::error::FsError;
 use super::node::{Document, Node};
 use super::writing::Process;
@@ -10,6 +12,7 @@ use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status};
 use crate::schema::Schema;
 use crate::service::{Action, Kind};
+use crate::write::Expected;
 
 impl FileSystem {
     /// Does what `text` says that `node` is to hold. `by` are those who wrote it, the last one first.
@@ -44,7 +47,7 @@ impl FileSystem {
     }
 
     /// What the service says that an image's attributes may be; what it usually says, while it does not.
-    pub(super) async fn schema(&self) -> std::sync::Arc<Schema> {
+    pub(super) async fn schema(&self) -> Arc<Schema> {
         match self.service.schema().await {
             Ok(schema) => schema,
             Err(error) => {
@@ -87,10 +90,35 @@ impl FileSystem {
         let wanted = document::tagged(text).map_err(|line| FsError::NoChecksum(document::shown(line)))?;
         let image = self.catalogue.image(id).await?.value;
         if !image.status.has_data() {
-            return Err(FsError::NotPermitted("checksums can be compared and not be set yet"));
+            return self.expect(&image, &wanted).await;
         }
         let has = document::tagged(&document::render(&image, Document::Checksums)).unwrap_or_default();
         if wanted.iter().all(|line| has.contains(line)) { Ok(()) } else { Err(FsError::OtherChecksums(id)) }
+    }
+
+    /// Notes what the data that are still to be written have to be. It is kept with them, and so makes a place for them.
+    async fn expect(&self, image: &Image, wanted: &[Tagged]) -> Result<()> {
+        let of = |name: &str| wanted.iter().find(|(algorithm, _)| algorithm == name).map(|(_, hash)| hash.clone());
+        let expected = Expected { md5: of("MD5"), sha512: of("SHA512") };
+        if expected == Expected::default() {
+            let first =
+                wanted.first().map_or_else(String::new, |(algorithm, hash)| format!("{algorithm} (data) = {hash}"));
+            return if wanted.is_empty() { Ok(()) } else { Err(FsError::NoChecksum(document::shown(&first))) };
+        }
+        let upload = if let Some(upload) = self.spooled(image.id) {
+            upload
+        } else {
+            let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
+            Arc::clone(uploads.begin(image).await?.upload())
+        };
+        Ok(upload.expect(expected).await?)
+    }
+
+    /// The lines that the data that are still to be written have to fit.
+    pub(super) fn expected_text(&self, id: ImageId) -> Option<String> {
+        let Expected { md5, sha512 } = self.spooled(id)?.expected()?;
+        let line = |name: &str, hash: Option<String>| hash.map(|hash| format!("{name} (data) = {hash}\n"));
+        Some([line("SHA512", sha512), line("MD5", md5)].into_iter().flatten().collect())
     }
 }
 

@@ -31,6 +31,7 @@ impl FsError {
             | Self::NoStatus(_)
             | Self::NoMemberStatus(_)
             | Self::NoUrl(_)
+            | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)
             | Self::NoChecksum(_) => libc::EINVAL,

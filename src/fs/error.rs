@@ -107,6 +107,11 @@ pub enum FsError {
     /// Something that is no URL was written to `import`.
     #[error("'{0}' is no URL: write one, such as https://example.org/disk.qcow2, on a line of its own")]
     NoUrl(String),
+    /// An image was to be imported of which nobody said what it is.
+    #[error(
+        "nothing says which format the disk of image {0} has: write \"disk_format\": \"qcow2\", or what it is, to its metadata.json first"
+    )]
+    NoFormat(crate::image::ImageId),
     /// Something was written to the file of a tag.
     #[error("a tag is its name alone: its file stays empty")]
     TagText,
@@ -183,6 +188,7 @@ impl FsError {
             | Self::NoStatus(_)
             | Self::NoMemberStatus(_)
             | Self::NoUrl(_)
+            | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)
             | Self::Unshared(_)

@@ -6,6 +6,7 @@ use super::document;
 use super::error::FsError;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status, Task, TaskStatus};
+use crate::service::Change;
 
 /// Whether an image has a file `import`: while it may be imported, or is.
 pub(super) fn is_importable(image: &Image) -> bool {
@@ -33,9 +34,35 @@ impl FileSystem {
         if self.spooled(id).is_some_and(|upload| upload.len().is_ok_and(|length| length > 0)) {
             return Err(FsError::HasSpool(id));
         }
+        self.set_formats(id, url).await?;
         self.service.import(id, url).await.map_err(FsError::Change)?;
         self.look(id).await.map(drop)
     }
+
+    /// The service imports nothing of which it does not know the formats. Those that the image lacks are what the end of the
+    /// URL says, in the usual wrapping.
+    async fn set_formats(&self, id: ImageId, url: &str) -> Result<()> {
+        let image = self.look(id).await?;
+        let mut changes = Vec::new();
+        if image.disk_format.is_none() {
+            let format = format_of(url).ok_or(FsError::NoFormat(id))?;
+            changes.push(Change::set("disk_format", format));
+        }
+        if image.container_format.is_none() {
+            changes.push(Change::set("container_format", "bare"));
+        }
+        if changes.is_empty() { Ok(()) } else { self.update(id, &changes).await }
+    }
+}
+
+/// The disk format that the end of a URL's path names.
+fn format_of(url: &str) -> Option<&'static str> {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let (_, end) = path.rsplit_once('.')?;
+    // An `.img` may be anything.
+    ["qcow2", "raw", "vmdk", "vhd", "vhdx", "vdi", "iso", "ploop"]
+        .into_iter()
+        .find(|format| end.eq_ignore_ascii_case(format))
 }
 
 /// A task in words: its state and what it fetches, and what the service says of it.
@@ -83,6 +110,12 @@ mod tests {
         assert!(again.starts_with("failure web-download http://x/y\nTask failed due to Internal Error\n"), "{again}");
         assert!(again.contains("another import may be tried"), "{again}");
         assert!(told(&failed, &Status::Importing).contains("make a new one"));
+    }
+
+    #[test]
+    fn the_end_of_a_url_names_the_format() {
+        assert_eq!(format_of("https://x.org/a/disk.QCOW2?token=1#x"), Some("qcow2"));
+        assert_eq!((format_of("https://x.org/disk.img"), format_of("https://x.iso/disk")), (None, None));
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl FileSystem {
             let told = catalogue.clone();
             uploads.on_finish(move |image| told.learn(image.clone()));
         }
-        Ok(Arc::new(Self {
+        let fs = Arc::new(Self {
             catalogue,
             reads: Reads::new(Arc::clone(&service), Budget::new(blocks), reading)?,
             service,
@@ -143,7 +143,16 @@ impl FileSystem {
             #[cfg(test)]
             sealed_by_test: std::sync::OnceLock::new(),
             began,
-        }))
+        });
+        if let Some(uploads) = &fs.uploads {
+            let told = Arc::downgrade(&fs);
+            uploads.on_failure(move |image, cause| {
+                if let Some(fs) = told.upgrade() {
+                    fs.failed_behind(image, cause);
+                }
+            });
+        }
+        Ok(fs)
     }
 
     /// Ends what is still open where the kernel has gone without closing it, and does not wait for its readers.

@@ -21,7 +21,7 @@ use super::write_handle::{Waits, WriteHandle};
 use super::{FileSystem, Result};
 use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
-use crate::write::{Allocation, Upload, Writer};
+use crate::write::{Allocation, Cause, Upload, WriteError, Writer};
 
 /// A process, by the number of its thread group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +244,14 @@ impl FileSystem {
             Err(error) => Err(error),
         };
         self.noted(file.ino, &file.node(), outcome)
+    }
+
+    /// An upload failed that nobody waits for: who looks for the reason finds it where it would be told to a writer.
+    pub(super) fn failed_behind(&self, image: ImageId, cause: Cause) {
+        let node = Node::Data(image);
+        let failed: Result<()> = Err(FsError::Write(WriteError::Failed(cause)));
+        // It is remembered, and there is nobody to be told.
+        let _ = self.noted(self.inodes.number(&node), &node, failed);
     }
 
     pub(super) async fn settled(&self, upload: &Upload) -> Result<()> {

@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::journal::{Announced, Journal};
 use super::queue::Queue;
 use super::settings::Settings;
+use super::state::Cause;
 use super::upload::Upload;
 use super::worker;
 use crate::image::{Image, ImageId};
@@ -41,12 +42,17 @@ pub(super) struct Home {
     pub(super) closed: AtomicBool,
     /// Who hears of the images that are done.
     pub(super) told: OnceLock<Told>,
+    /// Who hears of the uploads that failed while nobody waited for them.
+    pub(super) failed: OnceLock<Failing>,
     /// For as long as this mount is to be found.
     pub(super) announced: Mutex<Option<Announced>>,
 }
 
 /// Hears of an image that is done.
 pub(super) type Told = Box<dyn Fn(&Image) + Send + Sync>;
+
+/// Hears why an upload failed.
+pub(super) type Failing = Box<dyn Fn(ImageId, Cause) + Send + Sync>;
 
 /// The uploads of a mount that are not done.
 pub(super) type Table = Mutex<HashMap<ImageId, Arc<Upload>>>;
@@ -70,6 +76,7 @@ impl Home {
             moved: Notify::new(),
             closed: AtomicBool::new(false),
             told: OnceLock::new(),
+            failed: OnceLock::new(),
             announced: Mutex::new(announced),
         }
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::expected::Expected;
 use super::state::State;
 use crate::image::{Image, ImageId};
 
@@ -48,6 +49,9 @@ pub(super) struct Job {
     /// How old the bytes are, where somebody said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time: Option<Timestamp>,
+    /// The hashes that the bytes have to have, where somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expected: Option<Expected>,
     /// Where the upload is.
     #[serde(flatten)]
     pub(super) state: State,
@@ -66,6 +70,7 @@ impl Job {
             durable: false,
             resting: false,
             time: None,
+            expected: None,
             state: State::Writing,
         }
     }

@@ -14,6 +14,7 @@ mod blank;
 mod clock;
 mod digest;
 mod error;
+mod expected;
 mod failure;
 mod format;
 mod home;
@@ -40,6 +41,7 @@ mod worker;
 mod writer;
 
 pub use error::WriteError;
+pub use expected::Expected;
 pub use format::{Format, Formats, HEAD, Unfit, fit, recognise};
 pub use journal::Aside;
 pub use line::Line;

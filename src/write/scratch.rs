@@ -178,7 +178,9 @@ impl Uploads {
         if let Some(writer) = &writer {
             writer.reopen().await?;
         }
-        let (id, job, placing) = (image.id, Job::new(image), Arc::clone(scratch));
+        let expected = before.as_ref().and_then(|before| before.expected());
+        let (id, mut job, placing) = (image.id, Job::new(image), Arc::clone(scratch));
+        job.expected = expected;
         // Not before, because who is taken back asks the service.
         let _doorstep = self.doorstep.lock().await;
         if self.of(id).as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr) {

@@ -227,6 +227,9 @@ impl Upload {
                 && upload.is_quiet(writers)
                 && let Err(error) = upload.seal_and_queue().await
             {
+                if let WriteError::Failed(cause) = &error {
+                    upload.fails_behind(cause);
+                }
                 tracing::warn!(image = %upload.image(), %error, "an upload could not be sealed");
             }
         });

@@ -20,7 +20,7 @@ use super::job::Job;
 use super::journal::Entry;
 use super::report::Report;
 use super::spool::Spool;
-use super::state::{Hashes, State};
+use super::state::{Cause, Hashes, State};
 use crate::image::{Image, ImageId};
 use crate::sync::{Mutex, lock};
 
@@ -225,6 +225,13 @@ impl Upload {
     /// Whether somebody waits for it.
     pub(super) fn is_awaited(&self) -> bool {
         self.waiters.load(Ordering::Acquire) > 0
+    }
+
+    /// It failed. Who waits for it is told; where nobody does, who looks after the failures of the mount.
+    pub(super) fn fails_behind(&self, cause: &Cause) {
+        if let Some(told) = self.home.failed.get().filter(|_| !self.is_awaited()) {
+            told(self.image(), cause.clone());
+        }
     }
 
     /// Waits until the image is active with these bytes, and answers it as it is then.

@@ -15,7 +15,7 @@ use super::journal::{Aside, Entry, Found, Journal};
 use super::record::{Missed, Safe};
 use super::report::Report;
 use super::settings::Settings;
-use super::state::State;
+use super::state::{Cause, State};
 use super::upload::Upload;
 use super::writer::{Place, Writer};
 use crate::image::{Image, ImageId, Status};
@@ -144,6 +144,12 @@ impl Uploads {
     pub fn on_finish(&self, told: impl Fn(&Image) + Send + Sync + 'static) {
         // There is one who asks, who is there as long as this.
         let _ = self.home.told.set(Box::new(told));
+    }
+
+    /// Has `told` hear why an upload failed, for good or for longer than somebody waited, that nobody waits for.
+    pub fn on_failure(&self, told: impl Fn(ImageId, Cause) + Send + Sync + 'static) {
+        // There is one who asks, who is there as long as this.
+        let _ = self.home.failed.set(Box::new(told));
     }
 
     /// Makes an upload, or takes the one that another mount left; and whether it is a new one.

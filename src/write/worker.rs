@@ -12,7 +12,7 @@ use super::format;
 use super::home::{Home, Table};
 use super::record::{Missed, Safe};
 use super::sender;
-use super::state::{Cause, Reason, Sealed, State};
+use super::state::{Cause, Hashes, Reason, Sealed, State};
 use super::time;
 use super::upload::Upload;
 use super::uploads::is_poisoned;
@@ -81,6 +81,7 @@ impl Attempt<'_> {
         if !is_certain && let Seen::Filled(image) = self.look().await? {
             return self.verify(*image).await;
         }
+        self.compare_expected().await?;
         self.set_formats().await?;
         self.enter(State::Sending { sealed: self.sealed(), attempt: self.number }, Safe::Kill).await?;
         if let Some(image) = self.send().await? {
@@ -91,6 +92,27 @@ impl Attempt<'_> {
             Seen::Filled(image) => self.verify(*image).await,
             Seen::Queued => Err(Ended::Again(self.vanished(), None)),
         }
+    }
+
+    /// Sends nothing of bytes that have other hashes than somebody said.
+    async fn compare_expected(&self) -> Result<(), Ended> {
+        let Some(expected) = self.upload.expected() else { return Ok(()) };
+        let own = self.own_hashes().await?;
+        expected.compare(&own).map_err(|differs| {
+            let image = self.upload.image();
+            let sentence = format!(
+                "the data of image {image} are not those that its checksums tell of: {differs}; nothing was sent, and other \
+                 data can be written"
+            );
+            Ended::Failed(Cause::new(Reason::Mismatch, sentence))
+        })
+    }
+
+    /// The hashes of all bytes. Those that have not passed by on their way are read for it.
+    async fn own_hashes(&self) -> Result<Hashes, Ended> {
+        self.upload.spool.digest.passed(self.sealed.size);
+        let own = self.upload.spool.digest.hashes().await;
+        own.map_err(|error| Ended::Again(self.unreadable(&error), None))
     }
 
     fn vanished(&self) -> Cause {
@@ -187,10 +209,7 @@ impl Attempt<'_> {
             let shown = image.size.map_or_else(|| "no size".to_owned(), |size| format!("{size} bytes"));
             return Err(self.differs(&format!("the service shows {shown}, and {} were written", self.sealed.size)));
         }
-        // In an upload that another mount sent, nothing has passed yet.
-        self.upload.spool.digest.passed(self.sealed.size);
-        let own = self.upload.spool.digest.hashes().await;
-        let own = own.map_err(|error| Ended::Again(self.unreadable(&error), None))?;
+        let own = self.own_hashes().await?;
         let shown = &image.checksums;
         let second = shown
             .value
@@ -244,6 +263,7 @@ impl Attempt<'_> {
 
     async fn give_up(&self, cause: Cause) {
         tracing::warn!(image = %self.upload.image(), attempts = self.number, "an upload failed: {cause}");
+        self.upload.fails_behind(&cause);
         let failed = State::Failed { sealed: self.sealed(), attempt: self.number, cause };
         let _ = self.enter(failed, Safe::PowerCut).await;
     }

@@ -18,6 +18,8 @@ crate::promises![Both:
     what_a_shell_writes_takes_effect_where_the_shell_looks,
     properties_tags_and_members_are_files,
     what_cannot_be_is_refused_with_a_sentence_and_sends_nothing,
+    a_backup_is_restored_into_a_new_image,
+    data_have_to_fit_the_checksums_that_were_written_before,
     the_same_sentence_is_told_everywhere,
 ];
 
@@ -268,6 +270,66 @@ fn what_cannot_be_is_refused_with_a_sentence_and_sends_nothing(target: &Target) 
     refused(Value::Object(many).to_string().as_bytes(), libc::EDQUOT, "128");
     std::fs::write(&document, "").unwrap();
     assert_eq!(target.wait(person.show(&id)), before, "an emptied document is not sent");
+    mount.end();
+}
+
+fn a_backup_is_restored_into_a_new_image(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let member = target.person("alt").project;
+    let bytes = crate::content::noise(51, 300_000);
+    let attributes = json!({"name": target.name("backup"), "visibility": "shared", "min_ram": 32, "os_distro": "debian",
+        "note": "two\nlines", "tags": ["one", "t/wo"], "disk_format": "raw", "container_format": "bare"});
+    let old = target.filled(&person, &attributes, &bytes);
+    target.wait(person.post(&format!("/v2/images/{old}/members"), &json!({"member": member}))).is(200);
+    let backup = target.file("backup");
+    shell(&mount.path("by-id"), &format!("rsync -a {old}/ {}/", backup.display()));
+    let new = mount.path("by-name").join(target.name("restored"));
+    shell(&mount.path("by-name"), &format!("mkdir {}", new.display()));
+    let id = crate::uploading::id_of(&new);
+    target.tidy(&person, &id);
+    shell(&backup, &format!("rsync -a ./ {}/", new.display()));
+    let image = target.wait(person.show(&id));
+    let source = target.wait(person.show(&old));
+    for key in [
+        "visibility",
+        "min_ram",
+        "os_distro",
+        "note",
+        "disk_format",
+        "container_format",
+        "size",
+        "os_hash_value",
+        "status",
+    ] {
+        assert_eq!(image[key], source[key], "{key}");
+    }
+    let tags = |image: &Value| {
+        let mut tags: Vec<_> = image["tags"].as_array().unwrap().iter().map(Value::to_string).collect();
+        tags.sort();
+        tags
+    };
+    assert_eq!(tags(&image), tags(&source));
+    let members = target.wait(person.get(&format!("/v2/images/{id}/members"))).is(200).json();
+    assert_eq!(members["members"][0]["member_id"], json!(member));
+    let again = shell(&backup, &format!("rsync -a --stats --out-format='%n %l' ./ {}/", new.display()));
+    assert!(!again.lines().any(|line| line.starts_with("data ")), "{again}");
+    mount.end();
+}
+
+fn data_have_to_fit_the_checksums_that_were_written_before(target: &Target) {
+    let mount = target.mount("demo");
+    let folder = crate::uploading::made(target, &mount, "expected");
+    let right = target.file_with("right", b"these bytes");
+    shell(&folder, &format!("cksum -a sha512 {} | sed 's/(.*)/(data)/' > checksums", right.display()));
+    assert!(shell(&folder, "cat checksums").starts_with("SHA512 (data) = "));
+    let wrong =
+        tool("sh", ["-c".as_ref(), "echo other > $0/data.tmp && mv $0/data.tmp $0/data".as_ref(), folder.as_os_str()]);
+    assert!(wrong.code != Some(0) && wrong.err.contains("Input/output error"), "{wrong:?}");
+    let sentence = attribute(&folder.join("data"), "user.glancefs.error").unwrap();
+    assert!(sentence.contains("nothing was sent"), "{sentence}");
+    assert_eq!(crate::uploading::shown(target, &folder)["status"], "queued");
+    shell(&folder, &format!("cp {} data && cksum -c checksums", right.display()));
+    assert_eq!(crate::uploading::shown(target, &folder)["status"], "active");
     mount.end();
 }
 
