@@ -46,6 +46,8 @@ enum Failure {
     NothingStaged,
     #[error(transparent)]
     Disk(#[from] std::io::Error),
+    #[error("the service ended")]
+    Interrupted,
     /// The image was deleted, and nothing is left to be told.
     #[error("the image is gone")]
     Gone,
@@ -70,7 +72,7 @@ pub(crate) fn lock(record: &mut Record, task: Task) {
 /// Fails the import that worked on an image when the service ended.
 pub(crate) fn interrupted(record: &mut Record) {
     if record.open_task().is_some() {
-        fail(record, &Failure::Gone);
+        fail(record, &Failure::Interrupted);
     }
 }
 
@@ -138,21 +140,39 @@ fn fail(record: &mut Record, failure: &Failure) {
     let Some(task) = record.open_task() else { return };
     let message = if let Failure::Quota(why) = failure { why.clone() } else { FAILED.to_owned() };
     task.advance(Progress::Failure, Some(message));
-    let (method, stores) = (task.method, task.stores.clone());
-    let back_to_queued = method == Method::WebDownload || matches!(failure, Failure::NoStore);
-    if back_to_queued && method != Method::CopyImage {
-        record.status = Status::Queued;
-        record.staged = None;
-    } else if method == Method::GlanceDirect {
-        record.status = Status::Importing;
+    let (method, stores, tolerant) = (task.method, task.stores.clone(), task.is_tolerant());
+    let in_store = matches!(failure, Failure::OtherFormat(_) | Failure::Littered);
+    match method {
+        Method::GlanceDirect if tolerant || matches!(failure, Failure::NoStore) => {
+            record.staged = None;
+            record.status = Status::Queued;
+            leave(record, failure, stores, Vec::new());
+        }
+        // The first store fails, and nobody comes to the others or takes the image back.
+        Method::GlanceDirect => {
+            record.status = Status::Importing;
+            let (first, others) = stores.split_at(stores.len().min(1));
+            leave(record, failure, first.to_vec(), others.to_vec());
+        }
+        Method::WebDownload => {
+            record.status = Status::Queued;
+            record.littered |= in_store && !tolerant;
+            leave(record, failure, stores, Vec::new());
+        }
+        Method::CopyImage => leave(record, failure, stores, Vec::new()),
     }
-    record.littered |= matches!(failure, Failure::OtherFormat(_));
-    record.properties.insert(TO_FILL.to_owned(), String::new());
-    let blamed = if matches!(failure, Failure::Quota(_)) { Vec::new() } else { stores };
+    // Glance forgets to let go of the image then, and refuses another import for an hour; here it is for ever.
+    if !(method == Method::WebDownload && tolerant && in_store) {
+        record.properties.remove(TASK);
+    }
+}
+
+fn leave(record: &mut Record, failure: &Failure, failed: Vec<String>, to_fill: Vec<String>) {
+    record.properties.insert(TO_FILL.to_owned(), joined(to_fill));
     let before = record.properties.get(NOT_FILLED).cloned().unwrap_or_default();
+    let blamed = if matches!(failure, Failure::Quota(_)) { Vec::new() } else { failed };
     let failed = joined(before.split(',').map(str::to_owned).chain(blamed));
     record.properties.insert(NOT_FILLED.to_owned(), failed);
-    record.properties.remove(TASK);
 }
 
 /// Fetches into the image's part. Its deletion is noticed with the next bytes.

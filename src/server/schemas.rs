@@ -73,8 +73,26 @@ fn attributes() -> Value {
             "type": "array", "description": "A set of URLs to access the image file kept in external store",
             "items": {
                 "type": "object", "required": ["url", "metadata"],
-                "properties": {"url": {"type": "string", "maxLength": 255}, "metadata": {"type": "object"}},
+                "properties": {
+                    "url": {"type": "string", "maxLength": 255},
+                    "metadata": {"type": "object"},
+                    "validation_data": validation_data(),
+                },
             },
+        },
+    })
+}
+
+fn validation_data() -> Value {
+    value!({
+        "type": "object", "writeOnly": true, "additionalProperties": false,
+        "description": "Values to be used to populate the corresponding image properties. If the image status is not \
+            'queued', values must exactly match those already contained in the image properties.",
+        "required": ["os_hash_algo", "os_hash_value"],
+        "properties": {
+            "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+            "os_hash_algo": {"type": "string", "maxLength": 64},
+            "os_hash_value": {"type": "string", "maxLength": 128},
         },
     })
 }

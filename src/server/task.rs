@@ -91,6 +91,11 @@ impl Task {
         matches!(self.progress, Progress::Pending | Progress::Processing)
     }
 
+    /// Whether it may leave some of its stores unfilled.
+    pub(crate) fn is_tolerant(&self) -> bool {
+        self.body.get("all_stores_must_succeed") == Some(&Value::Bool(false))
+    }
+
     fn input(&self, image: &str) -> Value {
         value!({"image_id": image, "import_req": self.body, "backend": self.stores})
     }

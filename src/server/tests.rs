@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+mod imports;
 mod uploads;
 
 /// One answer; without a status line nothing but the empty body.

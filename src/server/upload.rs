@@ -6,7 +6,8 @@ use super::receive::{Limits, Outcome, Purpose, Upload};
 use super::record::{DEFAULT_STORE, Record, STORES, Status};
 use super::routes::no_content;
 use super::sender::Sender;
-use super::service::{Caller, Service, disk_failed};
+use super::service::{Caller, Service, disk_failed, on_disk};
+use super::store::Unwritten;
 use super::upload_fault::{UploadFault, late};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
@@ -27,7 +28,10 @@ pub(crate) async fn upload(
     let declared = declared_size(&parts.headers)?;
     let store = wanted_store(&parts.headers)?;
     let record = service.visible(&caller, &id)?;
-    caller.must_manage(&record, "upload_image")?;
+    if let Err(refusal) = caller.must_manage(&record, "upload_image") {
+        forget_staged(&service, &caller, &record).await?;
+        return Err(refusal);
+    }
     quota::may_upload(&service, &caller, declared.or_else(|| content_length(&parts.headers)))?;
     check_record(&record)?;
     service.store.change_status(&id, Status::Queued, Status::Saving).map_err(|now| match now {
@@ -50,6 +54,30 @@ pub(crate) async fn upload(
             Err(Refusal::Drop)
         }
         _ => answer(&id, outcome),
+    }
+}
+
+/// Glance tidies up after an upload that it refused: where a reader of the owner's project tried, an image that was
+/// staged, or whose import failed, is queued again without its data. Others may not write to the image at all.
+async fn forget_staged(service: &Service, caller: &Caller, record: &Record) -> Result<(), Refusal> {
+    let is_staged = |record: &Record| matches!(record.status, Status::Uploading | Status::Importing);
+    if !caller.owns(record) || !is_staged(record) {
+        return Ok(());
+    }
+    let (store, id) = (Arc::clone(&service.store), record.id.clone());
+    let changed = on_disk(move || {
+        store.change(&id, |record| {
+            // An import under way holds on to the image, and so does whoever is staging.
+            if is_staged(record) && record.staged.take().is_some() && record.open_task().is_none() {
+                record.status = Status::Queued;
+                return Ok(());
+            }
+            Err(())
+        })
+    });
+    match changed.await? {
+        Ok(_) | Err(Unwritten::Missing) => Ok(()),
+        Err(other) => Err(other.into()),
     }
 }
 

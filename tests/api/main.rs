@@ -16,17 +16,23 @@ mod create;
 mod delete;
 mod download;
 mod errors;
+mod imports;
 mod info;
 mod keystone;
 mod list;
 mod members;
+mod openstack;
 mod patch;
 mod person;
+mod roles;
 mod show;
+mod stage;
 mod tags;
 mod target;
+mod tasks;
 mod upload;
 mod versions;
+mod web;
 mod wire;
 
 use std::future::Future;
@@ -70,6 +76,11 @@ const SUBJECTS: &[&[Contract]] = &[
     download::CONTRACTS,
     delete::CONTRACTS,
     actions::CONTRACTS,
+    stage::CONTRACTS,
+    imports::CONTRACTS,
+    tasks::CONTRACTS,
+    roles::CONTRACTS,
+    openstack::CONTRACTS,
     keystone::CONTRACTS,
 ];
 

@@ -1,5 +1,7 @@
 //! Somebody who is logged in, and what they ask the Image service.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::wire::{Answer, Request};
@@ -57,6 +59,51 @@ impl Person {
 
     pub(crate) async fn upload(&self, id: &str, data: &[u8]) -> Answer {
         self.put_file(id).body(data).send().await
+    }
+
+    /// A PUT of bytes for an import, for more headers.
+    pub(crate) fn put_stage(&self, id: &str) -> Request {
+        self.request("PUT", &format!("/v2/images/{id}/stage")).header("Content-Type", "application/octet-stream")
+    }
+
+    pub(crate) async fn stage(&self, id: &str, data: &[u8]) -> Answer {
+        self.put_stage(id).body(data).send().await
+    }
+
+    pub(crate) async fn import(&self, id: &str, body: &Value) -> Answer {
+        self.post(&format!("/v2/images/{id}/import"), body).await
+    }
+
+    /// The tasks of an image.
+    pub(crate) async fn tasks(&self, id: &str) -> Vec<Value> {
+        let body = self.get(&format!("/v2/images/{id}/tasks")).await.is(200).json();
+        body["tasks"].as_array().unwrap().clone()
+    }
+
+    /// The image when it has this status, asked for as long as a busy machine may need.
+    pub(crate) async fn until(&self, id: &str, status: &str) -> Value {
+        self.asked(id, async |image| image["status"] == status).await
+    }
+
+    /// The image when no import works on it any more.
+    pub(crate) async fn settled(&self, id: &str) -> Value {
+        self.asked(id, async |image| {
+            let tasks = self.tasks(id).await;
+            let over = |task: &Value| task["status"] == "success" || task["status"] == "failure";
+            image.get("os_glance_import_task").is_none() && tasks.iter().all(over)
+        })
+        .await
+    }
+
+    async fn asked(&self, id: &str, is_it: impl AsyncFn(&Value) -> bool) -> Value {
+        for _ in 0..600 {
+            let image = self.show(id).await;
+            if is_it(&image).await {
+                return image;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{id} does not become what it should: {}", self.show(id).await);
     }
 
     /// A GET of an image's bytes, for more headers.

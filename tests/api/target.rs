@@ -4,10 +4,12 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use glancefs::server::{Accounts, Server, Settings};
+use glancefs::server::{Accounts, Behaviour, Server, Settings, WebAccess};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::person::Person;
+use crate::web::Web;
 use crate::wire::{Answer, Request};
 
 /// Which service.
@@ -28,6 +30,21 @@ impl Service {
     }
 }
 
+/// Nobody serves the web there.
+const NOWHERE: &str = "127.0.0.1:443";
+
+/// The port from which the real service fetches, as `scripts/real-openstack` configures it.
+fn web_port() -> u16 {
+    std::env::var("GLANCEFS_WEB_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(28080)
+}
+
+/// A turn at what one contract has at a time, in whatever process.
+async fn turn(what: &str) -> File {
+    let path = std::env::temp_dir().join(format!("glancefs-contracts-{what}.lock"));
+    let file = File::options().create(true).write(true).truncate(false).open(path).unwrap();
+    tokio::task::spawn_blocking(|| file.lock().map(|()| file).unwrap()).await.unwrap()
+}
+
 /// A service that runs.
 pub(crate) struct Target {
     /// The origin of the Identity service, without `/v3`.
@@ -35,12 +52,12 @@ pub(crate) struct Target {
     people: Value,
     made: Mutex<Vec<(Person, String)>>,
     limits: Mutex<Option<File>>,
-    _embedded: Option<Embedded>,
+    embedded: Option<Embedded>,
 }
 
 /// The embedded service and the folder it works on, which goes with it.
 struct Embedded {
-    _server: Server,
+    server: Server,
     _folder: tempfile::TempDir,
 }
 
@@ -58,12 +75,15 @@ impl Target {
         let people = clouds["clouds"].clone();
         let auth_url = people["demo"]["auth"]["auth_url"].as_str().unwrap().trim_end_matches('/');
         let keystone = auth_url.trim_end_matches("/v3").to_owned();
-        Self { keystone, people, made: Mutex::default(), limits: Mutex::default(), _embedded: None }
+        Self { keystone, people, made: Mutex::default(), limits: Mutex::default(), embedded: None }
     }
 
     async fn embedded() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { accounts: Some(Accounts::example()), ..Settings::new(folder.path()) };
+        let web_download = WebAccess::OthersAnd(vec![NOWHERE.to_owned()]);
+        let behaviour = Behaviour { web_download, ..Behaviour::default() };
+        let accounts = Some(Accounts::example());
+        let settings = Settings { accounts, behaviour, ..Settings::new(folder.path()) };
         let server = Server::start(settings).await.unwrap();
         let keystone = server.keystone_url().unwrap().trim_end_matches("/v3").to_owned();
         let projects = [("demo2", "demo"), ("reader", "demo")];
@@ -72,8 +92,8 @@ impl Target {
             (name.to_owned(), json!({"auth": {"username": name, "password": "secret", "project_name": project}}))
         };
         let people = ["admin", "demo", "demo2", "reader", "alt", "small"].into_iter().map(person).collect();
-        let embedded = Some(Embedded { _server: server, _folder: folder });
-        Self { keystone, people, made: Mutex::default(), limits: Mutex::default(), _embedded: embedded }
+        let embedded = Some(Embedded { server, _folder: folder });
+        Self { keystone, people, made: Mutex::default(), limits: Mutex::default(), embedded }
     }
 
     /// Somebody, logged in: `demo`, `demo2`, `reader` (one project); `alt`, `small`, `admin` (one each).
@@ -84,11 +104,28 @@ impl Target {
 
     /// `small`, whose project may hold 5 MiB in 3 images, one upload at a time; no other contract has it meanwhile.
     pub(crate) async fn limited(&self) -> Person {
-        let path = std::env::temp_dir().join("glancefs-contracts-small.lock");
-        let file = File::options().create(true).write(true).truncate(false).open(path).unwrap();
-        let file = tokio::task::spawn_blocking(|| file.lock().map(|()| file).unwrap()).await.unwrap();
-        self.limits.lock().unwrap().replace(file);
+        let turn = turn("small").await;
+        self.limits.lock().unwrap().replace(turn);
         self.person("small").await
+    }
+
+    /// A web server that imports may fetch from.
+    pub(crate) async fn web(&self) -> Web {
+        let Some(embedded) = &self.embedded else {
+            let turn = turn("web").await;
+            let listener = TcpListener::bind(("127.0.0.1", web_port())).await.unwrap();
+            return Web::new(listener, Some(turn));
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let places = vec![NOWHERE.to_owned(), listener.local_addr().unwrap().to_string()];
+        let web_download = WebAccess::OthersAnd(places);
+        embedded.server.set_behaviour(Behaviour { web_download, ..embedded.server.behaviour() });
+        Web::new(listener, None)
+    }
+
+    /// An address that imports may fetch from, and where nobody answers.
+    pub(crate) fn nowhere() -> String {
+        format!("http://{NOWHERE}/image")
     }
 
     /// What to post to log in as somebody, scoped to their project.
@@ -117,10 +154,15 @@ impl Target {
         image
     }
 
+    /// The id of a new image (raw, bare) of `person` without data.
+    pub(crate) async fn empty(&self, person: &Person) -> String {
+        let image = self.image(person, json!({"disk_format": "raw", "container_format": "bare"})).await;
+        image["id"].as_str().unwrap().to_owned()
+    }
+
     /// The id of a new image (raw, bare) of `person` that holds `data`.
     pub(crate) async fn filled(&self, person: &Person, data: &[u8]) -> String {
-        let image = self.image(person, json!({"disk_format": "raw", "container_format": "bare"})).await;
-        let id = image["id"].as_str().unwrap().to_owned();
+        let id = self.empty(person).await;
         person.upload(&id, data).await.is(204);
         id
     }

@@ -1,7 +1,5 @@
 //! PUT /v2/images/{id}/file.
 
-use std::time::Duration;
-
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use sha2::Sha512;
@@ -140,25 +138,13 @@ async fn an_announced_size_that_is_no_number_is_refused(target: &Target) {
     assert_eq!(demo.show(&id).await["status"], "queued");
 }
 
-/// Asks until the image has the status, for as long as a busy machine may need.
-async fn until(demo: &crate::person::Person, id: &str, status: &str) -> Value {
-    for _ in 0..300 {
-        let image = demo.show(id).await;
-        if image["status"] == status {
-            return image;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{id} does not become {status}: {}", demo.show(id).await);
-}
-
 async fn a_sender_that_breaks_off_leaves_the_image_queued(target: &Target) {
     let (demo, id) = empty(target, "demo").await;
     let mut stream = demo.put_file(&id).header("Content-Length", "1000000").begin().await;
     stream.write_all(&noise(300_000)).await.unwrap();
-    until(&demo, &id, "saving").await;
+    demo.until(&id, "saving").await;
     drop(stream);
-    let image = until(&demo, &id, "queued").await;
+    let image = demo.until(&id, "queued").await;
     assert_eq!((&image["size"], &image["checksum"], image.get("stores")), (&Value::Null, &Value::Null, None));
     demo.upload(&id, b"again").await.is(204);
     assert_eq!(demo.get_file(&id).send().await.is(200).body, b"again");
@@ -168,12 +154,12 @@ async fn while_saving_nothing_is_known_of_the_bytes(target: &Target) {
     let (demo, id) = empty(target, "demo").await;
     let mut stream = demo.put_file(&id).header("Content-Length", "600000").begin().await;
     stream.write_all(&noise(300_000)).await.unwrap();
-    let image = until(&demo, &id, "saving").await;
+    let image = demo.until(&id, "saving").await;
     assert_eq!((&image["size"], &image["checksum"]), (&Value::Null, &Value::Null));
     demo.get_file(&id).send().await.is(204);
     demo.upload(&id, b"x").await.is(409).says("from saving to saving is not allowed");
     stream.write_all(&noise(300_000)).await.unwrap();
-    assert_eq!(until(&demo, &id, "active").await["size"], 600_000);
+    assert_eq!(demo.until(&id, "active").await["size"], 600_000);
 }
 
 async fn a_deletion_ends_an_upload(target: &Target) {
@@ -181,7 +167,7 @@ async fn a_deletion_ends_an_upload(target: &Target) {
     let upload = demo.put_file(&id).header("Content-Length", "600000");
     let mut stream = upload.begin().await;
     stream.write_all(&noise(300_000)).await.unwrap();
-    until(&demo, &id, "saving").await;
+    demo.until(&id, "saving").await;
     demo.delete(&id).await.is(204);
     stream.write_all(&noise(300_000)).await.unwrap();
     upload.end(stream).await.unwrap().is(410);
