@@ -17,6 +17,15 @@ pub(super) enum Change {
     Gone(ImageId),
 }
 
+impl Change {
+    fn image(&self) -> ImageId {
+        match self {
+            Self::Image(image) => image.id,
+            Self::Gone(id) => *id,
+        }
+    }
+}
+
 /// The changes that a listing may lack which was asked for before them.
 #[derive(Debug, Default)]
 pub(super) struct Changes(Vec<Timed<Change>>);
@@ -24,6 +33,8 @@ pub(super) struct Changes(Vec<Timed<Change>>);
 impl Changes {
     /// Notes a change that was confirmed now.
     pub(super) fn note(&mut self, change: Change) {
+        // Of each image the last one counts.
+        self.0.retain(|known| known.value.image() != change.image());
         self.0.push(Timed { value: change, since: Instant::now() });
     }
 

@@ -220,6 +220,14 @@ impl Catalogue {
         self.state().learn(Arc::new(image));
     }
 
+    /// Takes in what the service showed to who asked for one image at `asked`, unless something newer is known.
+    pub fn saw(&self, image: Image, asked: Instant) {
+        let mut state = self.state();
+        if state.shown.peek(&image.id).is_none_or(|known| known.since <= asked) {
+            state.learn(Arc::new(image));
+        }
+    }
+
     /// Takes in a change of ours whose answer showed no image.
     pub fn amend(&self, id: ImageId, change: impl FnOnce(&mut Image)) {
         let mut state = self.state();

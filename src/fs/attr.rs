@@ -127,8 +127,7 @@ pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rig
             Attr { size: data_size(image), mtime: data_time(image), perm, ..file }
         }
         Node::Document(_, document) => {
-            let may = *document != Document::Checksums || !image.status.has_data();
-            Attr { size: document_size(image, *document), perm: rights.mode(FILE_MODE, may), ..file }
+            Attr { size: document_size(image, *document), perm: rights.mode(FILE_MODE, true), ..file }
         }
         Node::Item(..) => Attr { size: item, perm: rights.mode(FILE_MODE, true), ..file },
     }

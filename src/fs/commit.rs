@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::document::{self, Malformed, Parsed, Tagged};
+use super::document::{self, Base, Malformed, Noted, Parsed, Refused, Tagged};
 use super::error::FsError;
 use super::node::{Document, Node};
 use super::writing::Process;
@@ -33,16 +34,23 @@ impl FileSystem {
         let Parsed::Complete(document) = document::parse(text)? else {
             return Err(Malformed::unfinished(text).into());
         };
-        let base = self.readings.base_of(id, &document, by);
         let schema = self.schema().await;
+        let _turn = self.editing.turn(id).await;
         let current = self.look(id).await?;
+        let base = match self.readings.base_of(id, &document, by) {
+            Base::Known(base) => Some(base),
+            // No change of the image is younger than the document.
+            Base::Unknown if document::is_of(&document, &current) => Some(document::lines_of(&current).into()),
+            Base::Unknown => None,
+            Base::Ambiguous => return Err(Refused::Outdated.into()),
+        };
         let changes = document::changes(&document, base.as_deref(), &current, &schema)?;
         if !changes.is_empty() {
             self.update(id, &changes).await?;
         }
         // What its writer changes next is compared with what he has.
         let who = by.first().copied().unwrap_or(Process::UNKNOWN);
-        self.readings.note(id, text, who);
+        self.readings.note(id, text, who, Noted::Saved);
         Ok(())
     }
 
@@ -59,8 +67,9 @@ impl FileSystem {
 
     /// The image as the service shows it at this moment.
     pub(super) async fn look(&self, id: ImageId) -> Result<Image> {
+        let asked = Instant::now();
         let image = self.service.show(id).await?;
-        self.catalogue.learn(image.clone());
+        self.catalogue.saw(image.clone(), asked);
         Ok(image)
     }
 

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use super::attr::Entry;
 use super::error::FsError;
 use super::inode::Ino;
-use super::node::{Node, Part};
+use super::node::{Document, Node, Part};
 use super::open::{Asked, Opened, Writing};
 use super::scratch::Place;
 use super::tree::{NO_NAME, makeable, unnameable};
@@ -53,7 +53,9 @@ impl FileSystem {
     /// Makes the file `name`, and opens it for writing. The close by `process` is the one that counts.
     pub async fn create(&self, parent: Ino, name: &OsStr, process: Process) -> Result<(Entry, Opened)> {
         let entry = self.mknod(parent, name).await?;
-        let writing = Some(Writing { process, truncate: false });
+        // What was removed is begun anew.
+        let truncate = matches!(self.node(entry.attr.ino)?, Node::Document(..));
+        let writing = Some(Writing { process, truncate });
         match self.open(entry.attr.ino, Asked { writing, ..Asked::default() }).await {
             Ok(opened) => Ok((entry, opened)),
             Err(error) => {
@@ -83,6 +85,10 @@ impl FileSystem {
                 self.make_image(wanted).await.map(drop)
             }
             (Node::Collection(id, _, collection), _) => self.make_item(*id, *collection, text).await,
+            (Node::Image(id, _), Some(Part::Document(Document::Import))) => {
+                let status = self.catalogue.image(*id).await?.value.status.to_string();
+                Err(FsError::NoImport { image: *id, status })
+            }
             (Node::Image(id, _), Some(Part::Document(document))) => {
                 self.removals.recall(&Node::Document(*id, document));
                 Ok(())

@@ -4,12 +4,13 @@
 //! What no write completes is complete when the file is closed.
 
 use super::document::{Malformed, Parsed, parse};
+use super::error::FsError;
 
 /// How long a small file may become, in bytes: a document with 128 properties, the most that an image has, of 64 KiB each,
 /// the most that a column of the service's database holds.
 pub(super) const LONGEST: usize = 8 << 20;
 
-/// Up to here each write is looked at for errors, in bytes. Beyond, only a write with a closing brace, because to look at
+/// Up to here each write is looked at for errors, in bytes. Beyond, only one that may be the last, because to look at
 /// everything again for each of many small writes takes too long.
 const ALWAYS_PARSED: usize = 64 << 10;
 
@@ -38,18 +39,17 @@ pub enum Untaken {
 pub(super) struct Draft {
     rule: Rule,
     text: Vec<u8>,
-    /// What is settled: the text as it was found, as it last took effect, or as it was refused at a close.
+    /// What is settled: the text as it was found, or as it last took effect.
     settled: Vec<u8>,
-    /// The text before the write that completed it, while nobody knows what becomes of that.
-    before: Option<Vec<u8>>,
-    /// The last write was refused. Its writer has heard why, and a close has nothing to add.
-    is_refused: bool,
+    /// Why it was refused. What is written behind the bytes that were refused would be taken without them, and so is
+    /// refused too, until somebody begins anew.
+    refused: Option<FsError>,
 }
 
 impl Draft {
     /// A draft of a file that holds `text`.
     pub(super) fn new(rule: Rule, text: Vec<u8>) -> Self {
-        Self { rule, settled: text.clone(), text, before: None, is_refused: false }
+        Self { rule, settled: text.clone(), text, refused: None }
     }
 
     /// The bytes from `offset` on, at most `size` of them.
@@ -63,43 +63,30 @@ impl Draft {
     pub(super) fn truncate(&mut self, length: u64) -> Result<(), Untaken> {
         let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or(Untaken::TooLong)?;
         self.text.resize(length, 0);
-        self.is_refused = false;
         if length == 0 {
+            self.refused = None;
             // Who writes the same once more wants it to be so, whatever became of it meanwhile.
             self.settled.clear();
         }
         Ok(())
     }
 
-    /// Takes bytes; answers the text that they complete. Bytes that are refused are not kept.
+    /// Takes bytes; answers the text that they complete.
     ///
     /// What is behind these bytes is what an earlier text left there, and not looked at: the next write may replace it.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Option<Vec<u8>>, Untaken> {
-        let outcome = self.take(offset, bytes);
-        self.is_refused = outcome.is_err();
-        outcome
-    }
-
-    fn take(&mut self, offset: u64, bytes: &[u8]) -> Result<Option<Vec<u8>>, Untaken> {
+        if offset == 0 && self.refused.take().is_some() {
+            self.text.clear();
+        }
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = start.checked_add(bytes.len()).filter(|end| *end <= LONGEST).ok_or(Untaken::TooLong)?;
-        let before = self.text.clone();
         if self.text.len() < end {
             self.text.resize(end, 0);
         }
         if let Some(place) = self.text.get_mut(start..end) {
             place.copy_from_slice(bytes);
         }
-        match self.completed(end, bytes) {
-            Ok(complete) => {
-                self.before = complete.is_some().then_some(before);
-                Ok(complete)
-            }
-            Err(error) => {
-                self.text = before;
-                Err(error)
-            }
-        }
+        self.completed(end, bytes)
     }
 
     /// The text, if it is complete with the bytes that end at `end`.
@@ -111,7 +98,7 @@ impl Draft {
         }
         let complete = match self.rule {
             Rule::Line => bytes.ends_with(b"\n").then_some(head),
-            Rule::Object if head.len() > ALWAYS_PARSED && !bytes.contains(&b'}') => None,
+            Rule::Object if head.len() > ALWAYS_PARSED && !bytes.trim_ascii_end().ends_with(b"}") => None,
             Rule::Object => {
                 let is_object = matches!(parse(head)?, Parsed::Complete(_));
                 (is_object && tail.iter().all(u8::is_ascii_whitespace)).then_some(head)
@@ -123,21 +110,27 @@ impl Draft {
     /// What a close makes complete: a text that is another one than what is settled. An emptied file is not one.
     pub(super) fn rest(&self) -> Option<Vec<u8>> {
         let is_other = !self.text.is_empty() && self.text != self.settled;
-        (is_other && !self.is_refused).then(|| self.text.clone())
+        (is_other && self.refused.is_none()).then(|| self.text.clone())
     }
 
-    /// `text` took effect, or was refused at a close, whose caller has heard so.
+    /// `text` took effect.
     pub(super) fn settle(&mut self, text: Vec<u8>) {
         self.settled = text;
-        self.before = None;
     }
 
-    /// The write that completed the text was refused: it is as if it had not been.
-    pub(super) fn undo(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.text = before;
-        }
-        self.is_refused = true;
+    /// What was written was refused.
+    pub(super) fn refuse(&mut self, error: FsError) {
+        self.refused = Some(error);
+    }
+
+    /// Why what was written was refused, unless somebody begins anew by writing at `offset`.
+    pub(super) fn refusal(&self, offset: u64) -> Option<FsError> {
+        self.refused.clone().filter(|_| offset != 0)
+    }
+
+    /// Drops what was written.
+    pub(super) fn drop_text(&mut self) {
+        self.text.clear();
     }
 }
 
@@ -179,12 +172,26 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_no_byte_can_mend_is_refused_in_its_write_and_not_kept() {
+    fn an_error_that_no_byte_can_mend_is_refused_in_its_write() {
         let mut draft = emptied(Rule::Object);
         draft.write(0, b"{\"a\": ").unwrap();
         assert!(matches!(draft.write(6, b"}"), Err(Untaken::Malformed(_))));
-        assert!(text(draft.write(6, b"\"b\"}").unwrap()).is_some());
         assert!(matches!(emptied(Rule::Object).write(0, b"[1]"), Err(Untaken::Malformed(_))));
+    }
+
+    #[test]
+    fn behind_what_was_refused_nothing_is_taken_until_somebody_begins_anew() {
+        let mut draft = emptied(Rule::Object);
+        draft.write(0, b"{\n").unwrap();
+        draft.refuse(FsError::NotText);
+        assert!(matches!(draft.refusal(2), Some(FsError::NotText)));
+        assert_eq!(draft.rest(), None, "a close has nothing to send");
+        assert!(draft.refusal(0).is_none());
+        assert_eq!(text(draft.write(0, b"{}").unwrap()).unwrap(), "{}");
+        assert!(draft.refusal(2).is_none());
+        draft.refuse(FsError::NotText);
+        draft.truncate(0).unwrap();
+        assert!(draft.refusal(2).is_none());
     }
 
     #[test]
@@ -201,15 +208,6 @@ mod tests {
         assert_eq!(draft.write(4, b"1}").unwrap(), None);
         assert_eq!(text(draft.write(0, b"{\"a\":1}").unwrap()).unwrap(), "{\"a\":1}");
         assert_eq!(emptied(Rule::Line).write(2, b"x\n").unwrap(), None);
-    }
-
-    #[test]
-    fn a_write_that_is_undone_leaves_nothing() {
-        let mut draft = emptied(Rule::Line);
-        draft.write(0, b"half").unwrap();
-        assert!(draft.write(4, b" a line\n").unwrap().is_some());
-        draft.undo();
-        assert_eq!((draft.text.as_slice(), draft.rest()), (&b"half"[..], None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::document::Noted;
 use super::draft::{Draft, Rule};
 use super::error::FsError;
 use super::handle::Handle;
@@ -12,6 +13,7 @@ use super::inode::Ino;
 use super::mode::Mode;
 use super::node::{Document, Node};
 use super::open::{Opened, Writing};
+use super::ops::gone;
 use super::writing::Process;
 use super::{FileSystem, Result, document};
 use crate::sync::{Mutex, lock};
@@ -51,15 +53,24 @@ impl FileSystem {
         }
     }
 
+    /// Makes sure that a small file is there whose text is not asked for.
+    async fn is_there(&self, node: &Node) -> Result<()> {
+        match node {
+            Node::Document(id, _) => self.catalogue.image(*id).await.map(drop).map_err(FsError::from),
+            _ => self.text_of(node).await.map(drop),
+        }
+    }
+
     /// Opens a small file for writing.
     pub(super) async fn open_draft(&self, ino: Ino, node: &Node, asked: Writing) -> Result<Opened> {
         self.writable()?;
-        let mut text = self.text_of(node).await?;
+        let text = if asked.truncate {
+            self.is_there(node).await.map(|()| String::new())?
+        } else {
+            self.text_of(node).await?
+        };
         if let (Node::Document(id, Document::Metadata), false) = (node, asked.truncate) {
-            self.readings.note(*id, text.as_bytes(), asked.process);
-        }
-        if asked.truncate {
-            text.clear();
+            self.readings.note(*id, text.as_bytes(), asked.process, Noted::Read);
         }
         let rule = if matches!(node, Node::Document(_, Document::Metadata)) { Rule::Object } else { Rule::Line };
         let draft = Mutex::new(Draft::new(rule, text.into_bytes()));
@@ -69,36 +80,53 @@ impl FileSystem {
 
     /// Writes to a small file, and does what the text says where that is complete now.
     pub(super) async fn write_draft(&self, file: &DraftHandle, offset: u64, bytes: &[u8]) -> Result<()> {
+        if let Some(refusal) = lock(&file.draft).refusal(offset) {
+            return Err(refusal);
+        }
         let written = lock(&file.draft).write(offset, bytes).map_err(FsError::from);
         let outcome = match written {
-            Ok(Some(text)) => {
-                let outcome = self.commit(&file.node, &text, &[file.opener]).await;
-                let mut draft = lock(&file.draft);
-                if outcome.is_ok() {
-                    draft.settle(text);
-                } else {
-                    draft.undo();
-                }
-                outcome
-            }
+            Ok(Some(text)) => self.commit_draft(file, text).await,
             other => other.map(drop),
         };
+        self.heard(file, outcome)
+    }
+
+    async fn commit_draft(&self, file: &DraftHandle, text: Vec<u8>) -> Result<()> {
+        self.commit(&file.node, &text, &[file.opener]).await?;
+        lock(&file.draft).settle(text);
+        Ok(())
+    }
+
+    /// Notes what came of something that was written.
+    fn heard(&self, file: &DraftHandle, outcome: Result<()>) -> Result<()> {
+        let outcome = outcome.map_err(|error| gone(&file.node, error));
+        if let Err(error) = &outcome {
+            lock(&file.draft).refuse(error.clone());
+            self.give_up_begun(&file.node);
+        }
         self.noted(file.ino, &file.node, outcome)
     }
 
     /// Cuts what was written.
     pub(super) fn truncate_draft(&self, file: &DraftHandle, length: u64) -> Result<()> {
         let outcome = lock(&file.draft).truncate(length).map_err(FsError::from);
-        self.noted(file.ino, &file.node, outcome)
+        self.heard(file, outcome)
     }
 
     /// Does what the text says that is there, if that was not done before.
     pub(super) async fn sync_draft(&self, file: &DraftHandle) -> Result<()> {
-        let Some(text) = lock(&file.draft).rest() else { return Ok(()) };
-        let outcome = self.commit(&file.node, &text, &[file.opener]).await;
-        // Where it was refused, the caller has heard so, and is not told again by each close that follows.
-        lock(&file.draft).settle(text);
-        self.noted(file.ino, &file.node, outcome)
+        let (rest, refusal) = {
+            let draft = lock(&file.draft);
+            (draft.rest(), draft.refusal(u64::MAX))
+        };
+        match (rest, refusal) {
+            (_, Some(refusal)) => Err(refusal),
+            (Some(text), None) => {
+                let outcome = self.commit_draft(file, text).await;
+                self.heard(file, outcome)
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     /// A process closes one of its descriptors of a small file. The close by the one that opened it counts: descriptors that
@@ -109,13 +137,20 @@ impl FileSystem {
         process: impl FnOnce() -> Process,
         is_killed: impl Future<Output = bool>,
     ) -> Result<()> {
-        let Some(text) = lock(&file.draft).rest() else { return Ok(()) };
+        let (is_written, is_refused) = {
+            let draft = lock(&file.draft);
+            (draft.rest().is_some(), draft.refusal(u64::MAX).is_some())
+        };
+        if !is_written && !is_refused && self.begun_of(&file.node).is_none() {
+            return Ok(());
+        }
         let process = process();
         if process != file.opener || process == Process::UNKNOWN {
             return Ok(());
         }
         if is_killed.await {
-            lock(&file.draft).settle(text);
+            lock(&file.draft).drop_text();
+            self.give_up_begun(&file.node);
             return Ok(());
         }
         self.sync_draft(file).await

@@ -30,12 +30,12 @@ impl FsError {
             | Self::NotText
             | Self::NoStatus(_)
             | Self::NoMemberStatus(_)
-            | Self::NoUrl(_)
+            | Self::NoUrl
             | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)
             | Self::NoChecksum(_) => libc::EINVAL,
-            Self::HasSpool(_) => libc::EBUSY,
+            Self::HasSpool(_) | Self::NoImport { .. } => libc::EBUSY,
             Self::NotPermitted(_)
             | Self::Protected(_)
             | Self::FormatStays { .. }

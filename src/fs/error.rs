@@ -104,9 +104,17 @@ pub enum FsError {
     /// A word that is no status of a member.
     #[error("'{0}' is no status of a member: write 'accepted', 'rejected' or 'pending'")]
     NoMemberStatus(String),
-    /// Something that is no URL was written to `import`.
-    #[error("'{0}' is no URL: write one, such as https://example.org/disk.qcow2, on a line of its own")]
-    NoUrl(String),
+    /// Something that is no URL was written to `import`. It may hold a password and is not repeated.
+    #[error("this is no URL: write one, such as https://example.org/disk.qcow2, on a line of its own")]
+    NoUrl,
+    /// The image takes no import.
+    #[error("image {image} is {status}: only a queued image can be imported, so make a new one")]
+    NoImport {
+        /// The image.
+        image: crate::image::ImageId,
+        /// Its status.
+        status: String,
+    },
     /// An image was to be imported of which nobody said what it is.
     #[error(
         "nothing says which format the disk of image {0} has: write \"disk_format\": \"qcow2\", or what it is, to its metadata.json first"
@@ -122,7 +130,7 @@ pub enum FsError {
     #[error("image {0} has no members: write \"visibility\": \"shared\" to its metadata.json first")]
     Unshared(crate::image::ImageId),
     /// An image was to be imported whose data somebody writes.
-    #[error("the data of image {0} are being written or sent: an import would be another image's")]
+    #[error("the data of image {0} are being written or sent, and cannot be imported as well")]
     HasSpool(crate::image::ImageId),
     /// `checksums` of an image that has its bytes, and others.
     #[error("image {0} has its data, and their hashes are others")]
@@ -173,11 +181,13 @@ impl FsError {
             | Self::NoAttribute
             | Self::ForeignAttribute
             | Self::Interrupted
+            | Self::NotALink => true,
+            Self::Service(error) | Self::Change(error) => error.kind == Kind::NotFound,
+            Self::Replaced(_)
             | Self::Taken(_)
             | Self::IdTaken(_)
             | Self::Exists(_)
             | Self::FormatStays { .. }
-            | Self::NotALink
             | Self::Unnameable { .. }
             | Self::NoCommand(_)
             | Self::Untaken(_)
@@ -187,7 +197,8 @@ impl FsError {
             | Self::NotText
             | Self::NoStatus(_)
             | Self::NoMemberStatus(_)
-            | Self::NoUrl(_)
+            | Self::NoUrl
+            | Self::NoImport { .. }
             | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)
@@ -196,9 +207,7 @@ impl FsError {
             | Self::OtherChecksums(_)
             | Self::NoChecksum(_)
             | Self::NotPermitted(_)
-            | Self::Protected(_) => true,
-            Self::Service(error) | Self::Change(error) => error.kind == Kind::NotFound,
-            Self::Replaced(_)
+            | Self::Protected(_)
             | Self::Deactivated(_)
             | Self::NoSize(_)
             | Self::NotAFolder(_)

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use super::document;
 use super::error::FsError;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status, Task, TaskStatus};
@@ -16,9 +15,13 @@ pub(super) fn is_importable(image: &Image) -> bool {
 impl FileSystem {
     /// What the service tells of the last import of an image; nothing where there was none.
     pub(super) async fn import_text(&self, id: ImageId) -> Result<String> {
-        let image = self.catalogue.image(id).await?.value;
         let tasks = self.service.tasks(id).await?;
-        Ok(tasks.last().map_or_else(String::new, |task| told(task, &image.status)))
+        let Some(task) = tasks.last() else { return Ok(String::new()) };
+        // What an import that failed has left is known only by looking after it.
+        let failed = task.status == TaskStatus::Failure;
+        let status =
+            if failed { self.look(id).await?.status } else { self.catalogue.image(id).await?.value.status.clone() };
+        Ok(told(task, &status))
     }
 
     /// Has the service fetch an image from a URL.
@@ -29,14 +32,17 @@ impl FileSystem {
             return Ok(());
         }
         if !url.contains("://") || url.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            return Err(FsError::NoUrl(document::shown(text)));
+            return Err(FsError::NoUrl);
         }
         if self.spooled(id).is_some_and(|upload| upload.len().is_ok_and(|length| length > 0)) {
             return Err(FsError::HasSpool(id));
         }
         self.set_formats(id, url).await?;
         self.service.import(id, url).await.map_err(FsError::Change)?;
-        self.look(id).await.map(drop)
+        if let Err(error) = self.look(id).await {
+            tracing::debug!(image = %id, %error, "an image that is imported was not looked at");
+        }
+        Ok(())
     }
 
     /// The service imports nothing of which it does not know the formats. Those that the image lacks are what the end of the
@@ -73,14 +79,13 @@ fn told(task: &Task, status: &Status) -> String {
     }
     text.push('\n');
     if !task.message.is_empty() {
-        let _ = writeln!(text, "{}", document::shown(&task.message));
+        let plain = task.message.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        text.extend(plain.chain(['\n']));
     }
     if task.status == TaskStatus::Failure {
         text.push_str(match status {
-            Status::Importing => {
-                "The image stays as it is, which the service does not mend: remove it, and make a new one.\n"
-            }
-            _ => "The image is queued again: another import may be tried.\n",
+            Status::Queued => "The image is queued again: another import may be tried.\n",
+            _ => "The image stays as it is, which the service does not mend: remove it, and make a new one.\n",
         });
     }
     text

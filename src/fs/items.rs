@@ -1,7 +1,7 @@
 //! `tags/`, `properties/` and `members/`: each file is one of them, made, removed, renamed and written as such.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::commit::{text_value, value_of};
 use super::document::{self, Item};
@@ -11,6 +11,7 @@ use super::tree::unnameable;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, MemberStatus, Visibility};
 use crate::name;
+use crate::schema::Schema;
 use crate::service::{Change, Kind};
 
 /// Why an entry is no tag, property or member.
@@ -33,6 +34,11 @@ impl Begun {
 
     fn has(&self, image: ImageId, entry: &str) -> bool {
         self.all().contains(&(image, entry.into()))
+    }
+
+    /// The image is gone, and what was begun in it.
+    pub(super) fn forget(&self, image: ImageId) {
+        self.all().retain(|(of, _)| *of != image);
     }
 
     fn of(&self, image: ImageId) -> Vec<Box<str>> {
@@ -76,7 +82,7 @@ impl FileSystem {
             Collection::Tags => self.add_tag(id, &name).await,
             Collection::Members => self.add_member(&image, &name).await,
             Collection::Properties => {
-                self.check_property(&name, "").await?;
+                self.check_name(&name).await?;
                 self.begun.add(id, entry);
                 Ok(())
             }
@@ -91,6 +97,7 @@ impl FileSystem {
             Collection::Properties if self.begun.remove(id, entry) && !image.properties.contains_key(&name) => Ok(()),
             Collection::Properties => self.update(id, &[Change::remove(name)]).await,
             Collection::Tags => {
+                let _turn = self.editing.turn(id).await;
                 self.service.remove_tag(id, &name).await.map_err(FsError::Change)?;
                 self.catalogue.amend(id, |image| image.tags.retain(|tag| *tag != name));
                 Ok(())
@@ -132,14 +139,21 @@ impl FileSystem {
 
     /// Refuses what is no property, or cannot have this value.
     async fn check_property(&self, name: &str, value: &str) -> Result<()> {
+        let schema = self.check_name(name).await?;
+        schema.check(name, &value.into()).map_err(FsError::Misfit)
+    }
+
+    /// Refuses the name of what is no property.
+    async fn check_name(&self, name: &str) -> Result<Arc<Schema>> {
         let schema = self.schema().await;
         if schema.is_attribute(name) || schema.is_read_only(name) {
             return Err(FsError::Attribute(document::shown(name)));
         }
-        schema.check(name, &value.into()).map_err(FsError::Misfit)
+        Ok(schema)
     }
 
     async fn add_tag(&self, id: ImageId, tag: &str) -> Result<()> {
+        let _turn = self.editing.turn(id).await;
         self.service.add_tag(id, tag).await.map_err(FsError::Change)?;
         self.catalogue.amend(id, |image| {
             if let Err(place) = image.tags.binary_search_by(|known| known.as_str().cmp(tag)) {
@@ -174,10 +188,14 @@ impl FileSystem {
         self.catalogue.forget_members(image.id);
         match outcome {
             Ok(_) => {
-                // A member's own listing shows it from now on.
-                self.catalogue.learn(image.clone());
+                if wanted == MemberStatus::Accepted && self.service.project() == Some(project) {
+                    // Its listing shows it from now on.
+                    self.catalogue.learn(image.clone());
+                }
                 Ok(())
             }
+            // It is a member now, and what it thinks of that is its own to say.
+            Err(error) if error.kind == Kind::Forbidden && !is_known => Ok(()),
             Err(error) if error.kind == Kind::Forbidden && self.is_so(image, project, &wanted).await => Ok(()),
             Err(error) => Err(FsError::Change(error)),
         }
@@ -191,6 +209,7 @@ impl FileSystem {
 
     /// Gives a tag or a property another name.
     pub(super) async fn rename_item(&self, id: ImageId, collection: Collection, from: &str, to: &str) -> Result<()> {
+        let _turn = self.editing.turn(id).await;
         let image = self.look(id).await?;
         let item = self.item(&image, collection, from).await?;
         let name = item_name(id, collection, to)?;
@@ -202,9 +221,12 @@ impl FileSystem {
                 self.update(id, &[Change::set("tags", tags)]).await
             }
             Collection::Properties => {
+                self.removable(id).await?;
                 self.check_property(&name, value_of(&item.text)).await?;
                 if self.begun.remove(id, from) {
-                    self.begun.add(id, to);
+                    if !image.properties.contains_key(&name) {
+                        self.begun.add(id, to);
+                    }
                     return Ok(());
                 }
                 let changes = [Change::remove(item.name), Change::set(name, text_value(&item.text))];
@@ -218,6 +240,13 @@ impl FileSystem {
         match node {
             Node::Item(id, Collection::Properties, entry) if self.begun.has(*id, entry) => Some((*id, entry.clone())),
             _ => None,
+        }
+    }
+
+    /// Nothing comes of a property that was made and has no value yet.
+    pub(super) fn give_up_begun(&self, node: &Node) {
+        if let Some((image, entry)) = self.begun_of(node) {
+            self.begun.remove(image, &entry);
         }
     }
 

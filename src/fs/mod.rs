@@ -33,6 +33,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod turns;
 mod write_handle;
 mod writing;
 mod xattr;
@@ -98,6 +99,7 @@ pub struct FileSystem {
     failures: failures::Failures,
     readings: document::Readings,
     begun: items::Begun,
+    editing: turns::Turns,
     settings: Settings,
     /// What tests say is the sealed file of every image.
     #[cfg(test)]
@@ -139,6 +141,7 @@ impl FileSystem {
             failures: failures::Failures::default(),
             readings: document::Readings::default(),
             begun: items::Begun::default(),
+            editing: turns::Turns::default(),
             settings,
             #[cfg(test)]
             sealed_by_test: std::sync::OnceLock::new(),

@@ -255,7 +255,7 @@ fn failed(node: &Node, error: &FsError) -> Failed {
 
 /// What the kernel knew and the service does not know any more is stale. Who asked by a path is led to look the name up
 /// again, and hears that it does not exist; who asked with an open file hears that it is gone.
-fn gone(node: &Node, error: FsError) -> FsError {
+pub(super) fn gone(node: &Node, error: FsError) -> FsError {
     match (node.image(), &error) {
         (Some(image), FsError::Service(failure)) if failure.kind == Kind::NotFound => FsError::Replaced(image),
         _ => error,

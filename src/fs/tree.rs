@@ -93,6 +93,7 @@ impl FileSystem {
         self.give_up_upload(id).await;
         self.removals.forget(id);
         self.scratches.forget(id);
+        self.begun.forget(id);
         self.reads.forget(id);
         Ok(())
     }
@@ -163,7 +164,7 @@ impl FileSystem {
     }
 
     /// The image, unless it is protected.
-    async fn removable(&self, id: ImageId) -> Result<Arc<Image>> {
+    pub(super) async fn removable(&self, id: ImageId) -> Result<Arc<Image>> {
         let image = self.catalogue.image(id).await?.value;
         if image.protected { Err(FsError::Protected(id)) } else { Ok(image) }
     }

@@ -25,9 +25,29 @@ const PROCESSES: usize = 16;
 /// another writes (`jq … > new; mv new metadata.json`), and where an editor looks at the file again without taking that
 /// into what is being edited. But an editor saves twice without reading in between, and the service shows whole seconds,
 /// in which an image can change twice; so several can have the same time. Then that one counts that the writing program
-/// last read or saved, or else the one that somebody did last.
+/// last read or saved; who has done neither could mean any of them.
 #[derive(Default)]
 pub(in crate::fs) struct Readings(Mutex<Known>);
+
+/// How a version became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::fs) enum Noted {
+    /// Somebody read it.
+    Read,
+    /// Somebody saved it: it says still that it was made from the version before.
+    Saved,
+}
+
+/// What a document was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::fs) enum Base {
+    /// This version.
+    Known(Arc<Map<String, Value>>),
+    /// Nobody knows.
+    Unknown,
+    /// One of several, and nobody knows which.
+    Ambiguous,
+}
 
 /// The versions, in the order in which they were last read or saved.
 #[derive(Default)]
@@ -38,6 +58,7 @@ struct Known {
 
 struct Version {
     image: ImageId,
+    noted: Noted,
     document: Arc<Map<String, Value>>,
     bytes: usize,
     by: VecDeque<Process>,
@@ -45,40 +66,42 @@ struct Version {
 
 impl Readings {
     /// `by` has read the document of `image`, or saved it.
-    pub(in crate::fs) fn note(&self, image: ImageId, text: &[u8], by: Process) {
+    pub(in crate::fs) fn note(&self, image: ImageId, text: &[u8], by: Process, how: Noted) {
         if let Ok(Parsed::Complete(document)) = parse(text) {
-            lock(&self.0).note(image, document, text.len(), by);
+            lock(&self.0).note(image, document, text.len(), by, how);
         }
     }
 
     /// The version that a document of `image` was made from, where it is known. `by` are the processes that may have read
     /// it to write it now.
-    pub(in crate::fs) fn base_of(
-        &self,
-        image: ImageId,
-        document: &Map<String, Value>,
-        by: &[Process],
-    ) -> Option<Arc<Map<String, Value>>> {
+    pub(in crate::fs) fn base_of(&self, image: ImageId, document: &Map<String, Value>, by: &[Process]) -> Base {
         let known = lock(&self.0);
         let may_be_it = |version: &Version| match document.get(UPDATED) {
             time @ Some(_) => version.document.get(UPDATED) == time,
             None => version.is_of(by),
         };
         let candidates = || known.versions.iter().rev().filter(|it| it.image == image && may_be_it(it));
-        let found = candidates().find(|version| version.is_of(by)).or_else(|| candidates().next());
-        found.map(|version| Arc::clone(&version.document))
+        if let Some(own) = candidates().find(|version| version.is_of(by)) {
+            return Base::Known(Arc::clone(&own.document));
+        }
+        let mut all = candidates();
+        match (all.next(), all.next()) {
+            (Some(only), None) if only.noted == Noted::Read => Base::Known(Arc::clone(&only.document)),
+            (None, _) => Base::Unknown,
+            _ => Base::Ambiguous,
+        }
     }
 }
 
 const UPDATED: &str = "updated_at";
 
 impl Known {
-    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: Process) {
+    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: Process, how: Noted) {
         let is_it = |version: &Version| version.image == image && *version.document == document;
         let known = self.versions.iter().position(is_it).and_then(|place| self.versions.remove(place));
         let mut version = known.unwrap_or_else(|| {
             self.bytes = self.bytes.saturating_add(bytes);
-            Version { image, document: Arc::new(document), bytes, by: VecDeque::new() }
+            Version { image, noted: how, document: Arc::new(document), bytes, by: VecDeque::new() }
         });
         version.by.retain(|known| *known != by);
         version.by.push_back(by);
@@ -120,14 +143,18 @@ mod tests {
     fn noted(versions: &[(&str, Process)]) -> Readings {
         let readings = Readings::default();
         for (text, by) in versions {
-            readings.note(id(1), text.as_bytes(), *by);
+            readings.note(id(1), text.as_bytes(), *by, Noted::Read);
         }
         readings
     }
 
     fn found(readings: &Readings, text: &str, by: &[Process]) -> Option<String> {
         let document = serde_json::from_str(text).unwrap();
-        readings.base_of(id(1), &document, by).map(|base| base["mark"].as_str().unwrap().to_owned())
+        match readings.base_of(id(1), &document, by) {
+            Base::Known(base) => Some(base["mark"].as_str().unwrap().to_owned()),
+            Base::Unknown => None,
+            Base::Ambiguous => Some("?".to_owned()),
+        }
     }
 
     #[test]
@@ -145,10 +172,10 @@ mod tests {
         let (one, two) = (version(1, "one"), version(1, "two"));
         let readings = noted(&[(&one, VIM), (&two, CAT)]);
         assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("one"));
-        assert_eq!(found(&readings, &one, &[JQ]).as_deref(), Some("two"), "nobody knows, so the last one");
-        readings.note(id(1), two.as_bytes(), VIM);
+        assert_eq!(found(&readings, &one, &[JQ]).as_deref(), Some("?"), "nobody knows");
+        readings.note(id(1), two.as_bytes(), VIM, Noted::Saved);
         assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("two"), "saved by the same editor");
-        readings.note(id(1), one.as_bytes(), VIM);
+        readings.note(id(1), one.as_bytes(), VIM, Noted::Saved);
         assert_eq!(found(&readings, &two, &[VIM]).as_deref(), Some("one"), "taken back");
     }
 
@@ -164,19 +191,19 @@ mod tests {
     fn documents_of_other_images_are_no_base() {
         let text = version(1, "one");
         let document = serde_json::from_str(&text).unwrap();
-        assert!(noted(&[(&text, VIM)]).base_of(id(2), &document, &[VIM]).is_none());
+        assert!(noted(&[(&text, VIM)]).base_of(id(2), &document, &[VIM]) == Base::Unknown);
     }
 
     #[test]
     fn what_is_remembered_is_bounded_and_who_polls_drives_nothing_out() {
         let readings = noted(&[(&version(1, "first"), VIM)]);
         for process in 0..500 {
-            readings.note(id(1), version(2, "polled").as_bytes(), Process(100 + process));
+            readings.note(id(1), version(2, "polled").as_bytes(), Process(100 + process), Noted::Read);
         }
         assert_eq!(found(&readings, &version(1, "first"), &[]).as_deref(), Some("first"));
         let long = "x".repeat(1 << 20);
         for second in 0..40 {
-            readings.note(id(1), version(second, &long).as_bytes(), VIM);
+            readings.note(id(1), version(second, &long).as_bytes(), VIM, Noted::Read);
         }
         let known = lock(&readings.0);
         assert!(known.bytes <= BYTES && known.versions.len() < 16);
