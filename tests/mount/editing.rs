@@ -283,13 +283,13 @@ fn a_backup_is_restored_into_a_new_image(target: &Target) {
     target.wait(person.post(&format!("/v2/images/{old}/members"), &json!({"member": member}))).is(200);
     let backup = target.file("backup");
     shell(&mount.path("by-id"), &format!("rsync -a {old}/ {}/", backup.display()));
-    let new = mount.path("by-name").join(target.name("restored"));
-    shell(&mount.path("by-name"), &format!("mkdir {}", new.display()));
+    let source = target.wait(person.show(&old));
+    let new = mount.path("by-name").join(target.name("backup"));
+    shell(&mount.root(), &format!("rmdir {new} && mkdir {new}", new = new.display()));
     let id = crate::uploading::id_of(&new);
     target.tidy(&person, &id);
     shell(&backup, &format!("rsync -a ./ {}/", new.display()));
     let image = target.wait(person.show(&id));
-    let source = target.wait(person.show(&old));
     for key in [
         "visibility",
         "min_ram",
