@@ -37,7 +37,10 @@ impl FileSystem {
         let schema = self.schema().await;
         let _turn = self.editing.turn(id).await;
         let current = self.look(id).await?;
+        // A backup or a template was made from no version of this image.
+        let is_own = document.get("id").and_then(Value::as_str) == Some(id.as_str());
         let base = match self.readings.base_of(id, &document, by) {
+            _ if !is_own => None,
             Base::Known(base) => Some(base),
             // No change of the image is younger than the document.
             Base::Unknown if document::is_of(&document, &current) => Some(document::lines_of(&current).into()),
@@ -48,9 +51,11 @@ impl FileSystem {
         if !changes.is_empty() {
             self.update(id, &changes).await?;
         }
-        // What its writer changes next is compared with what he has.
-        let who = by.first().copied().unwrap_or(Process::UNKNOWN);
-        self.readings.note(id, text, who, Noted::Saved);
+        if is_own {
+            // What its writer changes next is compared with what he has.
+            let who = by.first().copied().unwrap_or(Process::UNKNOWN);
+            self.readings.note(id, text, who, Noted::Saved);
+        }
         Ok(())
     }
 

@@ -354,3 +354,86 @@ async fn nothing_is_edited_through_a_read_only_mount() {
         assert_eq!(errno(fs.open(entry.attr.ino, asked).await), libc::EROFS);
     }
 }
+
+#[tokio::test]
+async fn a_backup_is_restored_again_and_again_by_whoever_does() {
+    let scene = Scene::new().await;
+    let backup = scene.document().await.replace(id(1).as_str(), id(2).as_str()).replace("\"debian\"", "\"arch\"");
+    for name in ["one.tmp", "two.tmp"] {
+        scene.put(&format!("by-name/disk/{name}"), &[&backup]).await.unwrap();
+        let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+        let (from, to) = ((folder, OsStr::new(name)), (folder, OsStr::new("metadata.json")));
+        scene.fs.rename(from, to, Asker { thread: 90, look: Process }).await.unwrap();
+    }
+    assert_eq!((scene.image().properties["os_distro"].as_str(), scene.service.calls("update")), ("arch", 1));
+}
+
+#[tokio::test]
+async fn a_save_by_somebody_else_is_not_taken_back_by_who_read_the_document_before() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+    let read = scene.document().await;
+    let copied = read.replace("\"disk\"", "\"copied\"");
+    scene.save(&read.replace("\"min_ram\": 0", "\"min_ram\": 64")).await.unwrap();
+    // Another program puts in place what was made from the document before that save.
+    let opened = scene.fs.create(folder, OsStr::new("copy.tmp"), Process(50)).await.unwrap().1;
+    scene.fs.write(opened.handle, 0, Bytes::from(copied)).await.unwrap();
+    scene.fs.release(opened.handle);
+    let (from, to) = ((folder, OsStr::new("copy.tmp")), (folder, OsStr::new("metadata.json")));
+    let refused = scene.fs.rename(from, to, Asker { thread: 51, look: Process }).await.unwrap_err();
+    assert!(refused.errno() == libc::EINVAL && refused.to_string().contains("read it again"), "{refused}");
+    assert_eq!((scene.image().min_ram, scene.image().name.as_deref()), (64, Some("disk")));
+}
+
+#[tokio::test]
+async fn of_a_document_of_which_a_line_was_refused_nothing_is_taken() {
+    let scene = Scene::new().await;
+    let read: Value = serde_json::from_str(&scene.document().await).unwrap();
+    let ino = scene.fs.walk("by-name/disk/metadata.json").await.unwrap().attr.ino;
+    let opened = scene.fs.open(ino, Scene::asked(true)).await.unwrap();
+    let first = format!("{{\"id\": {}, \"updated_at\": {},\n", read["id"], read["updated_at"]);
+    // The place in the file does not move where a write is refused.
+    let at = first.len() as u64;
+    let write = async |at: u64, line: &str| {
+        errno(scene.fs.write(opened.handle, at, Bytes::copy_from_slice(line.as_bytes())).await)
+    };
+    assert_eq!(write(0, &first).await, 0);
+    assert_eq!(write(at, "\"os_distro\": debian,\n").await, libc::EINVAL);
+    assert_eq!(write(at, "\"min_disk\": 7\n").await, libc::EINVAL);
+    assert_eq!(write(at, "}\n").await, libc::EINVAL);
+    assert_eq!(errno(scene.close(opened.handle).await), libc::EINVAL);
+    scene.fs.release(opened.handle);
+    assert_eq!((scene.changes(), scene.image().properties["os_distro"].as_str()), (0, "debian"));
+    assert!(scene.sentence("by-name/disk/metadata.json").await.contains("line 2"), "the first reason is told");
+}
+
+#[tokio::test]
+async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    for (name, text, is_killed) in
+        [("killed", &b"deb"[..], true), ("silent", &b""[..], true), ("bytes", &b"\xff\n"[..], false)]
+    {
+        let opened = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap().1;
+        if !text.is_empty() {
+            let _ = scene.fs.write(opened.handle, 0, Bytes::from_static(text)).await;
+        }
+        let _ = scene.fs.flush(opened.handle, || EDITOR, async { is_killed }).await;
+        scene.fs.release(opened.handle);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["os_distro"], "{name}");
+    }
+    assert_eq!(scene.changes(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_and_made_again_begins_empty() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+    scene.put("by-name/disk/status", &["deactivated\n"]).await.unwrap();
+    scene.fs.unlink(folder, OsStr::new("status")).await.unwrap();
+    scene.put("by-name/disk/status", &["active\n"]).await.unwrap();
+    assert_eq!(scene.image().status, Status::Active);
+}
