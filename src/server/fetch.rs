@@ -3,7 +3,7 @@
 //! It is made of the parts that the service is made of, and not of the program's own client: what both got wrong in the
 //! same way would show in no test.
 
-use super::web_access::{NoAccess, WebAccess};
+use super::web_access::{NoAccess, WebAccess, host};
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use futures_util::StreamExt;
@@ -33,18 +33,14 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) enum FetchError {
     #[error(transparent)]
     Access(#[from] NoAccess),
-    #[error("no connection to {place}")]
-    Connect {
-        place: String,
-        #[source]
-        source: io::Error,
-    },
+    #[error("no connection to {place}: {source}")]
+    Connect { place: String, source: io::Error },
     #[error("no talk of HTTP")]
     Http(#[from] hyper::Error),
     #[error("the answer broke off")]
     Body(#[from] axum::Error),
     #[error("{0} answers {1}")]
-    Status(Url, StatusCode),
+    Status(String, StatusCode),
     #[error("a redirect leads nowhere")]
     Redirect,
     #[error("nothing came for {} s", .0.as_secs())]
@@ -81,7 +77,7 @@ pub(crate) async fn get(mut url: Url, access: &WebAccess, patience: Duration) ->
             continue;
         }
         if !answer.status().is_success() {
-            return Err(FetchError::Status(url, answer.status()));
+            return Err(FetchError::Status(host(&url), answer.status()));
         }
         let (parts, body) = answer.into_parts();
         return Ok(Download { headers: parts.headers, body: Body::new(body).into_data_stream(), patience });
@@ -138,7 +134,7 @@ fn request(url: &Url) -> Request<Body> {
 }
 
 async fn connect(url: &Url, addresses: Vec<SocketAddr>) -> Result<Box<dyn Stream>, FetchError> {
-    let failed = |source| FetchError::Connect { place: url.host_str().unwrap_or_default().to_owned(), source };
+    let failed = |source| FetchError::Connect { place: host(url), source };
     let stream = reach(&addresses).await.map_err(failed)?;
     if url.scheme() == "http" {
         return Ok(Box::new(stream));

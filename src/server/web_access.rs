@@ -16,25 +16,30 @@ pub enum WebAccess {
     Anywhere,
 }
 
-/// Why an address is not fetched from.
+/// Why an address is not fetched from. Only hosts are named: the rest of an address may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoAccess {
     #[error("{0} is not fetched from")]
-    Refused(Url),
+    Refused(String),
     #[error("{0} has no address")]
-    Unresolved(Url),
+    Unresolved(String),
+}
+
+/// The host of a URL, which may be shown.
+pub(crate) fn host(url: &Url) -> String {
+    url.host_str().unwrap_or("nothing").to_owned()
 }
 
 impl WebAccess {
     /// The addresses behind a URL that may be fetched from. They are the ones to connect to: another look into the DNS
     /// may tell others.
     pub(crate) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, NoAccess> {
-        let refused = || NoAccess::Refused(url.clone());
+        let refused = || NoAccess::Refused(host(url));
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refused());
         }
-        let (host, port) = (url.host().ok_or_else(refused)?, url.port_or_known_default().ok_or_else(refused)?);
-        let place = format!("{host}:{port}");
+        let (name, port) = (url.host().ok_or_else(refused)?, url.port_or_known_default().ok_or_else(refused)?);
+        let place = format!("{name}:{port}");
         let any = match self {
             Self::Others => false,
             Self::OthersAnd(places) => places.iter().any(|named| named.eq_ignore_ascii_case(&place)),
@@ -43,7 +48,7 @@ impl WebAccess {
         if !any && !matches!(port, 80 | 443) {
             return Err(refused());
         }
-        let all = resolved(&host, port).await.ok_or_else(|| NoAccess::Unresolved(url.clone()))?;
+        let all = resolved(&name, port).await.ok_or_else(|| NoAccess::Unresolved(host(url)))?;
         let open: Vec<SocketAddr> = all.into_iter().filter(|address| any || is_elsewhere(address.ip())).collect();
         if open.is_empty() { Err(refused()) } else { Ok(open) }
     }
@@ -109,6 +114,14 @@ mod tests {
             assert_eq!(open(&WebAccess::Others, url).await, expected, "{url}");
         }
         assert!(!open(&WebAccess::Anywhere, "file:///etc/passwd").await);
+    }
+
+    #[tokio::test]
+    async fn an_address_s_secrets_are_in_no_error() {
+        let url = Url::parse("http://user:pass@127.0.0.1/x?sig=secret").unwrap();
+        let error = WebAccess::Others.addresses(&url).await.unwrap_err();
+        assert_eq!(error.to_string(), "127.0.0.1 is not fetched from");
+        assert!(!format!("{error:?}").contains("secret"));
     }
 
     #[tokio::test]
