@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::document::{self, Base, Malformed, Noted, Parsed, Refused, Tagged};
+use super::document::{self, Base, Malformed, Parsed, Refused, Tagged};
 use super::error::FsError;
 use super::node::{Document, Node};
 use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status};
 use crate::schema::Schema;
-use crate::service::{Action, Kind};
+use crate::service::{Action, Change, Kind};
 use crate::write::Expected;
 
 impl FileSystem {
@@ -39,22 +39,15 @@ impl FileSystem {
         let current = self.look(id).await?;
         // A backup or a template was made from no version of this image.
         let is_own = document.get("id").and_then(Value::as_str) == Some(id.as_str());
-        let base = match self.readings.base_of(id, &document, by) {
-            _ if !is_own => None,
-            Base::Known(base) => Some(base),
-            // No change of the image is younger than the document.
-            Base::Unknown if document::is_of(&document, &current) => Some(document::lines_of(&current).into()),
-            Base::Unknown => None,
-            Base::Ambiguous => return Err(Refused::Outdated.into()),
-        };
-        let changes = document::changes(&document, base.as_deref(), &current, &schema)?;
+        let base = if is_own { self.readings.base_of(id, &document, by) } else { Base::Unknown };
+        let changes = changes_from(base, &document, &current, &schema)?;
         if !changes.is_empty() {
             self.update(id, &changes).await?;
         }
         if is_own {
             // What its writer changes next is compared with what he has.
             let who = by.first().copied().unwrap_or(Process::UNKNOWN);
-            self.readings.note(id, text, who, Noted::Saved);
+            self.readings.note(id, text, who);
         }
         Ok(())
     }
@@ -133,6 +126,27 @@ impl FileSystem {
         let Expected { md5, sha512 } = self.spooled(id)?.expected()?;
         let line = |name: &str, hash: Option<String>| hash.map(|hash| format!("{name} (data) = {hash}\n"));
         Some([line("SHA512", sha512), line("MD5", md5)].into_iter().flatten().collect())
+    }
+}
+
+/// What a document changes that was made from `base`. Where that is one of several, it must not matter which.
+fn changes_from(
+    base: Base,
+    document: &Map<String, Value>,
+    current: &Image,
+    schema: &Schema,
+) -> std::result::Result<Vec<Change>, Refused> {
+    let changes = |base: Option<&Map<String, Value>>| document::changes(document, base, current, schema);
+    match base {
+        Base::Known(base) => changes(Some(&base)),
+        // No change of the image is younger than the document.
+        Base::Unknown if document::is_of(document, current) => changes(Some(&document::lines_of(current))),
+        Base::Unknown => changes(None),
+        Base::OneOf(bases) => {
+            let mut all = bases.iter().map(|base| changes(Some(base)));
+            let first = all.next().unwrap_or(Err(Refused::Outdated))?;
+            if all.all(|other| other.as_ref() == Ok(&first)) { Ok(first) } else { Err(Refused::Outdated) }
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::document::Noted;
 use super::draft::{Draft, Rule};
 use super::error::FsError;
 use super::handle::Handle;
@@ -70,7 +69,7 @@ impl FileSystem {
             self.text_of(node).await?
         };
         if let (Node::Document(id, Document::Metadata), false) = (node, asked.truncate) {
-            self.readings.note(*id, text.as_bytes(), asked.process, Noted::Read);
+            self.readings.note(*id, text.as_bytes(), asked.process);
         }
         let rule = if matches!(node, Node::Document(_, Document::Metadata)) { Rule::Object } else { Rule::Line };
         let draft = Mutex::new(Draft::new(rule, text.into_bytes()));

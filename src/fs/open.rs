@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::document::Noted;
 use super::error::FsError;
 use super::handle::{DataHandle, Handle, HandleId, Look, SealedHandle};
 use super::inode::Ino;
@@ -86,7 +85,7 @@ impl FileSystem {
         }
         let text = self.text_of(node).await?;
         if let Node::Document(id, Document::Metadata) = node {
-            self.readings.note(*id, text.as_bytes(), asked.by.process(), Noted::Read);
+            self.readings.note(*id, text.as_bytes(), asked.by.process());
         }
         Ok(self.opened_small(text.into()))
     }

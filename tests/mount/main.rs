@@ -15,6 +15,7 @@
 
 mod bytes;
 mod content;
+mod edit_cost;
 mod editing;
 mod faults;
 mod files;
@@ -108,6 +109,7 @@ const SUBJECTS: &[&[Promise]] = &[
     full_disk::PROMISES,
     files::PROMISES,
     editing::PROMISES,
+    edit_cost::PROMISES,
     model::PROMISES,
     queue::PROMISES,
     login::PROMISES,

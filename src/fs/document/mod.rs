@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::diff::Refused;
 pub(super) use self::diff::changes;
-pub(super) use self::origin::{Base, Noted, Readings};
+pub(super) use self::origin::{Base, Readings};
 pub use self::parse::Malformed;
 pub(super) use self::parse::{Parsed, parse};
 use super::node::{Collection, Document};

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
 use super::applied::applied;
-use super::{Base, Noted, Parsed, Readings, changes, metadata, parse};
+use super::{Base, Parsed, Readings, changes, metadata, parse};
 use crate::fs::Process;
 use crate::fs::testing::{id, image};
 use crate::image::{Image, Status};
@@ -243,8 +243,8 @@ proptest! {
         let document = through_text(&document, pretty);
 
         let readings = Readings::default();
-        readings.note(read.id, metadata(&read).as_bytes(), WRITER, Noted::Read);
-        readings.note(now.id, metadata(&now).as_bytes(), ANOTHER, Noted::Read);
+        readings.note(read.id, metadata(&read).as_bytes(), WRITER);
+        readings.note(now.id, metadata(&now).as_bytes(), ANOTHER);
         let Base::Known(base) = readings.base_of(now.id, &document, &[WRITER]) else { panic!("it is known") };
         prop_assert_eq!(base.as_ref(), &shown(&read));
         let base = Some(base);

@@ -25,18 +25,9 @@ const PROCESSES: usize = 16;
 /// another writes (`jq … > new; mv new metadata.json`), and where an editor looks at the file again without taking that
 /// into what is being edited. But an editor saves twice without reading in between, and the service shows whole seconds,
 /// in which an image can change twice; so several can have the same time. Then that one counts that the writing program
-/// last read or saved; who has done neither could mean any of them.
+/// last read or saved; who has done neither could mean each of them.
 #[derive(Default)]
 pub(in crate::fs) struct Readings(Mutex<Known>);
-
-/// How a version became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::fs) enum Noted {
-    /// Somebody read it.
-    Read,
-    /// Somebody saved it: it says still that it was made from the version before.
-    Saved,
-}
 
 /// What a document was made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +36,8 @@ pub(in crate::fs) enum Base {
     Known(Arc<Map<String, Value>>),
     /// Nobody knows.
     Unknown,
-    /// One of several, and nobody knows which.
-    Ambiguous,
+    /// One of these, and nobody knows which.
+    OneOf(Vec<Arc<Map<String, Value>>>),
 }
 
 /// The versions, in the order in which they were last read or saved.
@@ -58,7 +49,6 @@ struct Known {
 
 struct Version {
     image: ImageId,
-    noted: Noted,
     document: Arc<Map<String, Value>>,
     bytes: usize,
     by: VecDeque<Process>,
@@ -66,9 +56,9 @@ struct Version {
 
 impl Readings {
     /// `by` has read the document of `image`, or saved it.
-    pub(in crate::fs) fn note(&self, image: ImageId, text: &[u8], by: Process, how: Noted) {
+    pub(in crate::fs) fn note(&self, image: ImageId, text: &[u8], by: Process) {
         if let Ok(Parsed::Complete(document)) = parse(text) {
-            lock(&self.0).note(image, document, text.len(), by, how);
+            lock(&self.0).note(image, document, text.len(), by);
         }
     }
 
@@ -84,24 +74,20 @@ impl Readings {
         if let Some(own) = candidates().find(|version| version.is_of(by)) {
             return Base::Known(Arc::clone(&own.document));
         }
-        let mut all = candidates();
-        match (all.next(), all.next()) {
-            (Some(only), None) if only.noted == Noted::Read => Base::Known(Arc::clone(&only.document)),
-            (None, _) => Base::Unknown,
-            _ => Base::Ambiguous,
-        }
+        let all: Vec<_> = candidates().map(|version| Arc::clone(&version.document)).collect();
+        if all.is_empty() { Base::Unknown } else { Base::OneOf(all) }
     }
 }
 
 const UPDATED: &str = "updated_at";
 
 impl Known {
-    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: Process, how: Noted) {
+    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: Process) {
         let is_it = |version: &Version| version.image == image && *version.document == document;
         let known = self.versions.iter().position(is_it).and_then(|place| self.versions.remove(place));
         let mut version = known.unwrap_or_else(|| {
             self.bytes = self.bytes.saturating_add(bytes);
-            Version { image, noted: how, document: Arc::new(document), bytes, by: VecDeque::new() }
+            Version { image, document: Arc::new(document), bytes, by: VecDeque::new() }
         });
         version.by.retain(|known| *known != by);
         version.by.push_back(by);
@@ -143,7 +129,7 @@ mod tests {
     fn noted(versions: &[(&str, Process)]) -> Readings {
         let readings = Readings::default();
         for (text, by) in versions {
-            readings.note(id(1), text.as_bytes(), *by, Noted::Read);
+            readings.note(id(1), text.as_bytes(), *by);
         }
         readings
     }
@@ -153,7 +139,9 @@ mod tests {
         match readings.base_of(id(1), &document, by) {
             Base::Known(base) => Some(base["mark"].as_str().unwrap().to_owned()),
             Base::Unknown => None,
-            Base::Ambiguous => Some("?".to_owned()),
+            Base::OneOf(all) => {
+                Some(all.iter().map(|base| base["mark"].as_str().unwrap()).collect::<Vec<_>>().join(" or "))
+            }
         }
     }
 
@@ -172,10 +160,10 @@ mod tests {
         let (one, two) = (version(1, "one"), version(1, "two"));
         let readings = noted(&[(&one, VIM), (&two, CAT)]);
         assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("one"));
-        assert_eq!(found(&readings, &one, &[JQ]).as_deref(), Some("?"), "nobody knows");
-        readings.note(id(1), two.as_bytes(), VIM, Noted::Saved);
+        assert_eq!(found(&readings, &one, &[JQ]).as_deref(), Some("two or one"), "nobody knows");
+        readings.note(id(1), two.as_bytes(), VIM);
         assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("two"), "saved by the same editor");
-        readings.note(id(1), one.as_bytes(), VIM, Noted::Saved);
+        readings.note(id(1), one.as_bytes(), VIM);
         assert_eq!(found(&readings, &two, &[VIM]).as_deref(), Some("one"), "taken back");
     }
 
@@ -198,12 +186,12 @@ mod tests {
     fn what_is_remembered_is_bounded_and_who_polls_drives_nothing_out() {
         let readings = noted(&[(&version(1, "first"), VIM)]);
         for process in 0..500 {
-            readings.note(id(1), version(2, "polled").as_bytes(), Process(100 + process), Noted::Read);
+            readings.note(id(1), version(2, "polled").as_bytes(), Process(100 + process));
         }
         assert_eq!(found(&readings, &version(1, "first"), &[]).as_deref(), Some("first"));
         let long = "x".repeat(1 << 20);
         for second in 0..40 {
-            readings.note(id(1), version(second, &long).as_bytes(), VIM, Noted::Read);
+            readings.note(id(1), version(second, &long).as_bytes(), VIM);
         }
         let known = lock(&readings.0);
         assert!(known.bytes <= BYTES && known.versions.len() < 16);
