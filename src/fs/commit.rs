@@ -40,7 +40,8 @@ impl FileSystem {
         // A backup or a template was made from no version of this image.
         let is_own = document.get("id").and_then(Value::as_str) == Some(id.as_str());
         let base = if is_own { self.readings.base_of(id, &document, by) } else { Base::Unknown };
-        let changes = changes_from(base, &document, &current, &schema)?;
+        let changes =
+            changes_from(base, &document, &current, &schema).map_err(|refused| self.anothers(refused, &current))?;
         if !changes.is_empty() {
             self.update(id, &changes).await?;
         }
@@ -50,6 +51,15 @@ impl FileSystem {
             self.readings.note(id, text, who);
         }
         Ok(())
+    }
+
+    /// Nobody changes what only the service writes. Of another project's image it is not the value that is wrong.
+    fn anothers(&self, refused: Refused, image: &Image) -> FsError {
+        let is_anothers = self.writable().is_ok() && !self.rights_on(image).change;
+        match refused {
+            Refused::ReadOnly { .. } if is_anothers => FsError::Anothers(image.id, refused),
+            other => other.into(),
+        }
     }
 
     /// What the service says that an image's attributes may be; what it usually says, while it does not.

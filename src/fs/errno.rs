@@ -40,6 +40,7 @@ impl FsError {
             | Self::Protected(_)
             | Self::FormatStays { .. }
             | Self::Unshared(_)
+            | Self::Anothers(..)
             | Self::OtherChecksums(_) => libc::EPERM,
             Self::Change(error) => of_change(&error.kind),
             Self::NoAttribute => libc::ENODATA,

@@ -132,6 +132,9 @@ pub enum FsError {
     /// An image was to be imported whose data somebody writes.
     #[error("the data of image {0} are being written or sent, and cannot be imported as well")]
     HasSpool(crate::image::ImageId),
+    /// What another project's image holds was to be changed where nobody changes it.
+    #[error("image {0} belongs to another project, and cannot be changed from here: {1}")]
+    Anothers(crate::image::ImageId, Refused),
     /// `checksums` of an image that has its bytes, and others.
     #[error("image {0} has its data, and their hashes are others")]
     OtherChecksums(crate::image::ImageId),
@@ -204,6 +207,7 @@ impl FsError {
             | Self::Attribute(_)
             | Self::Unshared(_)
             | Self::HasSpool(_)
+            | Self::Anothers(..)
             | Self::OtherChecksums(_)
             | Self::NoChecksum(_)
             | Self::NotPermitted(_)

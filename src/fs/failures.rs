@@ -52,6 +52,11 @@ impl Failures {
         all.push_back(failed);
     }
 
+    /// Tells of a failure on another file too.
+    pub(super) fn tell(&self, ino: Ino, sentence: String) {
+        lock(&self.of).put(ino, sentence);
+    }
+
     /// The last failure on a file.
     pub(super) fn last(&self, ino: Ino) -> Option<String> {
         lock(&self.of).get(&ino).cloned()

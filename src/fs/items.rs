@@ -132,8 +132,15 @@ impl FileSystem {
             Ok(()) => self.update(id, &[Change::set(name, text_value(text))]).await,
             refused => refused,
         };
-        // Where it was refused there is none.
-        self.begun.remove(id, entry);
+        // Where it was refused there is none, and who looks for the reason finds the folder.
+        if self.begun.remove(id, entry)
+            && let Err(error) = &outcome
+        {
+            for view in View::ALL {
+                let folder = Node::Collection(id, view, Collection::Properties);
+                self.failures.tell(self.inodes.number(&folder), error.to_string());
+            }
+        }
         outcome
     }
 

@@ -66,13 +66,20 @@ impl FileSystem {
     /// removed, as files are: see [`Self::unlink`].
     pub async fn rmdir(&self, parent: Ino, name: &OsStr) -> Result<()> {
         let folder = self.node(parent)?;
-        let outcome = self.remove_folder(&folder, name).await;
-        self.noted(parent, &folder, outcome)
+        let node = self.doomed(parent, &folder, name).await?;
+        let outcome = self.remove_folder(&node).await;
+        self.noted(self.inodes.number(&node), &node, outcome)
     }
 
-    async fn remove_folder(&self, folder: &Node, name: &OsStr) -> Result<()> {
+    /// What is to be removed: why it is not, is told on it and not on its folder.
+    async fn doomed(&self, parent: Ino, folder: &Node, name: &OsStr) -> Result<Node> {
+        let found = self.find_node(folder, name).await;
+        self.noted(parent, folder, found)
+    }
+
+    async fn remove_folder(&self, node: &Node) -> Result<()> {
         self.writable()?;
-        match self.find_node(folder, name).await? {
+        match node.clone() {
             Node::Image(id, _) => self.delete(id).await,
             node @ Node::Collection(id, ..) => {
                 self.removable(id).await?;
@@ -88,7 +95,11 @@ impl FileSystem {
 
     async fn delete(&self, id: ImageId) -> Result<()> {
         self.removable(id).await?;
-        self.service.delete(id).await.map_err(FsError::Change)?;
+        if let Err(error) = self.service.delete(id).await {
+            // Somebody else may have protected it since the last look.
+            let is_protected = error.kind == Kind::Forbidden && self.look(id).await.is_ok_and(|image| image.protected);
+            return Err(if is_protected { FsError::Protected(id) } else { FsError::Change(error) });
+        }
         self.catalogue.gone(id);
         self.give_up_upload(id).await;
         self.removals.forget(id);
@@ -121,19 +132,19 @@ impl FileSystem {
     /// deletes the image, and if it does not they are back soon. Properties and tags are removed.
     pub async fn unlink(&self, parent: Ino, name: &OsStr) -> Result<()> {
         let folder = self.node(parent)?;
-        let outcome = self.remove_file(&folder, name).await;
-        self.noted(parent, &folder, outcome)
+        let node = self.doomed(parent, &folder, name).await?;
+        let outcome = self.remove_file(&folder, name, &node).await;
+        self.noted(self.inodes.number(&node), &node, outcome)
     }
 
-    async fn remove_file(&self, folder: &Node, name: &OsStr) -> Result<()> {
+    async fn remove_file(&self, folder: &Node, name: &OsStr, node: &Node) -> Result<()> {
         self.writable()?;
-        let node = self.find_node(folder, name).await?;
-        match &node {
+        match node {
             Node::Data(id) if *folder == Node::Files => self.delete(*id).await,
             Node::Scratch(file) => self.remove_scratch(folder, name, file),
             Node::Data(id) | Node::Document(id, _) => {
                 self.removable(*id).await?;
-                self.removals.remember(node);
+                self.removals.remember(node.clone());
                 Ok(())
             }
             Node::Item(id, collection, entry) => {
@@ -166,6 +177,8 @@ impl FileSystem {
     /// The image, unless it is protected.
     pub(super) async fn removable(&self, id: ImageId) -> Result<Arc<Image>> {
         let image = self.catalogue.image(id).await?.value;
+        // Somebody else may have given it free since the last look.
+        let image = if image.protected { Arc::new(self.look(id).await?) } else { image };
         if image.protected { Err(FsError::Protected(id)) } else { Ok(image) }
     }
 }

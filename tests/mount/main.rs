@@ -13,6 +13,7 @@
     reason = "a promise that does not hold ends with a panic, which the harness reports with what was printed"
 )]
 
+mod at_once;
 mod bytes;
 mod content;
 mod edit_cost;
@@ -29,6 +30,7 @@ mod memory;
 mod model;
 mod mounted;
 mod names;
+mod people;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
 #[path = "../api/person.rs"]
 mod person;
@@ -46,6 +48,9 @@ mod tools;
 mod tree;
 mod upload_faults;
 mod uploading;
+#[expect(dead_code, reason = "shared with the contracts of the client, which ask for more")]
+#[path = "../client/web.rs"]
+mod web;
 mod wild;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
 #[path = "../api/wire.rs"]
@@ -110,6 +115,8 @@ const SUBJECTS: &[&[Promise]] = &[
     files::PROMISES,
     editing::PROMISES,
     edit_cost::PROMISES,
+    people::PROMISES,
+    at_once::PROMISES,
     model::PROMISES,
     queue::PROMISES,
     login::PROMISES,

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use glancefs::server::{Accounts, Behaviour, Ranges, Server, Settings};
+use glancefs::server::{Accounts, Behaviour, Ranges, Server, Settings, WebAccess};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use crate::Services;
 use crate::mounted::Mount;
 use crate::person::Person;
+use crate::web::Web;
 use crate::wire::Request;
 
 /// Which service.
@@ -154,6 +155,17 @@ impl Target {
     pub(crate) fn start(&self, settings: Settings) {
         let server = self.wait(Server::start(settings)).unwrap();
         self.server.lock().unwrap().replace(server);
+    }
+
+    /// A web server that the service may fetch these bytes from. A real one fetches from this machine on one port alone,
+    /// which its settings name.
+    pub(crate) fn web(&self, bytes: &'static [u8]) -> Web {
+        let port = || std::env::var("GLANCEFS_WEB_PORT").map_or(28080, |port| port.parse().unwrap());
+        let is_embedded = self.server.lock().unwrap().is_some();
+        if is_embedded {
+            self.behave(|behaviour| behaviour.web_download = WebAccess::Anywhere);
+        }
+        self.wait(Web::start((!is_embedded).then(port), bytes))
     }
 
     /// The `auth_url` of the clouds.

@@ -141,9 +141,28 @@ fn new_document(image: &NewImage) -> Value {
     properties.chain(attributes).collect()
 }
 
-/// A change as Glance takes it: `add` also replaces what is there, attributes too, while `replace` refuses what is not.
+/// The attributes that every image has and that can be changed.
+const ATTRIBUTES: [&str; 10] = [
+    "name",
+    "visibility",
+    "owner",
+    "disk_format",
+    "container_format",
+    "min_disk",
+    "min_ram",
+    "protected",
+    "os_hidden",
+    "tags",
+];
+
+/// A change as Glance takes it: `replace` refuses what is not there, so properties are added, which also replaces them.
+/// Attributes are always there. Adding one would pass by checks that Glance makes only of replacing: anybody could give an
+/// image away by its `owner`, for good, and would be told that it was refused.
 fn operation(change: &Change) -> Value {
     match change {
+        Change::Set { key, value } if ATTRIBUTES.contains(&key.as_str()) => {
+            json!({"op": "replace", "path": pointer(key), "value": value})
+        }
         Change::Set { key, value } => json!({"op": "add", "path": pointer(key), "value": value}),
         Change::Remove { key } => json!({"op": "remove", "path": pointer(key)}),
     }
@@ -189,6 +208,8 @@ mod tests {
     fn a_key_is_escaped_for_its_pointer() {
         assert_eq!(pointer("a/b~c"), "/a~1b~0c");
         assert_eq!(operation(&Change::set("p", "v")), json!({"op": "add", "path": "/p", "value": "v"}));
+        let given = operation(&Change::set("owner", "o"));
+        assert_eq!(given, json!({"op": "replace", "path": "/owner", "value": "o"}), "its right is checked only so");
         assert_eq!(operation(&Change::remove("~1")), json!({"op": "remove", "path": "/~01"}));
     }
 
