@@ -26,6 +26,16 @@ pub(super) struct DraftHandle {
 }
 
 impl DraftHandle {
+    /// Whether it is this file.
+    pub(super) fn is_of(&self, node: &Node) -> bool {
+        self.node == *node
+    }
+
+    /// How long the text is that took no effect yet.
+    fn length(&self) -> Option<u64> {
+        lock(&self.draft).rest().and_then(|text| u64::try_from(text.len()).ok())
+    }
+
     /// What was written so far.
     pub(super) fn read(&self, offset: u64, size: u32) -> Bytes {
         Bytes::copy_from_slice(lock(&self.draft).read(offset, usize::try_from(size).unwrap_or(usize::MAX)))
@@ -33,6 +43,11 @@ impl DraftHandle {
 }
 
 impl FileSystem {
+    /// How long a small file is for who writes it: the kernel appends where it is told that the file ends.
+    pub(super) fn draft_length(&self, node: &Node) -> Option<u64> {
+        self.handles.drafts_of(node).iter().filter_map(|draft| draft.length()).max()
+    }
+
     /// What a small file of an image holds now.
     pub(super) async fn text_of(&self, node: &Node) -> Result<String> {
         match node {

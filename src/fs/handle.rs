@@ -11,6 +11,7 @@ use super::edit::DraftHandle;
 use super::error::FsError;
 use super::listing::Listing;
 use super::mode::InMode;
+use super::node::Node;
 use super::scratch::ScratchFile;
 use super::write_handle::WriteHandle;
 use crate::image::{Image, ImageId};
@@ -83,6 +84,16 @@ impl Handles {
     /// Closes all of them.
     pub(super) fn remove_all(&self) -> Vec<Arc<Handle>> {
         self.open().drain().map(|(_, handle)| handle).collect()
+    }
+
+    /// A small file that somebody writes.
+    pub(super) fn drafts_of(&self, node: &Node) -> Vec<Arc<DraftHandle>> {
+        let open = self.open();
+        let drafts = open.values().filter_map(|handle| match handle.as_ref() {
+            Handle::Draft(draft) if draft.is_of(node) => Some(Arc::clone(draft)),
+            _ => None,
+        });
+        drafts.collect()
     }
 
     /// How many are open.

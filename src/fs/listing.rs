@@ -180,7 +180,10 @@ impl FileSystem {
                 Entry { attr: attr::Attr { size, mtime, ..attr }, ttl: Duration::ZERO }
             }
             // A write to any small file of an image changes what the others hold.
-            None if matches!(node, Node::Document(..) | Node::Item(..)) => Entry { attr, ttl: Duration::ZERO },
+            None if matches!(node, Node::Document(..) | Node::Item(..)) => {
+                let size = self.draft_length(node).unwrap_or(attr.size);
+                Entry { attr: attr::Attr { size, ..attr }, ttl: Duration::ZERO }
+            }
             None => Entry { attr, ttl },
         }
     }

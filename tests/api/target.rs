@@ -45,6 +45,19 @@ async fn turn(what: &str) -> File {
     tokio::task::spawn_blocking(|| file.lock().map(|()| file).unwrap()).await.unwrap()
 }
 
+/// Listens on a port, as soon as no other program's test does.
+async fn listener_on(port: u16) -> TcpListener {
+    loop {
+        match TcpListener::bind(("127.0.0.1", port)).await {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// A service that runs.
 pub(crate) struct Target {
     /// The origin of the Identity service, without `/v3`.
@@ -113,8 +126,7 @@ impl Target {
     pub(crate) async fn web(&self) -> Web {
         let Some(embedded) = &self.embedded else {
             let turn = turn("web").await;
-            let listener = TcpListener::bind(("127.0.0.1", web_port())).await.unwrap();
-            return Web::new(listener, Some(turn));
+            return Web::new(listener_on(web_port()).await, Some(turn));
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let places = vec![NOWHERE.to_owned(), listener.local_addr().unwrap().to_string()];

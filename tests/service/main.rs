@@ -117,6 +117,15 @@ fn part(first: usize, last: usize) -> (String, Vec<u8>) {
     (format!("Content-Range: bytes {first}-{last}/{}\r\n", BYTES.len()), BYTES[first..=last].to_vec())
 }
 
+/// What a sentence says behind the service's words, by the kind of failure.
+fn remedy(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Forbidden => "; somebody with more rights has to do it",
+        Kind::OverQuota => "; remove what is not needed, or ask for a larger quota",
+        _ => "",
+    }
+}
+
 #[tokio::test]
 async fn the_version_is_found_and_the_addresses_that_it_lists_are_not_used() {
     let peer = peer(|_, _| None).await;
@@ -166,7 +175,10 @@ async fn a_service_that_goes_on_failing_is_unavailable_with_its_own_words() {
     let glance = connected(&peer).await;
     let error = glance.list(&ListQuery::default(), None).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable);
-    assert_eq!(error.to_string(), "could not list images: 502 Bad Gateway nginx & co (req-7)");
+    assert_eq!(
+        error.to_string(),
+        "could not list images: 502 Bad Gateway nginx & co (req-7); try again later, or tell its operator"
+    );
     let tries = peer.requests().iter().filter(|request| request.path() == "/v2/images").count();
     assert_eq!(tries, 1 + 4);
 }

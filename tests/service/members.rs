@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::edits::{count, is, shown};
 use crate::peer::{Answer, Peer, Request};
-use crate::{ID, connected, id, peer};
+use crate::{ID, connected, id, peer, remedy};
 
 fn member(project: &str, status: &str) -> Answer {
     Answer::json(
@@ -115,11 +115,12 @@ async fn refusals_about_members_keep_their_meaning() {
         let peer = refusing(status, "shared").await;
         let glance = connected(&peer).await;
         let error = glance.add_member(id(), "p").await.unwrap_err();
-        assert_eq!(error.to_string(), format!("could not share image {ID} with project p: so"));
+        assert_eq!(error.to_string(), format!("could not share image {ID} with project p: so{}", remedy(&kind)));
         assert_eq!(error.kind, kind);
         let error = glance.set_member(id(), "p", &"maybe".into()).await.unwrap_err();
         let whose = if status == 403 { "; only the member project itself sets its status" } else { "" };
-        let sentence = format!("could not set the status of member p of image {ID} to 'maybe': so{whose}");
+        let sentence =
+            format!("could not set the status of member p of image {ID} to 'maybe': so{whose}{}", remedy(&kind));
         assert_eq!((error.kind.clone(), error.to_string()), (kind.clone(), sentence));
         assert_eq!(glance.remove_member(id(), "p").await.unwrap_err().kind, kind);
         assert_eq!([count(&peer, "POST"), count(&peer, "PUT"), count(&peer, "DELETE")], [1, 1, 1]);

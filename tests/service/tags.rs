@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::edits::{count, is, shown};
 use crate::peer::{Answer, Peer, Request};
-use crate::{ID, connected, id, peer};
+use crate::{ID, connected, id, peer, remedy};
 
 fn done() -> Answer {
     Answer::Full(204, String::new(), Vec::new())
@@ -127,7 +127,7 @@ async fn refusals_of_tags_keep_their_meaning() {
         let glance = connected(&peer).await;
         for tag in ["a", "\u{e9}"] {
             let error = glance.add_tag(id(), tag).await.unwrap_err();
-            let sentence = format!("could not add the tag '{tag}' to image {ID}: so");
+            let sentence = format!("could not add the tag '{tag}' to image {ID}: so{}", remedy(&kind));
             assert_eq!((error.kind.clone(), error.to_string()), (kind.clone(), sentence));
         }
         assert_eq!([count(&peer, "PUT"), count(&peer, "PATCH")], [1, 1]);
@@ -189,8 +189,8 @@ async fn an_action_that_the_status_forbids_is_a_conflict_and_one_that_a_policy_f
         })
         .await;
         let error = connected(&peer).await.act(id(), Action::Deactivate).await.unwrap_err();
-        assert_eq!((error.kind.clone(), count(&peer, "POST")), (kind, 1), "{status}");
-        assert_eq!(error.to_string(), format!("could not deactivate image {ID}: {words}"));
+        assert_eq!((error.kind.clone(), count(&peer, "POST")), (kind.clone(), 1), "{status}");
+        assert_eq!(error.to_string(), format!("could not deactivate image {ID}: {words}{}", remedy(&kind)));
     }
 }
 

@@ -437,3 +437,18 @@ async fn a_file_that_is_removed_and_made_again_begins_empty() {
     scene.put("by-name/disk/status", &["active\n"]).await.unwrap();
     assert_eq!(scene.image().status, Status::Active);
 }
+
+#[tokio::test]
+async fn a_text_that_is_appended_in_pieces_ends_where_the_last_piece_did() {
+    let scene = Scene::new().await;
+    let path = "by-name/disk/properties/os_distro";
+    let size = async || scene.fs.walk(path).await.unwrap().attr.size;
+    let opened = scene.fs.open(scene.fs.walk(path).await.unwrap().attr.ino, Scene::asked(false)).await.unwrap();
+    assert_eq!(size().await, 7);
+    scene.fs.write(opened.handle, 7, Bytes::from_static(b"12")).await.unwrap();
+    assert_eq!(size().await, 9, "the kernel writes behind that");
+    scene.fs.write(opened.handle, 9, Bytes::from_static(b"\n")).await.unwrap();
+    scene.close(opened.handle).await.unwrap();
+    scene.fs.release(opened.handle);
+    assert_eq!((scene.image().properties["os_distro"].as_str(), size().await), ("debian\n12", 10));
+}
