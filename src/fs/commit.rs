@@ -107,14 +107,14 @@ impl FileSystem {
         let wanted = document::tagged(text).map_err(|line| FsError::NoChecksum(document::shown(line)))?;
         let image = self.catalogue.image(id).await?.value;
         if !image.status.has_data() {
-            return self.expect(&image, &wanted).await;
+            return self.note_expected(&image, &wanted).await;
         }
         let has = document::tagged(&document::render(&image, Document::Checksums)).unwrap_or_default();
         if wanted.iter().all(|line| has.contains(line)) { Ok(()) } else { Err(FsError::OtherChecksums(id)) }
     }
 
     /// Notes what the data that are still to be written have to be. It is kept with them, and so makes a place for them.
-    async fn expect(&self, image: &Image, wanted: &[Tagged]) -> Result<()> {
+    async fn note_expected(&self, image: &Image, wanted: &[Tagged]) -> Result<()> {
         let of = |name: &str| wanted.iter().find(|(algorithm, _)| algorithm == name).map(|(_, hash)| hash.clone());
         let expected = Expected { md5: of("MD5"), sha512: of("SHA512") };
         if expected == Expected::default() {
@@ -128,7 +128,7 @@ impl FileSystem {
             let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
             Arc::clone(uploads.begin(image).await?.upload())
         };
-        Ok(upload.expect(expected).await?)
+        Ok(upload.note_expected(expected).await?)
     }
 
     /// The lines that the data that are still to be written have to fit.

@@ -16,10 +16,11 @@ use crate::name;
 use crate::service::NewImage;
 
 /// The formats of disks that the service knows (`disk_format` in its image schema), by which a file's name may end.
-const FORMATS: [&str; 11] = ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
+pub(super) const FORMATS: [&str; 11] =
+    ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
 
 /// Those whose wrapping is called as the disk is.
-const WRAPPED: [&str; 3] = ["ami", "ari", "aki"];
+pub(super) const WRAPPED: [&str; 3] = ["ami", "ari", "aki"];
 
 /// The image that a file in `files/` is asked to be.
 #[derive(Debug, PartialEq, Eq)]

@@ -108,9 +108,9 @@ impl Draft {
     }
 
     /// What a close makes complete: a text that is another one than what is settled. An emptied file is not one.
-    pub(super) fn rest(&self) -> Option<Vec<u8>> {
+    pub(super) fn rest(&self) -> Option<&[u8]> {
         let is_other = !self.text.is_empty() && self.text != self.settled;
-        (is_other && self.refused.is_none()).then(|| self.text.clone())
+        (is_other && self.refused.is_none()).then_some(&*self.text)
     }
 
     /// `text` took effect.
@@ -157,7 +157,7 @@ mod tests {
         draft.settle(b"active\n".to_vec());
         assert_eq!(draft.rest(), None);
         draft.write(0, b"queued").unwrap();
-        assert_eq!(text(draft.rest()).unwrap(), "queued\n");
+        assert_eq!(draft.rest().unwrap(), b"queued\n");
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         let mut draft = Draft::new(Rule::Object, b"{\"name\": \"a longer one\"}\n".to_vec());
         assert_eq!(draft.write(0, b"{\"name\": \"x\"}\n").unwrap(), None, "the end of the old text is still there");
         draft.truncate(14).unwrap();
-        assert_eq!(text(draft.rest()).unwrap(), "{\"name\": \"x\"}\n");
+        assert_eq!(draft.rest().unwrap(), b"{\"name\": \"x\"}\n");
     }
 
     #[test]

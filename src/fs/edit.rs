@@ -131,7 +131,7 @@ impl FileSystem {
     pub(super) async fn sync_draft(&self, file: &DraftHandle) -> Result<()> {
         let (rest, refusal) = {
             let draft = lock(&file.draft);
-            (draft.rest(), draft.refusal(u64::MAX))
+            (draft.rest().map(<[u8]>::to_vec), draft.refusal(u64::MAX))
         };
         match (rest, refusal) {
             (_, Some(refusal)) => Err(refusal),

@@ -119,7 +119,11 @@ fn of_change(kind: &Kind) -> i32 {
 /// The errno of a failed write, or of a close whose upload failed.
 fn of_write(error: &WriteError) -> i32 {
     match error {
-        WriteError::Busy(_) | WriteError::Status { .. } | WriteError::Reopened(_) | WriteError::Closed => libc::EBUSY,
+        WriteError::Busy(_)
+        | WriteError::Status { .. }
+        | WriteError::Reopened(_)
+        | WriteError::Underway(_)
+        | WriteError::Closed => libc::EBUSY,
         WriteError::Immutable(_) | WriteError::Poisoned(_) => libc::EPERM,
         WriteError::Failed(cause) => of_reason(cause.reason),
         WriteError::Discarded(_) => libc::ECANCELED,

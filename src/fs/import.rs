@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::create::{FORMATS, WRAPPED};
 use super::error::FsError;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status, Task, TaskStatus};
@@ -27,12 +28,9 @@ impl FileSystem {
     /// Has the service fetch an image from a URL.
     pub(super) async fn commit_import(&self, id: ImageId, text: &str) -> Result<()> {
         let url = text.trim();
-        // Who writes back what was there asks for nothing.
-        if url == self.import_text(id).await?.trim() {
-            return Ok(());
-        }
         if !url.contains("://") || url.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            return Err(FsError::NoUrl);
+            // Who writes back what was there asks for nothing.
+            return if url == self.import_text(id).await?.trim() { Ok(()) } else { Err(FsError::NoUrl) };
         }
         if self.spooled(id).is_some_and(|upload| upload.len().is_ok_and(|length| length > 0)) {
             return Err(FsError::HasSpool(id));
@@ -66,9 +64,7 @@ fn format_of(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let (_, end) = path.rsplit_once('.')?;
     // An `.img` may be anything.
-    ["qcow2", "raw", "vmdk", "vhd", "vhdx", "vdi", "iso", "ploop"]
-        .into_iter()
-        .find(|format| end.eq_ignore_ascii_case(format))
+    FORMATS.into_iter().find(|format| end.eq_ignore_ascii_case(format) && !WRAPPED.contains(format))
 }
 
 /// A task in words: its state and what it fetches, and what the service says of it.

@@ -1,7 +1,7 @@
 //! `tags/`, `properties/` and `members/`: each file is one of them, made, removed, renamed and written as such.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::commit::{text_value, value_of};
 use super::document::{self, Item};
@@ -13,6 +13,7 @@ use crate::image::{Image, ImageId, MemberStatus, Visibility};
 use crate::name;
 use crate::schema::Schema;
 use crate::service::{Change, Kind};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Why an entry is no tag, property or member.
 const NO_ITEM: &str = "a '%' is written %25 here";
@@ -46,7 +47,7 @@ impl Begun {
     }
 
     fn all(&self) -> MutexGuard<'_, HashSet<(ImageId, Box<str>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

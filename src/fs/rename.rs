@@ -26,8 +26,14 @@ impl FileSystem {
     /// as a close does.
     pub async fn rename(&self, from: (Ino, &OsStr), to: (Ino, &OsStr), by: Asker) -> Result<()> {
         let (source, target) = (self.node(from.0)?, self.node(to.0)?);
-        let outcome = self.rename_node((&source, from.1), (&target, to.1), by).await;
-        self.noted(from.0, &source, outcome)
+        let Err(error) = self.rename_node((&source, from.1), (&target, to.1), by).await else { return Ok(()) };
+        // Who looks for the reason looks at the file that it was to be, or at the folder that it stayed in.
+        self.failures.tell(from.0, error.to_string());
+        let at = match self.find_node(&target, to.1).await {
+            Ok(node @ (Node::Data(_) | Node::Document(..) | Node::Item(..))) => node,
+            _ => source,
+        };
+        self.noted(self.inodes.number(&at), &at, Err(error))
     }
 
     async fn rename_node(&self, from: Spot<'_>, to: Spot<'_>, by: Asker) -> Result<()> {
@@ -116,13 +122,7 @@ impl FileSystem {
         if placed.is_ok() {
             self.scratches.remove(place, was, file);
         }
-        let outcome = match placed {
-            Ok(upload) => self.send(&upload).await,
-            Err(error) => Err(error),
-        };
-        // Who looks for the reason looks at data too.
-        let data = Node::Data(image.id);
-        self.noted(self.inodes.number(&data), &data, outcome)
+        self.send(&placed?).await
     }
 
     /// Does what the text of a scratch file says, as if it had been written to the file that it is renamed to.
@@ -133,15 +133,10 @@ impl FileSystem {
             (Node::Collection(id, _, collection), _) => Node::Item(*id, *collection, text.into()),
             _ => return Err(FsError::NotPermitted("a scratch file becomes a file of an image, and no folder")),
         };
-        let outcome = match self.whole(bytes).await {
-            Ok(text) => self.commit(&node, &text, &[by.process(), file.writer()]).await,
-            Err(error) => Err(error),
-        };
-        if outcome.is_ok() {
-            self.removals.recall(&node);
-        }
-        // Who looks for the reason looks at the file that it was to be.
-        self.noted(self.inodes.number(&node), &node, outcome)
+        let text = self.whole(bytes).await?;
+        self.commit(&node, &text, &[by.process(), file.writer()]).await?;
+        self.removals.recall(&node);
+        Ok(())
     }
 
     /// All of a scratch file that is to be a small one.

@@ -34,6 +34,9 @@ pub enum WriteError {
     /// Somebody opened the image for writing again before it was active.
     #[error("image {0} was opened for writing again before it was sent")]
     Reopened(ImageId),
+    /// What the bytes have to be was said when they were complete.
+    #[error("the data of image {0} are written and on their way: what they have to be comes too late")]
+    Underway(ImageId),
     /// The upload was given up on request.
     #[error("the upload of image {0} was discarded")]
     Discarded(ImageId),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::WriteError;
-use super::state::Hashes;
+use super::state::{Hashes, State};
 use super::upload::Upload;
 use crate::sync::lock;
 
@@ -52,18 +52,22 @@ impl Upload {
     /// Writes down which hashes the bytes have to have: others are not sent. Survives a kill.
     ///
     /// # Errors
+    /// [`WriteError::Underway`] where the bytes are complete, since they may be on their way;
     /// [`WriteError::Spool`] where the disk does not take it.
-    pub async fn expect(self: &Arc<Self>, expected: Expected) -> Result<(), WriteError> {
-        self.on_spool("note the hashes of", move |upload| {
+    pub async fn note_expected(self: &Arc<Self>, expected: Expected) -> Result<(), WriteError> {
+        let noted = self.on_spool("note the hashes of", move |upload| {
             let mut record = lock(&upload.record);
+            if !matches!(record.job.state, State::Writing | State::Failed { .. }) {
+                return Ok(false);
+            }
             let mut job = record.job.clone();
             job.expected = Some(expected);
             let durable = job.durable;
             upload.write_job(&job, durable)?;
             record.job = job;
-            Ok(())
-        })
-        .await
+            Ok(true)
+        });
+        if noted.await? { Ok(()) } else { Err(WriteError::Underway(self.image())) }
     }
 
     /// The hashes that the bytes have to have, where somebody said so.

@@ -1,6 +1,7 @@
 //! Promises of the write side.
 
 mod crash;
+mod expected;
 mod scratch;
 mod sending;
 mod served;
