@@ -21,7 +21,7 @@ pub use self::flat::Flat;
 use self::flight::Flight;
 pub use self::snapshot::Snapshot;
 use crate::image::{Image, ImageId, Member, Usage, Visibility};
-use crate::service::{ImageService, Kind, ListQuery, Result};
+use crate::service::{ImageService, Kind, ListQuery, Result, ServiceError};
 
 /// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
 /// are remembered. Beyond that the one looked at longest ago is asked for again.
@@ -62,6 +62,8 @@ struct State {
     changes: Changes,
     shown: LruCache<ImageId, Timed<Result<Arc<Image>>>>,
     members: LruCache<ImageId, Timed<Arc<[Member]>>>,
+    /// How often members were forgotten. What was asked for before the last time may lack what was changed.
+    forgotten: u64,
     usage: Option<Timed<Option<Usage>>>,
 }
 
@@ -93,6 +95,7 @@ impl Catalogue {
             changes: Changes::default(),
             shown: LruCache::new(REMEMBERED),
             members: LruCache::new(REMEMBERED),
+            forgotten: 0,
             usage: None,
         };
         Self(Arc::new(Inner { service, ttl, state: Mutex::new(state) }))
@@ -163,8 +166,9 @@ impl Catalogue {
             }
             (Err(error), _) if error.kind != Kind::NotFound => Err(error),
             (outcome, _) => {
-                self.state().shown.put(id, Timed { value: outcome.clone(), since });
-                outcome.map(|value| Seen { value, fresh_for: self.0.ttl })
+                let newest = self.state().show(id, Timed { value: outcome, since });
+                let fresh_for = newest.within(self.0.ttl).map_or(Duration::ZERO, |seen| seen.fresh_for);
+                newest.value.map(|value| Seen { value, fresh_for })
             }
         }
     }
@@ -174,16 +178,22 @@ impl Catalogue {
         if image.visibility != Visibility::Shared {
             return Ok(Seen { value: Arc::default(), fresh_for: self.0.ttl });
         }
-        let before = self.state().members.get(&image.id).cloned();
+        let (before, forgotten) = {
+            let mut state = self.state();
+            (state.members.get(&image.id).cloned(), state.forgotten)
+        };
         if let Some(fresh) = before.as_ref().and_then(|known| known.within(self.0.ttl)) {
             return Ok(fresh);
         }
         let since = Instant::now();
         match (self.0.service.members(image.id).await, before) {
             (Ok(members), _) => {
-                let timed = Timed { value: Arc::from(members), since };
-                self.state().members.put(image.id, timed.clone());
-                Ok(Seen { value: timed.value, fresh_for: self.0.ttl })
+                let value: Arc<[Member]> = Arc::from(members);
+                let mut state = self.state();
+                if state.forgotten == forgotten {
+                    state.members.put(image.id, Timed { value: Arc::clone(&value), since });
+                }
+                Ok(Seen { value, fresh_for: self.0.ttl })
             }
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
             (Err(error), _) => Err(error),
@@ -238,16 +248,19 @@ impl Catalogue {
         state.learn(image);
     }
 
-    /// The members of an image were changed: they are asked for when they are looked at.
+    /// The members of an image were changed: they are asked for when they are looked at. An answer that is on its way is
+    /// for who asked, and not remembered.
     pub fn forget_members(&self, id: ImageId) {
-        self.state().members.pop(&id);
+        self.state().forget_members(id);
     }
 
     /// Takes in that we deleted an image.
     pub fn gone(&self, id: ImageId) {
         let mut state = self.state();
-        state.shown.pop(&id);
-        state.members.pop(&id);
+        // An answer that is on its way may show it still.
+        let value = Err(ServiceError::new(Kind::NotFound, format!("show image {id}")));
+        state.shown.put(id, Timed { value, since: Instant::now() });
+        state.forget_members(id);
         state.change(Change::Gone(id));
     }
 
@@ -260,6 +273,22 @@ impl State {
     fn learn(&mut self, image: Arc<Image>) {
         self.shown.put(image.id, Timed { value: Ok(Arc::clone(&image)), since: Instant::now() });
         self.change(Change::Image(image));
+    }
+
+    /// Takes in what the service showed, unless something newer is known; answers what is newest.
+    fn show(&mut self, id: ImageId, shown: Timed<Result<Arc<Image>>>) -> Timed<Result<Arc<Image>>> {
+        match self.shown.peek(&id) {
+            Some(newer) if newer.since > shown.since => newer.clone(),
+            _ => {
+                self.shown.put(id, shown.clone());
+                shown
+            }
+        }
+    }
+
+    fn forget_members(&mut self, id: ImageId) {
+        self.members.pop(&id);
+        self.forgotten = self.forgotten.wrapping_add(1);
     }
 
     fn change(&mut self, change: Change) {

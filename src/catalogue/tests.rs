@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::*;
 use crate::fs::testing::{Fake, id, image};
+use crate::image::MemberStatus;
 
 const TTL: Duration = Duration::from_secs(5);
 
@@ -128,4 +131,56 @@ fn a_listing_that_was_asked_for_before_a_change_is_brought_up_to_it() {
     changes.note(Change::Image(Arc::new(image(3, "three"))));
     let brought = changes.bring_up(Snapshot::new([image(1, "one")]), asked);
     assert!(brought.image(id(1)).is_none() && brought.names().resolve("three") == Some(id(3)));
+}
+
+/// Has the answers to calls of a name wait until they are let through.
+fn hold(service: &Fake, name: &'static str) -> Arc<Semaphore> {
+    let held = Arc::new(Semaphore::new(0));
+    service.change(|world| world.holding.insert(name, Arc::clone(&held)));
+    held
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_were_asked_for_before_a_change_are_not_remembered_behind_it() {
+    let service = Fake::with([image(1, "x")]);
+    let catalogue = catalogue(&service);
+    let held = hold(&service, "members");
+    let of = image(1, "x");
+    let asking = catalogue.members(&of);
+    let changing = async {
+        tokio::task::yield_now().await;
+        assert_eq!(service.calls("members"), 1, "the answer is on its way");
+        let member = Member { project: "new".to_owned(), status: MemberStatus::Pending, updated_at: None };
+        service.change(|world| world.members.push(member));
+        catalogue.forget_members(id(1));
+        held.add_permits(2);
+    };
+    let (asked, ()) = tokio::join!(asking, changing);
+    assert_eq!(asked.unwrap().value.len(), 0, "who asked before hears what was so then");
+    assert_eq!(catalogue.members(&of).await.unwrap().value.len(), 1);
+    assert_eq!(service.calls("members"), 2);
+    catalogue.members(&of).await.unwrap();
+    assert_eq!(service.calls("members"), 2, "and that is remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_was_asked_for_before_a_change_of_ours_is_not_what_is_remembered_of_it() {
+    let service = Fake::with([]);
+    service.change(|world| world.hidden = vec![image(1, "old"), image(2, "old")]);
+    let catalogue = catalogue(&service);
+    let held = hold(&service, "show");
+    let changing = async {
+        tokio::task::yield_now().await;
+        assert_eq!(service.calls("show"), 2, "the answers are on their way");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        catalogue.learn(image(1, "new"));
+        catalogue.gone(id(2));
+        held.add_permits(2);
+    };
+    let (one, two, ()) = tokio::join!(catalogue.image(id(1)), catalogue.image(id(2)), changing);
+    assert_eq!(one.unwrap().value.name.as_deref(), Some("new"));
+    assert_eq!(two.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(catalogue.image(id(1)).await.unwrap().value.name.as_deref(), Some("new"));
+    assert_eq!(catalogue.image(id(2)).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(service.calls("show"), 2);
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use md5::{Digest, Md5};
 use sha2::Sha512;
+use tokio::sync::Semaphore;
 
 use super::FileSystem;
 use crate::image::{Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Usage, Visibility};
@@ -67,6 +68,8 @@ pub(crate) struct World {
     pub(crate) failing: Option<Kind>,
     /// What calls of a name are refused with, and the service's words for it.
     pub(crate) refusing: BTreeMap<&'static str, (Kind, &'static str)>,
+    /// Calls of a name, whose answers are on their way until the test lets them arrive.
+    pub(crate) holding: BTreeMap<&'static str, Arc<Semaphore>>,
     /// The calls so far, by name.
     pub(crate) calls: Vec<&'static str>,
     /// Images a page.
@@ -91,6 +94,14 @@ impl Fake {
 
     pub(crate) fn calls(&self, name: &str) -> usize {
         self.change(|world| world.calls.iter().filter(|call| **call == name).count())
+    }
+
+    /// Waits until the test lets the answer to a call arrive.
+    async fn arrives(&self, name: &str) {
+        let held = self.change(|world| world.holding.get(name).cloned());
+        if let Some(held) = held {
+            held.acquire().await.unwrap().forget();
+        }
     }
 
     fn call<T>(&self, name: &'static str, answer: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
@@ -136,11 +147,15 @@ impl ImageService for Fake {
     }
 
     async fn show(&self, image: ImageId) -> Result<Image> {
-        self.call("show", |world| known(world, image))
+        let answer = self.call("show", |world| known(world, image));
+        self.arrives("show").await;
+        answer
     }
 
     async fn members(&self, _image: ImageId) -> Result<Vec<Member>> {
-        self.call("members", |world| Ok(world.members.clone()))
+        let answer = self.call("members", |world| Ok(world.members.clone()));
+        self.arrives("members").await;
+        answer
     }
 
     async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
