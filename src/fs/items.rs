@@ -172,7 +172,8 @@ impl FileSystem {
     }
 
     async fn add_member(&self, image: &Image, project: &str) -> Result<()> {
-        if image.visibility != Visibility::Shared {
+        // Somebody else may have shared it since the last look.
+        if image.visibility != Visibility::Shared && self.look(image.id).await?.visibility != Visibility::Shared {
             return Err(FsError::Unshared(image.id));
         }
         let added = self.service.add_member(image.id, project).await;

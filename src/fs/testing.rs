@@ -62,6 +62,8 @@ pub(crate) struct World {
     /// The tasks of every image, the newest last.
     pub(crate) tasks: Vec<(ImageId, Task)>,
     pub(crate) usage: Option<Usage>,
+    /// Whether who asks is one.
+    pub(crate) is_administrator: bool,
     /// Whether bytes never arrive.
     pub(crate) stalled: bool,
     /// What every call fails with.
@@ -127,6 +129,10 @@ fn known(world: &World, image: ImageId) -> Result<Image> {
 impl ImageService for Fake {
     fn project(&self) -> Option<&str> {
         Some("own")
+    }
+
+    fn is_administrator(&self) -> bool {
+        self.change(|world| world.is_administrator)
     }
 
     async fn list(&self, _query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {

@@ -85,6 +85,12 @@ pub trait ImageService: Send + Sync + 'static {
         None
     }
 
+    /// Whether who asks has the role of administrators, who may change the images of every project. What they really
+    /// may is the service's to say: its policies can be others.
+    fn is_administrator(&self) -> bool {
+        false
+    }
+
     /// One page of the images that match `query`, beginning behind the image `marker`.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ const SUBJECTS: &[&[Promise]] = &[
     editing::PROMISES,
     edit_cost::PROMISES,
     people::PROMISES,
+    people::modes::PROMISES,
     at_once::PROMISES,
     model::PROMISES,
     queue::PROMISES,

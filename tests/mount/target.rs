@@ -173,7 +173,7 @@ impl Target {
         self.people["demo"]["auth"]["auth_url"].as_str().unwrap().to_owned()
     }
 
-    /// Somebody, logged in: `demo`, `reader` (one project); `alt` (another one).
+    /// Somebody, logged in: `demo`, `reader` (one project); `alt` (another one); `admin` (a third one, administrator).
     pub(crate) fn person(&self, name: &str) -> Person {
         let auth = &self.people[name]["auth"];
         let domain = json!({"id": "default"});
@@ -270,7 +270,7 @@ fn embedded(runtime: &Runtime, folder: &Path, ranges: Ranges) -> (Option<Server>
     settings.behaviour.ranges = ranges;
     let server = runtime.block_on(Server::start(settings)).unwrap();
     let keystone = server.keystone_url().unwrap();
-    let clouds: serde_json::Map<_, _> = [("demo", "demo"), ("reader", "demo"), ("alt", "alt")]
+    let clouds: serde_json::Map<_, _> = [("demo", "demo"), ("reader", "demo"), ("alt", "alt"), ("admin", "admin")]
         .map(|(person, project)| (person.to_owned(), cloud(&keystone, person, project)))
         .into_iter()
         .collect();

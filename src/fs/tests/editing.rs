@@ -276,6 +276,13 @@ async fn an_image_that_is_not_shared_has_no_members_and_says_so() {
     let scene = Scene::with(Image { visibility: Visibility::Private, ..image(1, "disk") }).await;
     assert_eq!(errno(scene.put("by-name/disk/members/them", &[]).await), libc::EPERM);
     assert!(scene.sentence("by-name/disk/members").await.contains("\"visibility\": \"shared\""));
+    scene.service.change(|world| world.images[0].visibility = Visibility::Shared);
+    scene.put("by-name/disk/members/them", &[]).await.unwrap();
+    assert_eq!(
+        scene.service.calls("add_member"),
+        1,
+        "it is shared meanwhile, and what is known is no reason to refuse"
+    );
 }
 
 #[tokio::test]

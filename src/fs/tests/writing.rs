@@ -163,16 +163,22 @@ async fn deleting_an_image_gives_its_upload_up() {
 }
 
 #[tokio::test]
-async fn an_image_of_another_project_is_only_to_be_read() {
+async fn an_image_of_another_project_is_only_to_be_read_but_by_an_administrator() {
     let theirs = Image { owner: Some("theirs".to_owned()), status: Status::Queued, size: None, ..image(2, "theirs") };
     let ours = Image { status: Status::Queued, size: None, ..image(1, "ours") };
-    let fs = mounted(&Fake::with([ours, theirs]));
-    for (name, modes) in [("ours", [0o755, 0o644, 0o755]), ("theirs", [0o555, 0o444, 0o555])] {
+    let service = Fake::with([ours, theirs]);
+    let fs = mounted(&service);
+    let (written, read) = ([0o755, 0o644, 0o755], [0o555, 0o444, 0o555]);
+    let has = async |name: &str, modes: [u16; 3]| {
         for (part, mode) in ["", "/data", "/tags"].into_iter().zip(modes) {
             let path = format!("by-name/{name}{part}");
             assert_eq!(fs.walk(&path).await.unwrap().attr.perm, mode, "{path}");
         }
-    }
+    };
+    has("ours", written).await;
+    has("theirs", read).await;
+    service.change(|world| world.is_administrator = true);
+    has("theirs", written).await;
 }
 
 #[tokio::test]

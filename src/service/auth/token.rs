@@ -12,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 const MARGIN: Duration = Duration::from_mins(1);
 /// What is left of a token's life that is not worth a request any more: the clocks of two hosts differ by seconds.
 const SLACK: Duration = Duration::from_secs(5);
+/// The role of administrators.
+const ADMINISTRATOR: &str = "admin";
 
 /// A token as Keystone gave it, or none where the service wants none. Copies are cheap.
 #[derive(Clone)]
@@ -43,6 +45,14 @@ pub struct Holder {
     pub project_name: Option<String>,
     /// The names of the roles.
     pub roles: Vec<String>,
+}
+
+impl Holder {
+    /// Whether one of the roles is the one by which Glance knows its administrators, unless its operator names another
+    /// (`context_is_admin` in its policies, `role:admin`). Policies compare the names of roles without regard to case.
+    pub fn is_administrator(&self) -> bool {
+        self.roles.iter().any(|role| role.eq_ignore_ascii_case(ADMINISTRATOR))
+    }
 }
 
 /// What to do about a token's age.
@@ -174,6 +184,16 @@ mod tests {
     #[test]
     fn a_token_that_lives_for_seconds_serves_for_half_of_them() {
         assert_eq!([age(10, 4), age(10, 6), age(10, 10)], [Age::Fresh, Age::Aging, Age::Over]);
+    }
+
+    #[test]
+    fn an_administrator_is_known_by_the_role() {
+        let of = |roles: &[&str]| {
+            let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+            Holder { roles, ..Holder::default() }.is_administrator()
+        };
+        assert!(of(&["reader", "admin"]) && of(&["Admin"]));
+        assert!(!of(&[]) && !of(&["member", "image_admin"]));
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub struct Glance {
     base: Url,
     version: Option<String>,
     project: Option<String>,
+    is_administrator: bool,
 }
 
 impl Glance {
@@ -67,13 +68,15 @@ impl Glance {
         let (api, data, uploads) = (client(Purpose::Api)?, client(Purpose::Data)?, client(Purpose::Upload)?);
         let login = Login::new(cloud)?;
         let endpoint = login.image_endpoint().await?;
-        let project = login.token().await?.project_id().map(str::to_owned);
+        let token = login.token().await?;
+        let (project, is_administrator) = (token.project_id().map(str::to_owned), token.holder().is_administrator());
         let http = Http::new(api, login.clone(), patience);
         let (base, version) = discover(&http, &endpoint).await?;
         let data = Arc::new(Http::new(data, login.clone(), patience));
         let uploads = Http::new(uploads, login, patience);
         let (turns, schema) = (Turns::default(), OnceCell::new());
-        let glance = Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project };
+        let glance =
+            Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project, is_administrator };
         glance.try_list().await?;
         Ok(glance)
     }
@@ -198,6 +201,10 @@ fn is_silent(kind: &Kind) -> bool {
 impl ImageService for Glance {
     fn project(&self) -> Option<&str> {
         self.project.as_deref()
+    }
+
+    fn is_administrator(&self) -> bool {
+        self.is_administrator
     }
 
     async fn list(&self, query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {
