@@ -16,6 +16,7 @@
 //! | [`schema`] | which attributes an image has, who writes them, and what they may be |
 //! | `hash` | hashes of whole images |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
+//! | `priority` | threads that go ahead of others |
 //! | [`telemetry`] | the log |
 //! | `sync` | locks and counters, exchangeable for those of a test of interleavings |
 //!
@@ -32,6 +33,7 @@ mod hash;
 pub mod image;
 pub mod mount;
 pub mod name;
+mod priority;
 pub mod read;
 pub mod schema;
 pub mod server;

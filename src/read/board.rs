@@ -16,6 +16,11 @@ use tokio::sync::{Notify, oneshot};
 use super::error::ReadError;
 use crate::cache::{Run, SPAN, span_end};
 
+/// How many parts a request must have left to be cut off when several are to share its way: what the service has sent of
+/// it already is lost, up to some MiB in the sockets of both sides. A shorter one goes to its end, and the others begin
+/// behind it.
+const WORTH_CUTTING: u64 = 4;
+
 /// What becomes of a wait: the run with the block, or why there is none. A sender that is dropped says: look again.
 pub(super) type Arrival = Result<Run, ReadError>;
 
@@ -242,9 +247,10 @@ impl Board {
     fn go_on(&mut self, gap: &Range<u64>, way: &Way, wish: &Wish) -> u64 {
         let arrived = |lane: &&mut Lane| lane.way == *way && lane.want == gap.start && lane.end > gap.start;
         let Some(lane) = self.lanes.iter_mut().find(arrived) else { return gap.start };
-        if wish.lanes > 1 {
+        let part = (gap.start + wish.part).next_multiple_of(SPAN);
+        if wish.lanes > 1 && lane.end > part + wish.part * WORTH_CUTTING {
             // Several share the way now, so that a long request keeps one part of it.
-            lane.end = lane.end.min((gap.start + wish.part).next_multiple_of(SPAN));
+            lane.end = part;
         }
         lane.want = gap.end.min(lane.end);
         lane.nudge.notify_one();

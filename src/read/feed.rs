@@ -12,6 +12,7 @@ use super::proof::{Proof, Work};
 use super::shelf::Shelf;
 use super::{Content, Reads, lane};
 use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
+use crate::priority::Ahead;
 use crate::service::{Kind, ServiceError};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, spawn, timeout};
@@ -346,7 +347,12 @@ impl Feed {
                 }
                 Work::Feed => {
                     let feed = Arc::clone(&self);
-                    tokio::task::spawn_blocking(move || feed.proof.feed()).await.err().map(|_| self.failed())
+                    let hash = move || {
+                        // The last read waits for it, and everything else can go on while it does.
+                        let _ahead = Ahead::begin();
+                        feed.proof.feed();
+                    };
+                    tokio::task::spawn_blocking(hash).await.err().map(|_| self.failed())
                 }
                 Work::Fetch(blocks) => match self.run(&reads, blocks, Use::Passing).await {
                     Ok((run, _)) => {

@@ -59,7 +59,10 @@ fn a_second_reading_moves_nothing(target: &Target) {
     printed("cp", [mount.data(&id), target.file("copy")]);
     let before = sent(target);
     printed("cp", [mount.data(&id), target.file("copy")]);
-    assert_eq!(sent(target), before);
+    // A kernel that is short of memory may drop a few pages between the two. Without them all, what memory cannot hold
+    // would be fetched: 16 MiB at least.
+    let again = sent(target) - before;
+    assert!(again <= 2 << 20, "{again}");
     assert_same(&fs::read(target.file("copy")).unwrap(), &original, "the second copy");
 }
 
@@ -83,7 +86,9 @@ fn who_reads_around_the_page_cache_leaves_it_to_others(target: &Target) {
     );
     let fetched = sent(target) - before;
     compare_at_random(&mount.data(&id), &original, 100, fastrand::u64(..));
-    assert_eq!(sent(target), before + fetched, "the pages of the first reading are there still");
+    // The kernel may be short of memory; without its pages, a fifth of these reads would fetch a block or two.
+    let again = sent(target) - before - fetched;
+    assert!(again <= 1 << 20, "{again}: the pages of the first reading are there still");
 }
 
 fn a_file_that_is_read_directly_can_be_mapped_too(target: &Target) {

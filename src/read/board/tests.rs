@@ -79,6 +79,14 @@ fn a_long_request_keeps_one_part_when_others_join() {
 }
 
 #[test]
+fn a_request_that_is_nearly_over_is_not_cut_off_when_others_join() {
+    let mut board = Board::default();
+    started(&mut board, &Wish { reach: 40 + 4 * 32, ..wish(0..8) });
+    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(0..64) }), []);
+    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(64..180) }), [(168, 200)]);
+}
+
+#[test]
 fn a_lane_fills_what_is_wanted_span_by_span_and_then_pauses() {
     let mut board = Board::default();
     let lane = board.wish(&Wish { reach: 100, ..wish(3..20) }, never, never).remove(0).id;
