@@ -13,6 +13,7 @@
 //! | [`cache`] | blocks in memory |
 //! | [`service`] | the Image service's API; the only module that names `reqwest` |
 //! | [`image`], [`name`], [`budget`] | the words everyone uses; names as directory entries; bytes as guards |
+//! | [`plain`] | what others wrote, as people can be shown it |
 //! | [`schema`] | which attributes an image has, who writes them, and what they may be |
 //! | `hash` | hashes of whole images |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
@@ -34,6 +35,7 @@ pub mod image;
 pub mod mount;
 pub mod name;
 mod priority;
+pub mod plain;
 pub mod read;
 pub mod schema;
 pub mod server;

@@ -1,18 +1,23 @@
 //! Where the log goes and how much of it there is.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::Layer;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::{FormatFields, Layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::folders::{self, Purpose};
-use tracing_subscriber::util::SubscriberInitExt;
+use crate::plain::Plain;
 
 /// The variable that chooses what is logged, in the words of `RUST_LOG` (`glancefs=debug,info`).
 pub const VARIABLE: &str = "GLANCEFS_LOG";
@@ -54,10 +59,27 @@ pub fn start(sink: Sink, detail: Detail) {
     let lines = registry().with(filter);
     // It fails only where a log was started before, which then stays.
     let _ = match sink {
-        Sink::Stderr => lines.with(Layer::new().with_writer(io::stderr)).try_init(),
-        Sink::File(file) => lines.with(Layer::new().with_ansi(false).with_writer(Mutex::new(file))).try_init(),
+        Sink::Stderr => lines.with(Layer::new().fmt_fields(fields()).with_writer(io::stderr)).try_init(),
+        Sink::File(file) => {
+            let layer = Layer::new().fmt_fields(fields()).with_ansi(false);
+            lines.with(layer.with_writer(Mutex::new(file))).try_init()
+        }
         Sink::Nowhere => return,
     };
+}
+
+/// How the values of a line are written: whatever they hold, it stays one line.
+fn fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
+    debug_fn(field).delimited(" ")
+}
+
+fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = Plain(format_args!("{value:?}"));
+    match field.name() {
+        "message" => write!(out, "{value}"),
+        name if out.has_ansi_escapes() => write!(out, "\u{1b}[3m{name}\u{1b}[0m={value}"),
+        name => write!(out, "{name}={value}"),
+    }
 }
 
 /// Opens a log file to append to; a new one is for its owner only, because it names images and projects.
@@ -83,6 +105,41 @@ mod tests {
         assert_eq!(chosen("/mnt/glance"), Some(PathBuf::from("/h/.local/state/glancefs/mnt-glance.log")));
         assert_eq!(chosen("/"), Some(PathBuf::from("/h/.local/state/glancefs/root.log")));
         assert_eq!(default_file(Path::new("/mnt"), &|_| None, false), None);
+    }
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whatever_a_name_holds_it_is_one_line_of_the_log() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = Layer::new().fmt_fields(fields()).with_ansi(false).with_writer(move || writer.clone());
+        let name = "x\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[2J\u{9b}1m\u{85}";
+        tracing::subscriber::with_default(registry().with(layer), || {
+            let span = tracing::warn_span!("lookup", ?name, shown = %name, ino = 5);
+            let _entered = span.enter();
+            tracing::warn!(path = name, error = %name, "failed at {name}");
+        });
+        let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.ends_with('\n') && !log.trim_end_matches('\n').contains(char::is_control), "{log:?}");
+        assert!(
+            log.contains("ino=5") && log.contains("failed at x\\u000a2026") && log.contains("error=x\\u000a"),
+            "{log}"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::plain::Lines;
+
 /// Exit codes as mount(8) has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -46,14 +48,15 @@ impl Failure {
     }
 }
 
-/// Prints a line to standard output. Who closed it does not want more, which is no failure of ours.
+/// Prints a line to standard output, or several. What could not stand on a terminal is shown by its number. Who closed it
+/// does not want more, which is no failure of ours.
 pub fn line(text: impl Display) {
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{}", Lines(text));
 }
 
 /// Prints a line to standard error, with the program's name in front.
 pub fn problem(text: impl Display) {
-    let _ = writeln!(io::stderr(), "glancefs: {text}");
+    let _ = writeln!(io::stderr(), "glancefs: {}", Lines(text));
 }
 
 /// Lets a closed pipe end this process quietly (`glancefs doctor | head -1`), as other commands do; Rust programs start

@@ -13,7 +13,7 @@ use super::inode::Ino;
 use super::mode::Mode;
 use super::node::{ControlFile, Node};
 use super::open::{Asked, Opened};
-use super::{FileSystem, Result};
+use super::{FileSystem, Result, document};
 use crate::image::ImageId;
 use crate::sync::{Mutex, lock};
 use crate::write::Line;
@@ -41,7 +41,7 @@ impl ControlHandle {
         let ended = std::mem::replace(&mut *begun, rest);
         if begun.len() > LONGEST {
             let line = std::mem::take(&mut *begun);
-            return Err(FsError::NoCommand(shortened(&String::from_utf8_lossy(&line))));
+            return Err(FsError::NoCommand(document::shown(&String::from_utf8_lossy(&line))));
         }
         Ok(String::from_utf8_lossy(&ended).lines().map(str::to_owned).collect())
     }
@@ -69,13 +69,8 @@ impl Command {
             (Some("discard"), Some(Ok(image)), None) => Some(Self::Discard(image)),
             _ => None,
         };
-        command.ok_or_else(|| FsError::NoCommand(shortened(line)))
+        command.ok_or_else(|| FsError::NoCommand(document::shown(line)))
     }
-}
-
-/// The beginning of what is shown to people, without characters that would disturb their terminal.
-fn shortened(line: &str) -> String {
-    line.trim().chars().take(LONGEST).map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 impl FileSystem {

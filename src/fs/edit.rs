@@ -116,9 +116,8 @@ impl FileSystem {
         let outcome = outcome.map_err(|error| gone(&file.node, error));
         if let Err(error) = &outcome {
             lock(&file.draft).refuse(error.clone());
-            self.give_up_begun(&file.node);
         }
-        self.noted(file.ino, &file.node, outcome)
+        self.noted_write(file.ino, &file.node, outcome)
     }
 
     /// Cuts what was written.

@@ -2,12 +2,16 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 
+use super::errno;
+use super::error::FsError;
 use super::inode::Ino;
+use crate::plain::Plain;
 use crate::sync::{Mutex, lock};
 
 /// How many failures are remembered, and of how many files the last one; of further ones the oldest is forgotten.
@@ -28,11 +32,31 @@ pub struct Failed {
     pub request_id: Option<String>,
 }
 
+impl Failed {
+    /// A failure on `path` at `time`. This is where a sentence is made of an error: whatever names are in it, it is one
+    /// line that a terminal can show.
+    pub(super) fn of(time: Timestamp, path: String, error: &FsError) -> Self {
+        Self {
+            time,
+            path,
+            errno: errno::name_of(error.errno()).to_owned(),
+            sentence: Plain(error).to_string(),
+            request_id: error.request_id().map(str::to_owned),
+        }
+    }
+
+    /// The JSON object of it, on one line and without a newline.
+    pub(super) fn to_json(&self) -> String {
+        // A struct of texts: writing it cannot fail.
+        Plain(serde_json::to_string(self).unwrap_or_default()).to_string()
+    }
+}
+
 /// The failures of a mount.
 pub(super) struct Failures {
-    /// The last sentence of each file.
-    of: Mutex<LruCache<Ino, String>>,
-    all: Mutex<VecDeque<Failed>>,
+    /// The last one of each file.
+    of: Mutex<LruCache<Ino, Arc<Failed>>>,
+    all: Mutex<VecDeque<Arc<Failed>>>,
 }
 
 impl Default for Failures {
@@ -44,7 +68,8 @@ impl Default for Failures {
 impl Failures {
     /// Remembers why the last operation on a file failed.
     pub(super) fn note(&self, ino: Ino, failed: Failed) {
-        lock(&self.of).put(ino, failed.sentence.clone());
+        let failed = Arc::new(failed);
+        lock(&self.of).put(ino, Arc::clone(&failed));
         let mut all = lock(&self.all);
         if all.len() >= REMEMBERED.get() {
             all.pop_front();
@@ -52,26 +77,29 @@ impl Failures {
         all.push_back(failed);
     }
 
-    /// Tells of a failure on another file too.
-    pub(super) fn tell(&self, ino: Ino, sentence: String) {
-        lock(&self.of).put(ino, sentence);
+    /// Tells of the last failure on a file to who looks at another one, too.
+    pub(super) fn tell_also(&self, other: Ino, of: Ino) {
+        let mut known = lock(&self.of);
+        if let Some(failed) = known.get(&of).cloned() {
+            known.put(other, failed);
+        }
     }
 
     /// The last failure on a file.
-    pub(super) fn last(&self, ino: Ino) -> Option<String> {
+    pub(super) fn last(&self, ino: Ino) -> Option<Arc<Failed>> {
         lock(&self.of).get(&ino).cloned()
     }
 
     /// All that are remembered, each a JSON object on a line, the newest last.
     pub(super) fn lines(&self) -> String {
-        let line = |failed: &Failed| serde_json::to_string(failed).map(|line| line + "\n").unwrap_or_default();
-        lock(&self.all).iter().map(line).collect()
+        lock(&self.all).iter().map(|failed| failed.to_json() + "\n").collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::{Kind, ServiceError};
 
     fn failed(n: u64) -> Failed {
         let (path, sentence) = (format!("by-id/{n}"), format!("number {n}"));
@@ -92,7 +120,32 @@ mod tests {
             last,
             r#"{"time":"1970-01-01T00:00:00Z","path":"by-id/299","errno":"EPERM","sentence":"number 299","request_id":null}"#
         );
-        assert_eq!(failures.last(Ino(0)).unwrap(), "number 298");
+        assert_eq!(failures.last(Ino(0)).unwrap().sentence, "number 298");
         assert_eq!(failures.last(Ino(2)), None);
+        failures.tell_also(Ino(2), Ino(0));
+        assert_eq!(failures.last(Ino(2)).unwrap().path, "by-id/298");
+    }
+
+    #[test]
+    fn a_name_with_a_line_break_forges_no_line_and_its_escape_reaches_no_terminal() {
+        let name = "x\n{\"time\"}\u{1b}[2J\u{9b}1m\u{85}\u{2028}\u{202e}";
+        let errors = [
+            FsError::NotFound { folder: "tags".to_owned(), name: name.to_owned() },
+            FsError::Unnameable { folder: "by-name".to_owned(), name: name.to_owned(), why: "" },
+            FsError::Taken(name.to_owned()),
+            FsError::Exists(name.to_owned()),
+            FsError::Change(ServiceError::new(Kind::Forbidden, format!("add the tag '{name}'")).with_words(name)),
+        ];
+        let failures = Failures::default();
+        for error in &errors {
+            failures.note(Ino(1), Failed::of(Timestamp::UNIX_EPOCH, format!("by-name/{name}"), error));
+            let told = failures.last(Ino(1)).unwrap();
+            assert!(told.sentence.contains("x\\u000a{\"time\"}\\u001b[2J\\u009b1m\\u0085\\u2028\\u202e"), "{told:?}");
+            assert_eq!(Plain(&told.sentence).to_string(), told.sentence);
+            assert_eq!(serde_json::from_str::<Failed>(&told.to_json()).unwrap(), *told, "the path is exact");
+        }
+        let lines = failures.lines();
+        assert_eq!(lines.split(['\n', '\u{85}', '\u{2028}']).count(), errors.len() + 1, "{lines}");
+        assert!(!lines.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{lines}");
     }
 }

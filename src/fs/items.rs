@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::commit::{text_value, value_of};
 use super::document::{self, Item};
 use super::error::FsError;
+use super::inode::Ino;
 use super::node::{Collection, Node, View};
 use super::tree::unnameable;
 use super::{FileSystem, Result};
@@ -129,20 +130,10 @@ impl FileSystem {
     }
 
     async fn commit_property(&self, id: ImageId, entry: &str, name: &str, text: &str) -> Result<()> {
-        let outcome = match self.check_property(name, value_of(text)).await {
-            Ok(()) => self.update(id, &[Change::set(name, text_value(text))]).await,
-            refused => refused,
-        };
-        // Where it was refused there is none, and who looks for the reason finds the folder.
-        if self.begun.remove(id, entry)
-            && let Err(error) = &outcome
-        {
-            for view in View::ALL {
-                let folder = Node::Collection(id, view, Collection::Properties);
-                self.failures.tell(self.inodes.number(&folder), error.to_string());
-            }
-        }
-        outcome
+        self.check_property(name, value_of(text)).await?;
+        self.update(id, &[Change::set(name, text_value(text))]).await?;
+        self.begun.remove(id, entry);
+        Ok(())
     }
 
     /// Refuses what is no property, or cannot have this value.
@@ -252,10 +243,21 @@ impl FileSystem {
         }
     }
 
-    /// Nothing comes of a property that was made and has no value yet.
-    pub(super) fn give_up_begun(&self, node: &Node) {
-        if let Some((image, entry)) = self.begun_of(node) {
-            self.begun.remove(image, &entry);
+    /// Nothing comes of a property that was made and has no value yet. Answers whether `node` was one.
+    pub(super) fn give_up_begun(&self, node: &Node) -> bool {
+        self.begun_of(node).is_some_and(|(image, entry)| self.begun.remove(image, &entry))
+    }
+
+    /// Notes what came of a write to a small file. Where a property was refused that had no value yet there is none, and who
+    /// looks for the reason finds the folder.
+    pub(super) fn noted_write(&self, ino: Ino, node: &Node, outcome: Result<()>) -> Result<()> {
+        let is_gone = outcome.is_err() && self.give_up_begun(node);
+        let outcome = self.noted(ino, node, outcome);
+        if let (true, Node::Item(id, collection, _)) = (is_gone, node) {
+            for view in View::ALL {
+                let folder = Node::Collection(*id, view, *collection);
+                self.failures.tell_also(self.inodes.number(&folder), ino);
+            }
         }
     }
 
@@ -266,13 +268,14 @@ impl FileSystem {
         }
         let node = Node::Item(id, Collection::Properties, entry.into());
         let outcome = self.commit_item(id, Collection::Properties, entry, "").await;
-        self.noted(self.inodes.number(&node), &node, outcome)
+        self.noted_write(self.inodes.number(&node), &node, outcome)
     }
 }
 
 /// The tag, property or project that a new entry stands for.
 fn item_name(id: ImageId, collection: Collection, entry: &str) -> Result<String> {
     let folder = || Node::Collection(id, View::ById, collection);
+        outcome
     name::decode_item(entry).ok_or_else(|| unnameable(&folder(), entry, NO_ITEM))
 }
 

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::attr::{Attr, Entry, Rights};
 use super::document;
-use super::errno;
 use super::error::FsError;
 use super::failures::Failed;
 use super::handle::{Handle, HandleId};
@@ -234,7 +233,7 @@ impl FileSystem {
             } else {
                 tracing::warn!(path = node.path(), %error, "failed");
             }
-            self.failures.note(ino, failed(node, error));
+            self.failures.note(ino, Failed::of(Timestamp::now(), node.path(), error));
         }
         outcome
     }
@@ -242,16 +241,6 @@ impl FileSystem {
     /// The same where it is worth knowing: names that do not exist are looked up all the time.
     fn noted_if_unusual<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
         if outcome.as_ref().is_err_and(|error| !error.is_ordinary()) { self.noted(ino, node, outcome) } else { outcome }
-    }
-}
-
-fn failed(node: &Node, error: &FsError) -> Failed {
-    Failed {
-        time: Timestamp::now(),
-        path: node.path(),
-        errno: errno::name_of(error.errno()).to_owned(),
-        sentence: error.to_string(),
-        request_id: error.request_id().map(str::to_owned),
     }
 }
 

@@ -28,12 +28,14 @@ impl FileSystem {
         let (source, target) = (self.node(from.0)?, self.node(to.0)?);
         let Err(error) = self.rename_node((&source, from.1), (&target, to.1), by).await else { return Ok(()) };
         // Who looks for the reason looks at the file that it was to be, or at the folder that it stayed in.
-        self.failures.tell(from.0, error.to_string());
         let at = match self.find_node(&target, to.1).await {
             Ok(node @ (Node::Data(_) | Node::Document(..) | Node::Item(..))) => node,
             _ => source,
         };
-        self.noted(self.inodes.number(&at), &at, Err(error))
+        let ino = self.inodes.number(&at);
+        let outcome = self.noted(ino, &at, Err(error));
+        self.failures.tell_also(from.0, ino);
+        outcome
     }
 
     async fn rename_node(&self, from: Spot<'_>, to: Spot<'_>, by: Asker) -> Result<()> {

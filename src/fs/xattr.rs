@@ -13,6 +13,9 @@ use crate::read::Verified;
 
 const ATTRIBUTE: &str = "user.glance.";
 const ERROR: &str = "user.glancefs.error";
+/// The same for programs, with all that is known of it: its line in `.glancefs/errors`. In no list of attributes, since it
+/// says nothing that people would not find in the sentence.
+const FAILURE: &str = "user.glancefs.failure";
 const VERIFIED: &str = "user.glancefs.verified";
 
 impl FileSystem {
@@ -22,7 +25,8 @@ impl FileSystem {
         let node = self.node(ino)?;
         let value = match (name.strip_prefix(ATTRIBUTE), node.image()) {
             (Some(attribute), Some(id)) => value_of(&self.catalogue.image(id).await?.value, attribute),
-            _ if name == ERROR => self.failures.last(ino),
+            _ if name == ERROR => self.failures.last(ino).map(|failed| failed.sentence.clone()),
+            _ if name == FAILURE => self.failures.last(ino).map(|failed| failed.to_json()),
             _ if name == VERIFIED => self.verdict(&node),
             _ => None,
         };

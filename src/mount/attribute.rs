@@ -5,8 +5,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The last failure on a file.
+/// The last failure on a file: its sentence.
 pub const ERROR: &CStr = c"user.glancefs.error";
+
+/// The same with all that is known of it: a JSON object.
+pub const FAILURE: &CStr = c"user.glancefs.failure";
 
 /// How long an attribute of ours may be, in bytes: the kernel's own limit (`XATTR_SIZE_MAX` of `linux/limits.h`).
 const LONGEST: usize = 64 << 10;
@@ -15,7 +18,7 @@ const LONGEST: usize = 64 << 10;
 ///
 /// # Errors
 /// Where the file cannot be looked at.
-pub fn read(path: &Path, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+fn read(path: &Path, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut value = vec![0_u8; LONGEST];
     // SAFETY: both strings end in NUL and `value` has as much room as is told; all of them outlive the call.
@@ -30,4 +33,12 @@ pub fn read(path: &Path, name: &CStr) -> io::Result<Option<Vec<u8>>> {
             error => Err(error),
         },
     }
+}
+
+/// The value of an attribute that is a text.
+///
+/// # Errors
+/// Where the file cannot be looked at.
+pub fn text(path: &Path, name: &CStr) -> io::Result<Option<String>> {
+    Ok(read(path, name)?.and_then(|value| String::from_utf8(value).ok()))
 }

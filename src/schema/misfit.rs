@@ -1,8 +1,8 @@
 //! A value that an attribute cannot have, and how that is told.
 
-use std::fmt::Write;
-
 use serde_json::Value;
+
+use crate::plain::Plain;
 
 /// As many characters of a value or a key are shown.
 const SHOWN: usize = 60;
@@ -56,23 +56,11 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The beginning of a text, without what would disturb a terminal or the order of what stands around it.
 pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::new();
-    for letter in text.chars().take(SHOWN) {
-        if letter.is_control() || is_invisible(letter) {
-            let _ = write!(out, "\\u{:04x}", u32::from(letter));
-        } else {
-            out.push(letter);
-        }
-    }
-    if text.chars().nth(SHOWN).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-/// Marks of direction, breaks of lines and spaces without width.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    let (head, rest) = match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => (text.get(..end).unwrap_or(text), "…"),
+        None => (text, ""),
+    };
+    format!("{}{rest}", Plain(head))
 }
 
 /// `a`, `a or b`, `a, b or c`.

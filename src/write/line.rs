@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::report::Report;
 use super::state::{Reason, State};
 use crate::image::ImageId;
+use crate::plain::Plain;
 
 /// An upload on one line: a JSON object that always has all of these keys, in this order, with `null` where nothing is to
 /// be said. Keys may be added behind them.
@@ -56,10 +57,10 @@ impl From<&Report> for Line {
 }
 
 impl Line {
-    /// The object with its newline.
+    /// The object with its newline. Texts in it are what they are, and on the one line.
     pub fn to_text(&self) -> String {
         let object = serde_json::to_string(self);
-        object.map_or_else(|_| String::new(), |object| object + "\n")
+        object.map_or_else(|_| String::new(), |object| format!("{}\n", Plain(object)))
     }
 
     /// The uploads in a text of such lines. What is none is passed over: a newer mount may say more.

@@ -122,7 +122,7 @@ fn command(file: &Path, line: &str) -> Result<(), Failure> {
 
 /// Why the last operation on a file of a mount failed.
 fn sentence_of(file: &Path) -> Option<String> {
-    attribute::read(file, attribute::ERROR).ok().flatten().and_then(|value| String::from_utf8(value).ok())
+    attribute::text(file, attribute::ERROR).ok().flatten()
 }
 
 #[cfg(test)]

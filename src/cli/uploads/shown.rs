@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 
 use super::found::{Found, Keeper};
+use crate::plain::Plain;
 use crate::write::Line;
 
 /// An upload as it is at `now`: image, state, part, size, tries and name on a line, and below it what there is to say.
 pub(super) fn shown(found: &Found, now: Timestamp) -> String {
     let line = &found.line;
-    let (tries, name) = (tries(line.attempts), line.name.as_deref().unwrap_or_default());
+    let (tries, name) = (tries(line.attempts), Plain(line.name.as_deref().unwrap_or_default()));
     let (part, size) = (part(line).unwrap_or_default(), bytes(line.size));
     let first = format!("{}  {:<9}  {part:>4}  {size:>10}  {tries:<14}  {name}", line.image, line.state);
     let mut text = first.trim_end().to_owned();
@@ -47,7 +48,7 @@ fn notes(found: &Found, now: Timestamp) -> Vec<String> {
         let pause = u64::try_from(next.duration_since(now).as_secs()).unwrap_or(0);
         notes.push(format!("next try in {}", seconds(pause)));
     }
-    notes.extend(line.sentence.clone());
+    notes.extend(line.sentence.as_ref().map(|sentence| Plain(sentence).to_string()));
     notes.extend(standing(found));
     notes
 }

@@ -459,3 +459,39 @@ async fn a_text_that_is_appended_in_pieces_ends_where_the_last_piece_did() {
     scene.fs.release(opened.handle);
     assert_eq!((scene.image().properties["os_distro"].as_str(), size().await), ("debian\n12", 10));
 }
+
+#[tokio::test]
+async fn equal_sentences_of_different_moments_are_different_failures() {
+    let scene = Scene::new().await;
+    let failure = async |path: &str| {
+        let ino = scene.fs.walk(path).await.unwrap().attr.ino;
+        let told = scene.fs.getxattr(ino, OsStr::new("user.glancefs.failure")).await.unwrap();
+        serde_json::from_slice::<Failed>(&told).unwrap()
+    };
+    scene.put("by-name/disk/status", &["wrong\n"]).await.unwrap_err();
+    let first = failure("by-name/disk/status").await;
+    scene.put("by-name/disk/status", &["wrong\n"]).await.unwrap_err();
+    let second = failure("by-name/disk/status").await;
+    assert_eq!((&first.sentence, &first.path), (&second.sentence, &second.path));
+    assert!(first.time < second.time, "{first:?} {second:?}");
+    let lines = scene.fs.cat(".glancefs/errors").await.unwrap();
+    let last: Vec<Failed> = lines.lines().rev().take(2).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(last, [second, first], "they are those of the list");
+}
+
+#[tokio::test]
+async fn a_new_property_that_is_refused_is_one_failure_that_its_folder_tells_too() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/properties/new", &["\u{1f600}\n"]).await.unwrap();
+    scene.service.change(|world| world.refusing.insert("update", (Kind::OverQuota, "too many")));
+    scene.put("by-name/disk/properties/newer", &["x\n"]).await.unwrap_err();
+    let listed = scene.fs.cat(".glancefs/errors").await.unwrap();
+    let listed: Vec<Failed> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [only] = &listed[..] else { panic!("{listed:?}") };
+    assert!(only.path.ends_with("/properties/newer") && only.sentence.contains("too many"), "{only:?}");
+    for view in ["by-name/disk", &format!("by-id/{}", id(1))] {
+        let folder = scene.fs.walk(&format!("{view}/properties")).await.unwrap().attr.ino;
+        let told = scene.fs.getxattr(folder, OsStr::new("user.glancefs.failure")).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Failed>(&told).unwrap(), *only);
+    }
+}
