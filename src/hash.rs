@@ -119,6 +119,11 @@ fn other(hash: impl DynDigest + Send + 'static) -> Growing {
     Growing::Other(Box::new(hash))
 }
 
+/// The SHA-512 of something short, in lower-case hexadecimal digits.
+pub(crate) fn sha512(bytes: &[u8]) -> String {
+    hexadecimal(digest::digest(&digest::SHA512, bytes).as_ref())
+}
+
 /// Bytes in lower-case hexadecimal digits, as the service shows hashes.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))

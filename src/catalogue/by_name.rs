@@ -97,9 +97,9 @@ impl Named {
     }
 }
 
-/// The entry `base` with the beginning of an id behind it, at most `room` bytes in all.
-pub(super) fn tell_by_id(base: &str, id: ImageId, room: usize) -> String {
-    with_id(base, id, ID_CHARS.first().copied().unwrap_or_default(), room)
+/// The entry `base` with the beginning of an id behind it, at most `room` bytes in all: with more and more of the id.
+pub(super) fn tell_by_id(base: &str, id: ImageId, room: usize) -> impl Iterator<Item = String> {
+    ID_CHARS.into_iter().map(move |chars| with_id(base, id, chars, room))
 }
 
 fn with_id(base: &str, id: ImageId, chars: usize, room: usize) -> String {

@@ -24,7 +24,9 @@ impl Flat {
             let plain = join(&base, format);
             let entry = if plain.len() > LONGEST || entries.contains_key(plain.as_str()) {
                 let room = LONGEST - (join("", format).len()).min(LONGEST);
-                join(&tell_by_id(&base, id, room), format)
+                let mut told = tell_by_id(&base, id, room).map(|base| join(&base, format));
+                // A whole id differs from all others.
+                told.find(|entry| !entries.contains_key(entry.as_str())).unwrap_or(plain)
             } else {
                 plain
             };
@@ -66,6 +68,23 @@ mod tests {
     use crate::fs::testing::{id, image};
     use crate::image::Image;
     use crate::name::LONGEST;
+
+    #[test]
+    fn long_names_of_images_whose_ids_begin_alike_have_a_file_each() {
+        let long = |end: &str| "n".repeat(LONGEST - 2) + end;
+        let image = |end: u32, name: String| Image {
+            id: format!("00000001-0000-4000-8000-{end:012}").parse().unwrap(),
+            disk_format: Some("qcow2".to_owned()),
+            ..image(1, &name)
+        };
+        let snapshot = Snapshot::new([image(1, long("a")), image(2, long("b"))]);
+        let files: Vec<_> = snapshot.files().iter().collect();
+        assert_eq!(files.len(), 2, "{files:?}");
+        for (entry, id) in files {
+            assert!(entry.len() <= LONGEST && entry.split('.').next_back() == Some("qcow2"), "{entry}");
+            assert_eq!(snapshot.file(entry), Some(id));
+        }
+    }
 
     fn snapshot(images: &[(&str, Option<&str>)]) -> Snapshot {
         let of = |(n, (name, format)): (u32, &(&str, Option<&str>))| Image {

@@ -18,7 +18,7 @@ impl FsError {
             Self::IsAFolder(_) => libc::EISDIR,
             Self::ReadOnly | Self::NoSpool => libc::EROFS,
             Self::NameTooLong => libc::ENAMETOOLONG,
-            Self::Taken(_) | Self::IdTaken(_) | Self::Exists(_) => libc::EEXIST,
+            Self::Taken(_) | Self::IdTaken(_) | Self::Ambiguous(_) | Self::Exists(_) => libc::EEXIST,
             Self::Untaken(Untaken::TooLong) => libc::EFBIG,
             Self::Unnameable { .. }
             | Self::NotALink

@@ -50,6 +50,11 @@ pub enum FsError {
     /// The name is taken, by one image or by several.
     #[error("there is already an image called '{0}'")]
     Taken(String),
+    /// The entry is the beginning of those of several long names.
+    #[error(
+        "'{0}' would stand for several names here, which are too long to be shown whole: use what the folder lists"
+    )]
+    Ambiguous(String),
     /// Another scratch file has the name.
     #[error("there is already a file called '{0}'")]
     Exists(String),
@@ -189,6 +194,7 @@ impl FsError {
             Self::Replaced(_)
             | Self::Taken(_)
             | Self::IdTaken(_)
+            | Self::Ambiguous(_)
             | Self::Exists(_)
             | Self::FormatStays { .. }
             | Self::Unnameable { .. }

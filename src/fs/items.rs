@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::commit::{text_value, value_of};
-use super::document::{self, Item};
+use super::document::{self, Item, Meant};
 use super::error::FsError;
 use super::inode::Ino;
 use super::node::{Collection, Node, View};
@@ -55,31 +55,44 @@ impl Begun {
 impl FileSystem {
     /// The entries of a collection; asks for the members where they are meant.
     pub(super) async fn items(&self, image: &Image, collection: Collection) -> Result<Vec<Item>> {
-        let mut items = match collection {
-            Collection::Members => document::items(image, collection, &self.catalogue.members(image).await?.value),
-            Collection::Tags | Collection::Properties => document::items(image, collection, &[]),
+        let members = match collection {
+            Collection::Members => self.catalogue.members(image).await?.value,
+            Collection::Tags | Collection::Properties => Arc::default(),
         };
-        if collection == Collection::Properties {
-            let begun = self.begun.of(image.id).into_iter().filter_map(|entry| begun_item(&entry));
-            let begun: Vec<_> = begun.filter(|item| !image.properties.contains_key(&item.name)).collect();
-            items.extend(begun);
-        }
-        Ok(items)
+        let begun = if collection == Collection::Properties { self.begun.of(image.id) } else { Vec::new() };
+        let begun = begun.iter().filter_map(|entry| name::decode_item(entry));
+        let begun = begun.filter(|name| !image.properties.contains_key(name)).collect();
+        Ok(document::items(image, collection, &members, begun))
     }
 
     /// One of them.
     pub(super) async fn item(&self, image: &Image, collection: Collection, entry: &str) -> Result<Item> {
         let items = self.items(image, collection).await?;
-        items.into_iter().find(|item| item.entry == entry).ok_or_else(|| FsError::NotFound {
-            folder: Node::Collection(image.id, View::ById, collection).path(),
-            name: entry.to_owned(),
-        })
+        match document::meant(&items, entry) {
+            Meant::One(item) => Ok(item.clone()),
+            Meant::Nothing | Meant::Several => {
+                let folder = Node::Collection(image.id, View::ById, collection).path();
+                Err(FsError::NotFound { folder, name: entry.to_owned() })
+            }
+        }
+    }
+
+    /// The tag, property or project that an entry stands for, whether there is one already or not.
+    async fn name_for(&self, image: &Image, collection: Collection, entry: &str) -> Result<String> {
+        if document::may_be_cut(entry) {
+            match document::meant(&self.items(image, collection).await?, entry) {
+                Meant::One(item) => return Ok(item.name.clone()),
+                Meant::Several => return Err(FsError::Ambiguous(entry.to_owned())),
+                Meant::Nothing => {}
+            }
+        }
+        item_name(image.id, collection, entry)
     }
 
     /// Makes a tag, a member, or a property without a value.
     pub(super) async fn make_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
         let image = self.catalogue.image(id).await?.value;
-        let name = item_name(id, collection, entry)?;
+        let name = self.name_for(&image, collection, entry).await?;
         match collection {
             Collection::Tags => self.add_tag(id, &name).await,
             Collection::Members => self.add_member(&image, &name).await,
@@ -119,7 +132,10 @@ impl FileSystem {
             Err(FsError::NotFound { .. }) => None,
             other => Some(other?),
         };
-        let name = known.as_ref().map_or_else(|| item_name(id, collection, entry), |item| Ok(item.name.clone()))?;
+        let name = match &known {
+            Some(item) => item.name.clone(),
+            None => self.name_for(&image, collection, entry).await?,
+        };
         match collection {
             Collection::Tags if !text.trim().is_empty() => Err(FsError::TagText),
             Collection::Tags if known.is_some() => Ok(()),
@@ -212,7 +228,7 @@ impl FileSystem {
         let _turn = self.editing.turn(id).await;
         let image = self.look(id).await?;
         let item = self.item(&image, collection, from).await?;
-        let name = item_name(id, collection, to)?;
+        let name = self.name_for(&image, collection, to).await?;
         match collection {
             Collection::Members => Err(FsError::NotPermitted("a member cannot become another project")),
             Collection::Tags => {
@@ -259,6 +275,7 @@ impl FileSystem {
                 self.failures.tell_also(self.inodes.number(&folder), ino);
             }
         }
+        outcome
     }
 
     /// Somebody made a property and wants it to be there as it is: without a value.
@@ -275,10 +292,5 @@ impl FileSystem {
 /// The tag, property or project that a new entry stands for.
 fn item_name(id: ImageId, collection: Collection, entry: &str) -> Result<String> {
     let folder = || Node::Collection(id, View::ById, collection);
-        outcome
     name::decode_item(entry).ok_or_else(|| unnameable(&folder(), entry, NO_ITEM))
-}
-
-fn begun_item(entry: &str) -> Option<Item> {
-    Some(Item { name: name::decode_item(entry)?, entry: entry.to_owned(), text: String::new() })
 }

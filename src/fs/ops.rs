@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::attr::{Attr, Entry, Rights};
-use super::document;
 use super::error::FsError;
 use super::failures::Failed;
 use super::handle::{Handle, HandleId};
@@ -18,7 +17,7 @@ use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part,
 use super::scratch::Place;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
-use crate::name::LONGEST;
+use crate::name::{LONGEST, encode_item};
 use crate::service::Kind;
 use crate::write::Upload;
 
@@ -213,7 +212,7 @@ impl FileSystem {
     pub(super) fn rights_on_node(&self, node: &Node, image: &Image) -> Rights {
         let own = self.service.project();
         match node {
-            Node::Item(_, Collection::Members, entry) if own.is_some_and(|own| document::entry_of(own) == **entry) => {
+            Node::Item(_, Collection::Members, entry) if own.is_some_and(|own| encode_item(own) == **entry) => {
                 self.rights()
             }
             _ => self.rights_on(image),

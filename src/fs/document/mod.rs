@@ -3,6 +3,7 @@
 #[cfg(any(test, fuzzing))]
 pub(super) mod applied;
 mod diff;
+mod entries;
 #[cfg(test)]
 mod model;
 mod origin;
@@ -15,12 +16,14 @@ use serde_json::{Map, Value, json};
 
 pub use self::diff::Refused;
 pub(super) use self::diff::changes;
+#[cfg(test)]
+pub(super) use self::entries::colliding;
+pub(super) use self::entries::{Meant, may_be_cut, meant};
 pub(super) use self::origin::{Base, Readings};
 pub use self::parse::Malformed;
 pub(super) use self::parse::{Parsed, parse};
 use super::node::{Collection, Document};
 use crate::image::{Image, Member};
-use crate::name::{LONGEST, cut, encode_item};
 use crate::schema::printable;
 
 /// The text of a small file.
@@ -142,35 +145,28 @@ pub(super) struct Item {
     pub(super) text: String,
 }
 
-/// The entries of a collection, in the order of their names in the service. `members` is looked at for `members/` alone.
-pub(super) fn items(image: &Image, collection: Collection, members: &[Member]) -> Vec<Item> {
-    let item = |name: &str, text: String| Item { name: name.to_owned(), entry: entry_of(name), text };
-    match collection {
-        Collection::Tags => image.tags.iter().map(|tag| item(tag, String::new())).collect(),
+/// The entries of a collection, in the order of their names in the service. `members` is looked at for `members/` alone;
+/// `begun` are properties that the service does not know yet.
+pub(super) fn items(image: &Image, collection: Collection, members: &[Member], begun: Vec<String>) -> Vec<Item> {
+    let own = |name: &String, text: String| (name.clone(), text);
+    let mut contents: Vec<_> = match collection {
+        Collection::Tags => image.tags.iter().map(|tag| own(tag, String::new())).collect(),
         Collection::Properties => {
-            image.properties.iter().map(|(name, value)| item(name, format!("{value}\n"))).collect()
+            image.properties.iter().map(|(name, value)| own(name, format!("{value}\n"))).collect()
         }
         Collection::Members => {
-            members.iter().map(|member| item(&member.project, format!("{}\n", member.status))).collect()
+            members.iter().map(|member| own(&member.project, format!("{}\n", member.status))).collect()
         }
-    }
-}
-
-/// The entry of a tag, property or member. One that is too long is cut and ends in `~` and a hash of the whole name,
-/// since there is no id to tell it by.
-pub(super) fn entry_of(name: &str) -> String {
-    let entry = encode_item(name);
-    if entry.len() <= LONGEST {
-        return entry;
-    }
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{}~{hash:08x}", cut(&entry, LONGEST - 9))
+    };
+    contents.extend(begun.into_iter().map(|name| (name, String::new())));
+    entries::listed(contents)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fs::testing::image;
+    use crate::name::LONGEST;
 
     #[test]
     fn metadata_has_every_attribute_in_a_fixed_order() {
@@ -206,7 +202,8 @@ mod tests {
     fn items_have_entries_that_a_folder_can_hold() {
         let mut image = image(1, "disk");
         image.tags = vec![String::new(), ".dot".to_owned(), "a/b".to_owned(), "é".repeat(200)];
-        let entries: Vec<_> = items(&image, Collection::Tags, &[]).into_iter().map(|item| item.entry).collect();
+        let entries: Vec<_> =
+            items(&image, Collection::Tags, &[], Vec::new()).into_iter().map(|item| item.entry).collect();
         assert_eq!(entries[..3], ["%", "%2Edot", "a%2Fb"]);
         assert!(entries[3].len() <= LONGEST && entries[3].starts_with("éé"));
     }
@@ -216,6 +213,6 @@ mod tests {
         let mut image = image(1, "disk");
         image.properties.insert("a".to_owned(), "1".to_owned());
         let only = Item { name: "a".to_owned(), entry: "a".to_owned(), text: "1\n".to_owned() };
-        assert_eq!(items(&image, Collection::Properties, &[]), [only]);
+        assert_eq!(items(&image, Collection::Properties, &[], Vec::new()), [only]);
     }
 }

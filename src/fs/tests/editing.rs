@@ -495,3 +495,50 @@ async fn a_new_property_that_is_refused_is_one_failure_that_its_folder_tells_too
         assert_eq!(serde_json::from_slice::<Failed>(&told).unwrap(), *only);
     }
 }
+
+#[tokio::test]
+async fn a_long_tag_is_written_and_removed_by_the_entry_that_shows_it() {
+    // Their entries are cut, and the third one is called as the first one's entry is.
+    let longs = ["a", "b"].map(|end| "é".repeat(127) + end + "x");
+    let mut image = image(1, "disk");
+    image.tags = vec![longs[0].clone(), longs[1].clone()];
+    let scene = Scene::with(image.clone()).await;
+    let listed = scene.fs.ls("by-name/disk/tags").await;
+    image.tags.push(listed[0].clone());
+    let scene = Scene::with(image).await;
+    let now = scene.fs.ls("by-name/disk/tags").await;
+    assert_eq!((now.len(), now[1] == listed[1], now[2] == listed[0]), (3, true, true), "{now:?}");
+    assert_ne!(now[0], listed[0]);
+    scene.put(&format!("by-name/disk/tags/{}", now[0]), &[]).await.unwrap();
+    assert_eq!(scene.changes(), 0, "it is there");
+    let folder = scene.fs.walk("by-name/disk/tags").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new(&listed[0])).await.unwrap();
+    assert_eq!(scene.image().tags, longs, "what is called so is removed");
+    for entry in [&now[0], &now[1]] {
+        scene.fs.unlink(folder, OsStr::new(entry)).await.unwrap();
+    }
+    assert_eq!(scene.image().tags, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_entry_that_two_long_properties_could_mean_is_refused() {
+    // Their SHA-512 begin with the same eight digits.
+    let [one, two] = document::colliding();
+    let mut image = image(1, "disk");
+    image.properties.insert(one.clone(), "1".to_owned());
+    let entry = Scene::with(image.clone()).await.fs.ls("by-name/disk/properties").await[0].clone();
+    image.properties.insert(two.clone(), "2".to_owned());
+    let scene = Scene::with(image).await;
+    let path = format!("by-name/disk/properties/{entry}");
+    assert_eq!(errno(scene.fs.walk(&path).await), libc::ENOENT);
+    assert_eq!(errno(scene.put(&path, &["3\n"]).await), libc::EEXIST);
+    assert_eq!(scene.changes(), 0);
+    let listed = scene.fs.ls("by-name/disk/properties").await;
+    let mut values = Vec::new();
+    for entry in &listed {
+        values.push(scene.fs.cat(&format!("by-name/disk/properties/{entry}")).await.unwrap());
+    }
+    assert_eq!(values, ["1\n", "2\n"]);
+    scene.put(&format!("by-name/disk/properties/{}", listed[1]), &["3\n"]).await.unwrap();
+    assert_eq!((&*scene.image().properties[&one], &*scene.image().properties[&two]), ("1", "3"));
+}
