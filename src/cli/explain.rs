@@ -28,19 +28,39 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn explanation(path: &Path) -> Result<String, Failure> {
     // What could not be made is told where it was to be.
     let place = if path.symlink_metadata().is_ok() { path } else { parent(path) };
-    let failed = |error: io::Error| Failure::new(Code::Usage, format!("{}: {error}", place.display()));
+    let failed = |error: io::Error| unseen(path, place, &error);
     assert_ours(&place.canonicalize().map_err(failed)?)?;
     let told = |name| attribute::text(place, name).map_err(failed);
-    let failure = told(attribute::FAILURE)?.and_then(|json| serde_json::from_str::<Failed>(&json).ok());
-    Ok(match failure {
-        Some(failed) => format!("{}: {}{}", place.display(), failed.sentence, details(&failed)),
-        None => format!("{}: nothing failed here lately", path.display()),
-    })
+    let failure = told(attribute::FAILURE)?.and_then(|json| serde_json::from_str(&json).ok());
+    let limits = told(attribute::LIMITS)?.unwrap_or_default();
+    Ok(format!("{}: {}", place.display(), explained(failure.as_ref(), &limits)))
+}
+
+/// The last failure, and what holds besides it: the kernel refuses by itself what the modes forbid, and the mount does not
+/// hear of it.
+fn explained(failure: Option<&Failed>, limits: &str) -> String {
+    let said = failure.map_or("", |failed| &failed.sentence);
+    let mut lines: Vec<String> = limits.lines().filter(|limit| *limit != said).map(str::to_owned).collect();
+    match failure {
+        Some(failed) => lines.splice(0..0, [failed.sentence.clone(), details(failed)]).for_each(drop),
+        None => lines.push("nothing failed here lately that the mount was asked for".to_owned()),
+    }
+    lines.join("\n  ")
 }
 
 fn details(failed: &Failed) -> String {
     let request = failed.request_id.as_ref().map_or_else(String::new, |id| format!(", the service's request {id}"));
-    format!("\n  {} on {} at {}{request}", failed.errno, Plain(&failed.path), failed.time)
+    format!("{} on {} at {}{request}", failed.errno, Plain(&failed.path), failed.time)
+}
+
+/// Why a place cannot be looked at.
+fn unseen(path: &Path, place: &Path, error: &io::Error) -> Failure {
+    let is_ours = || std::path::absolute(path).is_ok_and(|path| assert_ours(&path).is_ok());
+    if error.kind() == io::ErrorKind::PermissionDenied && is_ours() {
+        let sentence = "only the user who mounted may look into this mount: mount it with --allow-other for others";
+        return Failure::new(Code::Usage, format!("{}: {sentence}", path.display()));
+    }
+    Failure::new(Code::Usage, format!("{}: {error}", place.display()))
 }
 
 /// The folder that a path is in, which is this one where the path does not say.
@@ -59,5 +79,30 @@ fn assert_ours(path: &Path) -> Result<(), Failure> {
     match around.max_by_key(|mount| mount.point.as_os_str().len()) {
         Some(mount) if mount.is_ours() => Ok(()),
         _ => Err(Failure::new(Code::Usage, format!("{} is not in a mount of glancefs", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(sentence: &str) -> Failed {
+        let json =
+            r#"{"time":"1970-01-01T00:00:00Z","path":"by-id/x","errno":"EPERM","sentence":"","request_id":"req-1"}"#;
+        Failed { sentence: sentence.to_owned(), ..serde_json::from_str(json).unwrap() }
+    }
+
+    #[test]
+    fn a_failure_is_told_before_what_holds_besides_it_and_nothing_twice() {
+        let details = "\n  EPERM on by-id/x at 1970-01-01T00:00:00Z, the service's request req-1";
+        assert_eq!(explained(Some(&failed("it failed")), "a\nb"), format!("it failed{details}\n  a\n  b"));
+        assert_eq!(explained(Some(&failed("a")), "a\nb"), format!("a{details}\n  b"));
+    }
+
+    #[test]
+    fn without_a_failure_what_holds_is_told() {
+        let nothing = "nothing failed here lately that the mount was asked for";
+        assert_eq!(explained(None, ""), nothing);
+        assert_eq!(explained(None, "a\nb"), format!("a\n  b\n  {nothing}"));
     }
 }

@@ -18,6 +18,9 @@ use crate::image::ImageId;
 use crate::sync::{Mutex, lock};
 use crate::write::Line;
 
+/// Why nothing is written to a file that only tells.
+pub(super) const ONLY_READ: &str = "this file is only to be read";
+
 /// No command is as long as this, in bytes.
 const LONGEST: usize = 200;
 
@@ -108,7 +111,7 @@ impl FileSystem {
             return Ok(self.opened_small(text));
         }
         if file == ControlFile::Errors {
-            return Err(FsError::NotPermitted("this file is only to be read"));
+            return Err(FsError::NotPermitted(ONLY_READ));
         }
         self.writable()?;
         let handle = Handle::Control(ControlHandle { ino, file, text, begun: Mutex::default() });

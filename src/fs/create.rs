@@ -22,6 +22,9 @@ pub(super) const FORMATS: [&str; 11] =
 /// Those whose wrapping is called as the disk is.
 pub(super) const WRAPPED: [&str; 3] = ["ami", "ari", "aki"];
 
+/// Why nothing is made in a folder.
+pub(super) const ONLY_THESE: &str = "this folder has the files that it has; other ones cannot be made";
+
 /// The image that a file in `files/` is asked to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted<'a> {
@@ -102,7 +105,7 @@ impl FileSystem {
                     Ok(())
                 }
             }
-            _ => Err(FsError::NotPermitted("this folder has the files that it has; other ones cannot be made")),
+            _ => Err(FsError::NotPermitted(ONLY_THESE)),
         }
     }
 

@@ -19,6 +19,7 @@ mod handle;
 mod import;
 mod inode;
 mod items;
+mod limits;
 mod listing;
 mod mode;
 mod node;

@@ -4,6 +4,7 @@ mod closing;
 mod control;
 mod editing;
 mod files;
+mod limits;
 mod making;
 mod scratch;
 mod writing;
@@ -195,7 +196,7 @@ async fn data_of_a_deactivated_image_is_refused_with_a_sentence() {
     let fs = mounted(&Fake::with([off]));
     assert_eq!(errno(fs.cat("by-name/off/data").await), libc::EACCES);
     let ino = fs.walk("by-name/off/data").await.unwrap().attr.ino;
-    let told = fs.getxattr(ino, OsStr::new("user.glancefs.error")).await.unwrap();
+    let told = fs.getxattr(ino, OsStr::new("user.glancefs.error"), 0).await.unwrap();
     assert!(String::from_utf8(told).unwrap().contains("deactivated"));
 }
 
@@ -243,7 +244,7 @@ async fn a_look_up_that_fails_for_another_reason_than_the_name_is_told_at_its_fo
     let service = Fake::with([image(1, "a")]);
     let fs = mounted(&service);
     let folder = fs.walk("by-id").await.unwrap().attr.ino;
-    let sentence = async || fs.getxattr(folder, OsStr::new("user.glancefs.error")).await;
+    let sentence = async || fs.getxattr(folder, OsStr::new("user.glancefs.error"), 0).await;
     assert_eq!(errno(fs.walk(&format!("by-id/{}", id(2))).await), libc::ENOENT);
     assert_eq!(errno(sentence().await), libc::ENODATA, "a name that does not exist is nothing to tell");
     service.change(|world| world.failing = Some(Kind::Unreachable));
@@ -282,7 +283,7 @@ async fn tags_and_properties_are_files() {
 async fn extended_attributes_tell_each_attribute_and_no_foreign_ones() {
     let fs = mounted(&Fake::with([image(1, "a")]));
     let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
-    let get = async |name: &str| fs.getxattr(ino, OsStr::new(name)).await;
+    let get = async |name: &str| fs.getxattr(ino, OsStr::new(name), 0).await;
     assert_eq!(get("user.glance.disk_format").await.unwrap(), b"raw");
     assert_eq!(get("user.glance.size").await.unwrap(), b"5");
     assert_eq!(errno(get("user.glance.owner_of").await), libc::ENODATA);
@@ -326,7 +327,7 @@ async fn what_was_verified_once_stays_so_when_others_read_a_part() {
     let fs = mounted(&service);
     let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
     let verified = async || {
-        let told = fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await;
+        let told = fs.getxattr(ino, OsStr::new("user.glancefs.verified"), 0).await;
         told.map(|told| String::from_utf8(told).unwrap()).ok()
     };
     assert_eq!(verified().await, None, "nobody read it");
@@ -347,7 +348,7 @@ async fn an_image_that_the_kernel_reads_from_a_sealed_file_is_verified() {
     let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
     let opened = fs.open(ino, Asked { passthrough: true, ..Asked::default() }).await.unwrap();
     fs.release(opened.handle);
-    assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await.unwrap(), b"yes");
+    assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified"), 0).await.unwrap(), b"yes");
 }
 
 #[tokio::test]
@@ -360,6 +361,6 @@ async fn bytes_that_are_not_what_the_hash_says_are_an_error_and_go_on_being_one(
     for _ in 0..2 {
         assert_eq!(errno(fs.read(opened.handle, 0, 5).await), libc::EIO);
     }
-    assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified")).await.unwrap(), b"no");
+    assert_eq!(fs.getxattr(ino, OsStr::new("user.glancefs.verified"), 0).await.unwrap(), b"no");
     assert!(!keeps(&fs.open(ino, Asked::default()).await.unwrap()), "the kernel drops the pages that it has of them");
 }

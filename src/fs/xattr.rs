@@ -1,4 +1,5 @@
-//! Extended attributes: `user.glance.<attribute>` of an image, `user.glancefs.error` and `user.glancefs.verified`.
+//! Extended attributes: `user.glance.<attribute>` of an image, `user.glancefs.error` and what else the mount knows
+//! of a file.
 
 use std::ffi::{OsStr, OsString};
 
@@ -16,17 +17,20 @@ const ERROR: &str = "user.glancefs.error";
 /// The same for programs, with all that is known of it: its line in `.glancefs/errors`. In no list of attributes, since it
 /// says nothing that people would not find in the sentence.
 const FAILURE: &str = "user.glancefs.failure";
+/// What keeps the one who asks from changing it, a sentence on each line. In no list, since nothing failed.
+const LIMITS: &str = "user.glancefs.limits";
 const VERIFIED: &str = "user.glancefs.verified";
 
 impl FileSystem {
-    /// The value of an extended attribute.
-    pub async fn getxattr(&self, ino: Ino, name: &OsStr) -> Result<Vec<u8>> {
+    /// The value of an extended attribute, as `user` asks for it.
+    pub async fn getxattr(&self, ino: Ino, name: &OsStr, user: u32) -> Result<Vec<u8>> {
         let name = name.to_str().filter(|name| name.starts_with("user.")).ok_or(FsError::ForeignAttribute)?;
         let node = self.node(ino)?;
         let value = match (name.strip_prefix(ATTRIBUTE), node.image()) {
             (Some(attribute), Some(id)) => value_of(&self.catalogue.image(id).await?.value, attribute),
             _ if name == ERROR => self.failures.last(ino).map(|failed| failed.sentence.clone()),
             _ if name == FAILURE => self.failures.last(ino).map(|failed| failed.to_json()),
+            _ if name == LIMITS => self.limits(&node, user).await?,
             _ if name == VERIFIED => self.verdict(&node),
             _ => None,
         };

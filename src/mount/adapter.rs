@@ -270,10 +270,10 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
-        let (files, name) = (Arc::clone(&self.files), name.to_owned());
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
+        let (files, name, user) = (Arc::clone(&self.files), name.to_owned(), request.uid());
         let span = debug_span!("getxattr", ino = ino.0, ?name);
-        let work = async move { files.getxattr(convert::ino(ino), &name).await };
+        let work = async move { files.getxattr(convert::ino(ino), &name, user).await };
         self.answer(span, reply, work, move |reply, value| send_attribute(reply, room, &value));
     }
 

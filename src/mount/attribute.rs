@@ -11,6 +11,9 @@ pub const ERROR: &CStr = c"user.glancefs.error";
 /// The same with all that is known of it: a JSON object.
 pub const FAILURE: &CStr = c"user.glancefs.failure";
 
+/// What keeps the one who asks from changing a file, a sentence on each line.
+pub const LIMITS: &CStr = c"user.glancefs.limits";
+
 /// How long an attribute of ours may be, in bytes: the kernel's own limit (`XATTR_SIZE_MAX` of `linux/limits.h`).
 const LONGEST: usize = 64 << 10;
 

@@ -15,7 +15,9 @@ pub enum WriteError {
     #[error("image {0} is being written by another program")]
     Busy(ImageId),
     /// The image has its bytes, for ever.
-    #[error("the data of image {0} can be written once and are there: make a new image for other data")]
+    #[error(
+        "the data of image {0} can be written once and are there: for others make a new image, with mkdir in by-name or by copying a file into files"
+    )]
     Immutable(ImageId),
     /// The image is in a status in which nothing can be uploaded.
     #[error("image {image} is {status}: data can be written only while it is queued")]

@@ -126,7 +126,7 @@ impl Hold {
 }
 
 /// Changes an image as another client of the service does.
-fn patch(target: &Target, person: &Person, id: &str, operations: &Value) {
+pub(crate) fn patch(target: &Target, person: &Person, id: &str, operations: &Value) {
     let request = person.request("PATCH", &format!("/v2/images/{id}"));
     let request = request.body(operations.to_string().as_bytes());
     let request = request.header("Content-Type", "application/openstack-images-v2.1-json-patch");

@@ -18,6 +18,7 @@ mod bytes;
 mod content;
 mod edit_cost;
 mod editing;
+mod explain;
 mod faults;
 mod files;
 mod full_disk;
@@ -115,6 +116,7 @@ const SUBJECTS: &[&[Promise]] = &[
     files::PROMISES,
     editing::PROMISES,
     edit_cost::PROMISES,
+    explain::PROMISES,
     people::PROMISES,
     people::modes::PROMISES,
     at_once::PROMISES,
@@ -132,7 +134,10 @@ fn main() -> ExitCode {
     let promises = || SUBJECTS.iter().copied().flatten();
     let trials = services.iter().flat_map(|service| {
         let due = |promise: &&Promise| {
-            let possible = loops::is_possible(promise) && kept::is_possible(promise) && full_disk::is_possible(promise);
+            let possible = explain::is_possible(promise)
+                && loops::is_possible(promise)
+                && kept::is_possible(promise)
+                && full_disk::is_possible(promise);
             service.is_among(promise.on) && images::is_worth_it(promise, service) && possible
         };
         promises().filter(due).map(|promise| trial(service, promise))

@@ -66,7 +66,7 @@ impl Scene {
 
     async fn sentence(&self) -> String {
         let ino = self.fs.walk(UPLOADS).await.unwrap().attr.ino;
-        String::from_utf8(self.fs.getxattr(ino, OsStr::new("user.glancefs.error")).await.unwrap()).unwrap()
+        String::from_utf8(self.fs.getxattr(ino, OsStr::new("user.glancefs.error"), 0).await.unwrap()).unwrap()
     }
 }
 

@@ -92,7 +92,7 @@ impl Scene {
 
     async fn sentence(&self, path: &str) -> String {
         let ino = self.fs.walk(path).await.unwrap().attr.ino;
-        String::from_utf8(self.fs.getxattr(ino, OsStr::new("user.glancefs.error")).await.unwrap()).unwrap()
+        String::from_utf8(self.fs.getxattr(ino, OsStr::new("user.glancefs.error"), 0).await.unwrap()).unwrap()
     }
 }
 
@@ -465,7 +465,7 @@ async fn equal_sentences_of_different_moments_are_different_failures() {
     let scene = Scene::new().await;
     let failure = async |path: &str| {
         let ino = scene.fs.walk(path).await.unwrap().attr.ino;
-        let told = scene.fs.getxattr(ino, OsStr::new("user.glancefs.failure")).await.unwrap();
+        let told = scene.fs.getxattr(ino, OsStr::new("user.glancefs.failure"), 0).await.unwrap();
         serde_json::from_slice::<Failed>(&told).unwrap()
     };
     scene.put("by-name/disk/status", &["wrong\n"]).await.unwrap_err();
@@ -491,7 +491,7 @@ async fn a_new_property_that_is_refused_is_one_failure_that_its_folder_tells_too
     assert!(only.path.ends_with("/properties/newer") && only.sentence.contains("too many"), "{only:?}");
     for view in ["by-name/disk", &format!("by-id/{}", id(1))] {
         let folder = scene.fs.walk(&format!("{view}/properties")).await.unwrap().attr.ino;
-        let told = scene.fs.getxattr(folder, OsStr::new("user.glancefs.failure")).await.unwrap();
+        let told = scene.fs.getxattr(folder, OsStr::new("user.glancefs.failure"), 0).await.unwrap();
         assert_eq!(serde_json::from_slice::<Failed>(&told).unwrap(), *only);
     }
 }

@@ -132,7 +132,7 @@ async fn what_cannot_be_made_is_refused_with_a_sentence_at_the_folder() {
     let folder = fs.walk("by-name/one").await.unwrap().attr.ino;
     for (what, word) in [(Unmakeable::Link, "links"), (Unmakeable::Device, "devices")] {
         assert_eq!(fs.refuse(folder, what).errno(), libc::EPERM);
-        let told = fs.getxattr(folder, OsStr::new("user.glancefs.error")).await.unwrap();
+        let told = fs.getxattr(folder, OsStr::new("user.glancefs.error"), 0).await.unwrap();
         assert!(String::from_utf8(told).unwrap().contains(word), "{what:?}");
     }
     let settings = Settings { read_only: true, ..settings() };

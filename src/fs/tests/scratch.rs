@@ -61,7 +61,7 @@ async fn data_that_are_there_are_replaced_by_no_scratch_file() {
     assert_eq!(scene.mv((FOLDER, "first"), (FOLDER, "data")).await, 0);
     assert_eq!(scene.mv((FOLDER, "second"), (FOLDER, "data")).await, libc::EPERM);
     assert_eq!(scene.fs.cat("by-name/new/second").await.unwrap(), "2", "it is where it was");
-    let told = scene.fs.getxattr(scene.data().await.ino, OsStr::new("user.glancefs.error")).await.unwrap();
+    let told = scene.fs.getxattr(scene.data().await.ino, OsStr::new("user.glancefs.error"), 0).await.unwrap();
     assert!(String::from_utf8(told).unwrap().contains("once"));
 }
 

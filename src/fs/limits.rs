@@ -1,0 +1,73 @@
+//! What cannot be changed, or not by everybody, and why: what the mode bits say, in words.
+//!
+//! The kernel refuses what they forbid before the mount hears of it, so that there is no failure which could be told
+//! afterwards. Who asks for the reason is told what holds for the file.
+
+use super::control::ONLY_READ;
+use super::create::ONLY_THESE;
+use super::error::FsError;
+use super::node::{ControlFile, Node};
+use super::{FileSystem, Result};
+use crate::image::ImageId;
+use crate::plain::Plain;
+use crate::write::WriteError;
+
+/// The user to whom the kernel forbids nothing.
+const ROOT: u32 = 0;
+
+/// Something that holds for a file, whoever tries what.
+#[derive(Debug, thiserror::Error)]
+enum Limit {
+    /// Nobody can change it, for a reason that is an error wherever it is tried.
+    #[error(transparent)]
+    Error(#[from] FsError),
+    /// The image is another project's.
+    #[error("image {image} belongs to project {owner}, and is only to be read here: only that project changes it")]
+    Anothers {
+        /// The image.
+        image: ImageId,
+        /// Its project.
+        owner: String,
+    },
+    /// Everything belongs to another user.
+    #[error(
+        "all of this mount belongs to user {0}, and others may only read: mount it with --uid to give it to another user"
+    )]
+    User(u32),
+}
+
+impl FileSystem {
+    /// What keeps `user` from changing a file or folder, a sentence on each line; `None` where nothing does.
+    pub(super) async fn limits(&self, node: &Node, user: u32) -> Result<Option<String>> {
+        let limits = match self.writable() {
+            Err(read_only) => vec![read_only.into()],
+            Ok(()) => self.limits_of(node, user).await?,
+        };
+        let lines: Vec<_> = limits.iter().map(|limit| Plain(limit).to_string()).collect();
+        Ok((!lines.is_empty()).then(|| lines.join("\n")))
+    }
+
+    async fn limits_of(&self, node: &Node, user: u32) -> Result<Vec<Limit>> {
+        let mut limits = Vec::new();
+        match (node, node.image()) {
+            (Node::Root | Node::Control, _) => limits.push(FsError::NotPermitted(ONLY_THESE).into()),
+            (Node::ControlFile(ControlFile::Errors), _) => limits.push(FsError::NotPermitted(ONLY_READ).into()),
+            (_, Some(id)) => {
+                let image = self.catalogue.image(id).await?.value;
+                if matches!(node, Node::Data(_)) && image.status.has_data() {
+                    limits.push(FsError::from(WriteError::Immutable(id)).into());
+                }
+                if let (false, Some(owner)) = (self.rights_on_node(node, &image).change, image.owner.clone()) {
+                    limits.push(Limit::Anothers { image: id, owner });
+                }
+                if image.protected {
+                    limits.push(FsError::Protected(id).into());
+                }
+            }
+            _ => {}
+        }
+        let owner = self.settings.owner.uid;
+        limits.extend((user != owner && user != ROOT).then_some(Limit::User(owner)));
+        Ok(limits)
+    }
+}
