@@ -56,7 +56,7 @@ impl<'a> Wanted<'a> {
 impl FileSystem {
     /// Makes the file `name`, and opens it for writing. The close by `process` is the one that counts.
     pub async fn create(&self, parent: Ino, name: &OsStr, process: Process) -> Result<(Entry, Opened)> {
-        let entry = self.mknod(parent, name).await?;
+        let entry = self.make_entry(parent, name).await?;
         // What was removed is begun anew.
         let truncate = matches!(self.node(entry.attr.ino)?, Node::Document(..));
         let writing = Some(Writing { process, truncate });
@@ -69,8 +69,19 @@ impl FileSystem {
         }
     }
 
-    /// Makes the file `name`.
+    /// Makes the file `name`, which nobody has open: a property has no value then, and that is all that it gets.
     pub async fn mknod(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
+        let entry = self.make_entry(parent, name).await?;
+        if let Some((image, property)) = self.begun_of(&self.node(entry.attr.ino)?)
+            && let Err(error) = self.settle_begun(image, &property).await
+        {
+            self.forget(entry.attr.ino, 1);
+            return Err(error);
+        }
+        Ok(entry)
+    }
+
+    async fn make_entry(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
         let outcome = self.make_file(&folder, name).await;
         self.noted(parent, &folder, outcome)?;

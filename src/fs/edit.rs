@@ -10,7 +10,7 @@ use super::error::FsError;
 use super::handle::Handle;
 use super::inode::Ino;
 use super::mode::Mode;
-use super::node::{Document, Node};
+use super::node::{Collection, Document, Node};
 use super::open::{Opened, Writing};
 use super::ops::gone;
 use super::writing::Process;
@@ -140,6 +140,15 @@ impl FileSystem {
             }
             (None, None) => Ok(()),
         }
+    }
+
+    /// Somebody waits until the file is what he made it. A property that was made and got no value is one without: a close
+    /// says less, because a shell that makes one for its `echo` closes a descriptor before the `echo`.
+    pub(super) async fn fsync_draft(&self, file: &DraftHandle) -> Result<()> {
+        self.sync_draft(file).await?;
+        let Some((image, entry)) = self.begun_of(&file.node) else { return Ok(()) };
+        let outcome = self.commit_item(image, Collection::Properties, &entry, "").await;
+        self.heard(file, outcome)
     }
 
     /// A process closes one of its descriptors of a small file. The close by the one that opened it counts: descriptors that

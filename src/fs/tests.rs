@@ -5,6 +5,7 @@ mod control;
 mod editing;
 mod files;
 mod limits;
+mod items;
 mod making;
 mod scratch;
 mod writing;

@@ -209,7 +209,7 @@ impl FileSystem {
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
             Handle::Scratch(file, scratch) => return self.scratched(file, scratch.sync().await),
-            Handle::Draft(file) => return self.sync_draft(file).await,
+            Handle::Draft(file) => return self.fsync_draft(file).await,
             _ => return Ok(()),
         };
         let outcome = file.upload().sync().await.map_err(FsError::from);

@@ -1,23 +1,23 @@
-//! Attributes, properties, tags and members as files.
+//! Attributes and the status as files.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
-use crate::image::{Image, MemberStatus};
+use crate::image::Image;
 use crate::write::{self, Uploads};
 
-const EDITOR: Process = Process(7);
+pub(super) const EDITOR: Process = Process(7);
 
 /// A filesystem over a service with one active image.
-struct Scene {
-    service: Fake,
-    fs: Arc<FileSystem>,
+pub(super) struct Scene {
+    pub(super) service: Fake,
+    pub(super) fs: Arc<FileSystem>,
     _folder: tempfile::TempDir,
 }
 
 impl Scene {
-    async fn with(image: Image) -> Self {
+    pub(super) async fn with(image: Image) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let service = Fake::with([image]);
         let uploads = Uploads::open(write::Settings::new(folder.path().join("uploads")), Arc::new(service.clone()));
@@ -26,31 +26,31 @@ impl Scene {
         Self { service, fs, _folder: folder }
     }
 
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let mut image = image(1, "disk");
         image.properties.insert("os_distro".to_owned(), "debian".to_owned());
         image.tags = vec!["one".to_owned()];
         Self::with(image).await
     }
 
-    fn image(&self) -> Image {
+    pub(super) fn image(&self) -> Image {
         self.service.change(|world| world.images[0].clone())
     }
 
     /// What the service is asked to change.
-    fn changes(&self) -> usize {
+    pub(super) fn changes(&self) -> usize {
         ["update", "act", "add_tag", "remove_tag", "add_member", "remove_member", "set_member", "import"]
             .iter()
             .map(|call| self.service.calls(call))
             .sum()
     }
 
-    fn asked(truncate: bool) -> Asked {
+    pub(super) fn asked(truncate: bool) -> Asked {
         Asked { writing: Some(Writing { process: EDITOR, truncate }), ..Asked::default() }
     }
 
     /// A shell's `>`: opens, is closed once before anything is written, writes the pieces, closes.
-    async fn put(&self, path: &str, pieces: &[&str]) -> Result<()> {
+    pub(super) async fn put(&self, path: &str, pieces: &[&str]) -> Result<()> {
         let (folder, name) = path.rsplit_once('/').unwrap();
         let opened = if let Ok(entry) = self.fs.walk(path).await {
             self.fs.open(entry.attr.ino, Self::asked(true)).await?
@@ -72,12 +72,12 @@ impl Scene {
         outcome.and(closed)
     }
 
-    async fn close(&self, handle: HandleId) -> Result<()> {
+    pub(super) async fn close(&self, handle: HandleId) -> Result<()> {
         self.fs.flush(handle, || EDITOR, async { false }).await
     }
 
     /// Reads the document as an editor does.
-    async fn document(&self) -> String {
+    pub(super) async fn document(&self) -> String {
         let by = Asker { thread: EDITOR.0, look: Process };
         let ino = self.fs.walk("by-name/disk/metadata.json").await.unwrap().attr.ino;
         let opened = self.fs.open(ino, Asked { by, ..Asked::default() }).await.unwrap();
@@ -86,11 +86,11 @@ impl Scene {
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
-    async fn save(&self, document: &str) -> Result<()> {
+    pub(super) async fn save(&self, document: &str) -> Result<()> {
         self.put("by-name/disk/metadata.json", &[document]).await
     }
 
-    async fn sentence(&self, path: &str) -> String {
+    pub(super) async fn sentence(&self, path: &str) -> String {
         let ino = self.fs.walk(path).await.unwrap().attr.ino;
         String::from_utf8(self.fs.getxattr(ino, OsStr::new("user.glancefs.error"), 0).await.unwrap()).unwrap()
     }
@@ -201,101 +201,6 @@ async fn a_word_written_to_status_takes_effect_in_its_write() {
     assert_eq!((scene.image().status, scene.service.calls("act")), (Status::Active, 2));
     assert_eq!(errno(scene.put("by-name/disk/status", &["off\n"]).await), libc::EINVAL);
     assert!(scene.sentence("by-name/disk/status").await.contains("'off' cannot be written to status"));
-}
-
-#[tokio::test]
-async fn a_property_is_set_by_one_request_and_removed_by_one() {
-    let scene = Scene::new().await;
-    scene.put("by-name/disk/properties/os_distro", &["alpine\n"]).await.unwrap();
-    scene.put("by-name/disk/properties/new", &["two\nlines\n"]).await.unwrap();
-    assert_eq!((scene.service.calls("update"), scene.service.calls("show")), (2, 0));
-    let image = scene.image();
-    assert_eq!((&*image.properties["os_distro"], &*image.properties["new"]), ("alpine", "two\nlines"));
-    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
-    scene.fs.unlink(folder, OsStr::new("new")).await.unwrap();
-    assert!(!scene.image().properties.contains_key("new"));
-    assert_eq!(errno(scene.put("by-name/disk/properties/min_disk", &["1\n"]).await), libc::EINVAL);
-    let (from, to) = ((folder, OsStr::new("os_distro")), (folder, OsStr::new("distro")));
-    scene.fs.rename(from, to, Asker::UNKNOWN).await.unwrap();
-    assert_eq!(scene.image().properties.into_iter().collect::<Vec<_>>(), [("distro".to_owned(), "alpine".to_owned())]);
-}
-
-#[tokio::test]
-async fn a_property_that_is_only_touched_is_empty() {
-    let scene = Scene::new().await;
-    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
-    let (entry, opened) = scene.fs.create(folder, OsStr::new("flag"), EDITOR).await.unwrap();
-    scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now)).await.unwrap();
-    scene.close(opened.handle).await.unwrap();
-    scene.fs.release(opened.handle);
-    assert_eq!((scene.image().properties["flag"].as_str(), scene.service.calls("update")), ("", 1));
-    assert_eq!(scene.fs.cat("by-name/disk/properties/flag").await.unwrap(), "\n");
-}
-
-#[tokio::test]
-async fn tags_are_touched_and_removed() {
-    let scene = Scene::new().await;
-    scene.put("by-name/disk/tags/a%2Fb", &[]).await.unwrap();
-    assert_eq!(scene.image().tags, ["a/b", "one"]);
-    assert_eq!(scene.fs.ls("by-name/disk/tags").await, ["a%2Fb", "one"]);
-    let folder = scene.fs.walk("by-name/disk/tags").await.unwrap().attr.ino;
-    scene.fs.unlink(folder, OsStr::new("one")).await.unwrap();
-    assert_eq!(scene.fs.ls("by-name/disk/tags").await, ["a%2Fb"]);
-    assert_eq!(errno(scene.put("by-name/disk/tags/a%2Fb", &["text\n"]).await), libc::EINVAL);
-    scene.fs.rename((folder, OsStr::new("a%2Fb")), (folder, OsStr::new("c")), Asker::UNKNOWN).await.unwrap();
-    assert_eq!(scene.image().tags, ["c"]);
-}
-
-#[tokio::test]
-async fn members_are_touched_written_and_removed() {
-    let scene = Scene::new().await;
-    scene.put("by-name/disk/members/them", &[]).await.unwrap();
-    assert_eq!(scene.fs.cat("by-name/disk/members/them").await.unwrap(), "pending\n");
-    scene.put("by-name/disk/members/them", &["pending\n"]).await.unwrap();
-    assert_eq!(errno(scene.put("by-name/disk/members/them", &["accepted\n"]).await), libc::EPERM, "theirs to say");
-    assert_eq!(errno(scene.put("by-name/disk/members/them", &["perhaps\n"]).await), libc::EINVAL);
-    let folder = scene.fs.walk("by-name/disk/members").await.unwrap().attr.ino;
-    scene.fs.unlink(folder, OsStr::new("them")).await.unwrap();
-    assert!(scene.fs.ls("by-name/disk/members").await.is_empty());
-}
-
-#[tokio::test]
-async fn a_member_says_what_it_thinks_of_another_projects_image() {
-    let scene = Scene::with(Image { owner: Some("them".to_owned()), ..image(1, "disk") }).await;
-    let pending = Member { project: "own".to_owned(), status: MemberStatus::Pending, updated_at: None };
-    scene.service.change(|world| world.members.push(pending));
-    let mode = async |path: &str| scene.fs.walk(path).await.unwrap().attr.perm;
-    assert_eq!((mode("by-name/disk/members/own").await, mode("by-name/disk/status").await), (0o644, 0o444));
-    scene.put("by-name/disk/members/own", &["accepted\n"]).await.unwrap();
-    assert_eq!(scene.service.change(|world| world.members[0].status.clone()), MemberStatus::Accepted);
-    assert_eq!(scene.fs.cat("by-name/disk/members/own").await.unwrap(), "accepted\n");
-}
-
-#[tokio::test]
-async fn an_image_that_is_not_shared_has_no_members_and_says_so() {
-    let scene = Scene::with(Image { visibility: Visibility::Private, ..image(1, "disk") }).await;
-    assert_eq!(errno(scene.put("by-name/disk/members/them", &[]).await), libc::EPERM);
-    assert!(scene.sentence("by-name/disk/members").await.contains("\"visibility\": \"shared\""));
-    scene.service.change(|world| world.images[0].visibility = Visibility::Shared);
-    scene.put("by-name/disk/members/them", &[]).await.unwrap();
-    assert_eq!(
-        scene.service.calls("add_member"),
-        1,
-        "it is shared meanwhile, and what is known is no reason to refuse"
-    );
-}
-
-#[tokio::test]
-async fn temporary_files_of_rsync_become_tags_properties_and_members() {
-    let scene = Scene::new().await;
-    for (folder, text) in [("tags", ""), ("properties", "value\n"), ("members", "pending\n")] {
-        let path = format!("by-name/disk/{folder}");
-        scene.put(&format!("{path}/.new.x1y2"), &[text]).await.unwrap();
-        let ino = scene.fs.walk(&path).await.unwrap().attr.ino;
-        scene.fs.rename((ino, OsStr::new(".new.x1y2")), (ino, OsStr::new("new")), Asker::UNKNOWN).await.unwrap();
-        assert_eq!(scene.fs.cat(&format!("{path}/new")).await.unwrap(), text);
-    }
-    assert_eq!(scene.changes(), 3);
 }
 
 #[tokio::test]
@@ -415,27 +320,6 @@ async fn of_a_document_of_which_a_line_was_refused_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
-    let scene = Scene::new().await;
-    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
-    for (name, text, is_killed) in
-        [("killed", &b"deb"[..], true), ("silent", &b""[..], true), ("bytes", &b"\xff\n"[..], false)]
-    {
-        let opened = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap().1;
-        if !text.is_empty() {
-            let _ = scene.fs.write(opened.handle, 0, Bytes::from_static(text)).await;
-        }
-        let _ = scene.fs.flush(opened.handle, || EDITOR, async { is_killed }).await;
-        scene.fs.release(opened.handle);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["os_distro"], "{name}");
-    }
-    assert_eq!(scene.changes(), 0);
-}
-
-#[tokio::test]
 async fn a_file_that_is_removed_and_made_again_begins_empty() {
     let scene = Scene::new().await;
     let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
@@ -446,18 +330,20 @@ async fn a_file_that_is_removed_and_made_again_begins_empty() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_appended_in_pieces_ends_where_the_last_piece_did() {
+async fn fsync_of_a_document_that_is_not_whole_says_so_and_sends_nothing() {
     let scene = Scene::new().await;
-    let path = "by-name/disk/properties/os_distro";
-    let size = async || scene.fs.walk(path).await.unwrap().attr.size;
-    let opened = scene.fs.open(scene.fs.walk(path).await.unwrap().attr.ino, Scene::asked(false)).await.unwrap();
-    assert_eq!(size().await, 7);
-    scene.fs.write(opened.handle, 7, Bytes::from_static(b"12")).await.unwrap();
-    assert_eq!(size().await, 9, "the kernel writes behind that");
-    scene.fs.write(opened.handle, 9, Bytes::from_static(b"\n")).await.unwrap();
-    scene.close(opened.handle).await.unwrap();
-    scene.fs.release(opened.handle);
-    assert_eq!((scene.image().properties["os_distro"].as_str(), size().await), ("debian\n12", 10));
+    let before = scene.document().await;
+    let ino = scene.fs.walk("by-name/disk/metadata.json").await.unwrap().attr.ino;
+    let opened = scene.fs.open(ino, Scene::asked(true)).await.unwrap();
+    scene.fs.fsync(opened.handle).await.unwrap();
+    scene.fs.write(opened.handle, 0, Bytes::from_static(b"{\n  \"min_ram\": 64,\n")).await.unwrap();
+    assert_eq!(errno(scene.fs.fsync(opened.handle).await), libc::EINVAL);
+    let sentence = scene.sentence("by-name/disk/metadata.json").await;
+    assert!(sentence.contains("line 3"), "{sentence}");
+    assert_eq!((scene.changes(), scene.document().await), (0, before));
+    scene.fs.write(opened.handle, 0, Bytes::from_static(b"{\"min_ram\": 64}")).await.unwrap();
+    scene.fs.fsync(opened.handle).await.unwrap();
+    assert_eq!((scene.changes(), scene.image().min_ram), (1, 64));
 }
 
 #[tokio::test]

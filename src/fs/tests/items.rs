@@ -1,0 +1,228 @@
+//! Tags, properties and members as files.
+
+use bytes::Bytes;
+
+use super::editing::{EDITOR, Scene};
+use super::*;
+use crate::image::{Image, MemberStatus};
+
+/// What is in a folder once what a release has left to be done is done.
+async fn settled(scene: &Scene, folder: &str) -> Vec<String> {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    scene.fs.ls(folder).await
+}
+
+#[tokio::test]
+async fn a_property_is_set_by_one_request_and_removed_by_one() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/properties/os_distro", &["alpine\n"]).await.unwrap();
+    scene.put("by-name/disk/properties/new", &["two\nlines\n"]).await.unwrap();
+    assert_eq!((scene.service.calls("update"), scene.service.calls("show")), (2, 0));
+    let image = scene.image();
+    assert_eq!((&*image.properties["os_distro"], &*image.properties["new"]), ("alpine", "two\nlines"));
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new("new")).await.unwrap();
+    assert!(!scene.image().properties.contains_key("new"));
+    assert_eq!(errno(scene.put("by-name/disk/properties/min_disk", &["1\n"]).await), libc::EINVAL);
+    let (from, to) = ((folder, OsStr::new("os_distro")), (folder, OsStr::new("distro")));
+    scene.fs.rename(from, to, Asker::UNKNOWN).await.unwrap();
+    assert_eq!(scene.image().properties.into_iter().collect::<Vec<_>>(), [("distro".to_owned(), "alpine".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_property_that_is_only_touched_is_empty() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    let (entry, opened) = scene.fs.create(folder, OsStr::new("flag"), EDITOR).await.unwrap();
+    scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now)).await.unwrap();
+    scene.close(opened.handle).await.unwrap();
+    scene.fs.release(opened.handle);
+    assert_eq!((scene.image().properties["flag"].as_str(), scene.service.calls("update")), ("", 1));
+    assert_eq!(scene.fs.cat("by-name/disk/properties/flag").await.unwrap(), "\n");
+}
+
+#[tokio::test]
+async fn tags_are_touched_and_removed() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/tags/a%2Fb", &[]).await.unwrap();
+    assert_eq!(scene.image().tags, ["a/b", "one"]);
+    assert_eq!(scene.fs.ls("by-name/disk/tags").await, ["a%2Fb", "one"]);
+    let folder = scene.fs.walk("by-name/disk/tags").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new("one")).await.unwrap();
+    assert_eq!(scene.fs.ls("by-name/disk/tags").await, ["a%2Fb"]);
+    assert_eq!(errno(scene.put("by-name/disk/tags/a%2Fb", &["text\n"]).await), libc::EINVAL);
+    scene.fs.rename((folder, OsStr::new("a%2Fb")), (folder, OsStr::new("c")), Asker::UNKNOWN).await.unwrap();
+    assert_eq!(scene.image().tags, ["c"]);
+}
+
+#[tokio::test]
+async fn members_are_touched_written_and_removed() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/members/them", &[]).await.unwrap();
+    assert_eq!(scene.fs.cat("by-name/disk/members/them").await.unwrap(), "pending\n");
+    scene.put("by-name/disk/members/them", &["pending\n"]).await.unwrap();
+    assert_eq!(errno(scene.put("by-name/disk/members/them", &["accepted\n"]).await), libc::EPERM, "theirs to say");
+    assert_eq!(errno(scene.put("by-name/disk/members/them", &["perhaps\n"]).await), libc::EINVAL);
+    let folder = scene.fs.walk("by-name/disk/members").await.unwrap().attr.ino;
+    scene.fs.unlink(folder, OsStr::new("them")).await.unwrap();
+    assert!(scene.fs.ls("by-name/disk/members").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_member_says_what_it_thinks_of_another_projects_image() {
+    let scene = Scene::with(Image { owner: Some("them".to_owned()), ..image(1, "disk") }).await;
+    let pending = Member { project: "own".to_owned(), status: MemberStatus::Pending, updated_at: None };
+    scene.service.change(|world| world.members.push(pending));
+    let mode = async |path: &str| scene.fs.walk(path).await.unwrap().attr.perm;
+    assert_eq!((mode("by-name/disk/members/own").await, mode("by-name/disk/status").await), (0o644, 0o444));
+    scene.put("by-name/disk/members/own", &["accepted\n"]).await.unwrap();
+    assert_eq!(scene.service.change(|world| world.members[0].status.clone()), MemberStatus::Accepted);
+    assert_eq!(scene.fs.cat("by-name/disk/members/own").await.unwrap(), "accepted\n");
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_shared_has_no_members_and_says_so() {
+    let scene = Scene::with(Image { visibility: Visibility::Private, ..image(1, "disk") }).await;
+    assert_eq!(errno(scene.put("by-name/disk/members/them", &[]).await), libc::EPERM);
+    assert!(scene.sentence("by-name/disk/members").await.contains("\"visibility\": \"shared\""));
+    scene.service.change(|world| world.images[0].visibility = Visibility::Shared);
+    scene.put("by-name/disk/members/them", &[]).await.unwrap();
+    assert_eq!(
+        scene.service.calls("add_member"),
+        1,
+        "it is shared meanwhile, and what is known is no reason to refuse"
+    );
+}
+
+#[tokio::test]
+async fn temporary_files_of_rsync_become_tags_properties_and_members() {
+    let scene = Scene::new().await;
+    for (folder, text) in [("tags", ""), ("properties", "value\n"), ("members", "pending\n")] {
+        let path = format!("by-name/disk/{folder}");
+        scene.put(&format!("{path}/.new.x1y2"), &[text]).await.unwrap();
+        let ino = scene.fs.walk(&path).await.unwrap().attr.ino;
+        scene.fs.rename((ino, OsStr::new(".new.x1y2")), (ino, OsStr::new("new")), Asker::UNKNOWN).await.unwrap();
+        assert_eq!(scene.fs.cat(&format!("{path}/new")).await.unwrap(), text);
+    }
+    assert_eq!(scene.changes(), 3);
+}
+
+#[tokio::test]
+async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    for (name, text, is_killed) in
+        [("killed", &b"deb"[..], true), ("silent", &b""[..], true), ("bytes", &b"\xff\n"[..], false)]
+    {
+        let opened = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap().1;
+        if !text.is_empty() {
+            let _ = scene.fs.write(opened.handle, 0, Bytes::from_static(text)).await;
+        }
+        let _ = scene.fs.flush(opened.handle, || EDITOR, async { is_killed }).await;
+        scene.fs.release(opened.handle);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["os_distro"], "{name}");
+    }
+    assert_eq!(scene.changes(), 0);
+}
+
+#[tokio::test]
+async fn a_text_that_is_appended_in_pieces_ends_where_the_last_piece_did() {
+    let scene = Scene::new().await;
+    let path = "by-name/disk/properties/os_distro";
+    let size = async || scene.fs.walk(path).await.unwrap().attr.size;
+    let opened = scene.fs.open(scene.fs.walk(path).await.unwrap().attr.ino, Scene::asked(false)).await.unwrap();
+    assert_eq!(size().await, 7);
+    scene.fs.write(opened.handle, 7, Bytes::from_static(b"12")).await.unwrap();
+    assert_eq!(size().await, 9, "the kernel writes behind that");
+    scene.fs.write(opened.handle, 9, Bytes::from_static(b"\n")).await.unwrap();
+    scene.close(opened.handle).await.unwrap();
+    scene.fs.release(opened.handle);
+    assert_eq!((scene.image().properties["os_distro"].as_str(), size().await), ("debian\n12", 10));
+}
+
+/// Makes a file, writes `text` to it without a newline, and waits for it with fsync.
+async fn synced(scene: &Scene, path: &str, text: &'static str) -> (HandleId, Result<()>) {
+    let (folder, name) = path.rsplit_once('/').unwrap();
+    let folder = scene.fs.walk(folder).await.unwrap().attr.ino;
+    let opened = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap().1;
+    if !text.is_empty() {
+        scene.fs.write(opened.handle, 0, Bytes::from_static(text.as_bytes())).await.unwrap();
+    }
+    (opened.handle, scene.fs.fsync(opened.handle).await)
+}
+
+#[tokio::test]
+async fn fsync_returns_when_what_was_made_is_in_the_image() {
+    let scene = Scene::new().await;
+    for (path, text) in [
+        ("properties/without", ""),
+        ("properties/with", "value"),
+        ("tags/tag", ""),
+        ("members/new", ""),
+        ("members/asked", "pending"),
+    ] {
+        let before = scene.changes();
+        let (handle, outcome) = synced(&scene, &format!("by-name/disk/{path}"), text).await;
+        outcome.unwrap();
+        assert_eq!(scene.changes(), before + 1, "{path}");
+        scene.fs.fsync(handle).await.unwrap();
+        scene.close(handle).await.unwrap();
+        scene.fs.release(handle);
+        settled(&scene, "by-name/disk").await;
+        assert_eq!(scene.changes(), before + 1, "{path}: once is enough");
+    }
+    let image = scene.image();
+    assert_eq!((&*image.properties["without"], &*image.properties["with"]), ("", "value"));
+    assert_eq!(image.tags, ["one", "tag"]);
+    let members = scene.service.change(|world| world.members.clone());
+    assert_eq!(members.iter().map(|member| member.project.as_str()).collect::<Vec<_>>(), ["new", "asked"]);
+}
+
+#[tokio::test]
+async fn a_value_that_is_written_behind_an_fsync_is_the_propertys() {
+    let scene = Scene::new().await;
+    let (handle, outcome) = synced(&scene, "by-name/disk/properties/slow", "").await;
+    outcome.unwrap();
+    scene.fs.write(handle, 0, Bytes::from_static(b"value")).await.unwrap();
+    scene.fs.fsync(handle).await.unwrap();
+    assert_eq!(scene.image().properties["slow"], "value");
+}
+
+#[tokio::test]
+async fn fsync_of_what_cannot_be_fails_and_so_does_the_close_behind_it() {
+    let scene = Scene::new().await;
+    scene.service.change(|world| {
+        world.refusing.insert("update", (Kind::Forbidden, "no"));
+    });
+    for (path, text, why, place) in [
+        ("properties/without", "", libc::EPERM, "properties"),
+        ("properties/with", "value", libc::EPERM, "properties"),
+        ("tags/tag", "text", libc::EINVAL, "tags/tag"),
+        ("members/new", "acc", libc::EINVAL, "members/new"),
+    ] {
+        let (handle, outcome) = synced(&scene, &format!("by-name/disk/{path}"), text).await;
+        assert_eq!(errno(outcome), why, "{path}");
+        assert!(!scene.sentence(&format!("by-name/disk/{place}")).await.is_empty());
+        assert_eq!(errno(scene.close(handle).await), why, "{path}");
+        scene.fs.release(handle);
+    }
+    assert_eq!(settled(&scene, "by-name/disk/properties").await, ["os_distro"]);
+}
+
+#[tokio::test]
+async fn a_property_that_nobody_opens_is_made_at_once() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    scene.fs.mknod(folder, OsStr::new("made")).await.unwrap();
+    assert_eq!(scene.image().properties["made"], "");
+    scene.service.change(|world| {
+        world.refusing.insert("update", (Kind::Forbidden, "no"));
+    });
+    assert_eq!(errno(scene.fs.mknod(folder, OsStr::new("refused")).await), libc::EPERM);
+    assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["made", "os_distro"]);
+}
