@@ -126,7 +126,10 @@ impl FileSystem {
             upload
         } else {
             let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
-            Arc::clone(uploads.begin(image).await?.upload())
+            match uploads.begin(image).await {
+                Ok(writer) => Arc::clone(writer.upload()),
+                Err(error) => return Err(self.untaken(image, error).await),
+            }
         };
         Ok(upload.note_expected(expected).await?)
     }

@@ -2,6 +2,7 @@
 
 use super::document::{Malformed, Refused};
 use super::draft::Untaken;
+use super::import::Standstill;
 use crate::read::ReadError;
 use crate::schema::Misfit;
 use crate::service::{Kind, ServiceError};
@@ -120,6 +121,9 @@ pub enum FsError {
         /// Its status.
         status: String,
     },
+    /// Data were to be written to an image that the service imports, or was to.
+    #[error("image {0} takes no data: {1}")]
+    Standstill(crate::image::ImageId, Standstill),
     /// An image was to be imported of which nobody said what it is.
     #[error(
         "nothing says which format the disk of image {0} has: write \"disk_format\": \"qcow2\", or what it is, to its metadata.json first"
@@ -208,6 +212,7 @@ impl FsError {
             | Self::NoMemberStatus(_)
             | Self::NoUrl
             | Self::NoImport { .. }
+            | Self::Standstill(..)
             | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)

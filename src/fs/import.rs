@@ -1,12 +1,55 @@
 //! `import`: a URL that is written to it makes the service fetch an image's bytes by itself; it reads as what came of that.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::create::{FORMATS, WRAPPED};
 use super::error::FsError;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status, Task, TaskStatus};
-use crate::service::Change;
+use crate::service::{Change, Kind, ServiceError};
+use crate::write::WriteError;
+
+/// Formats by which the service knows what it is given. It refuses other bytes only when it has taken them, and leaves an
+/// image behind that takes no further ones.
+const COMPARED: [&str; 6] = ["qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso"];
+
+/// Why an image that has no bytes takes none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standstill {
+    /// The service imports it.
+    UnderWay,
+    /// Its import failed, and the service goes on calling it `importing`.
+    Stranded,
+    /// Somebody gave the service its bytes, and has not told it to import them.
+    Staged,
+}
+
+impl Standstill {
+    /// What an image stands at, that the service shows so and whose last task this is.
+    fn of(status: &Status, last: Option<&Task>) -> Option<Self> {
+        match (status, last.map(|task| &task.status)) {
+            (Status::Importing, Some(TaskStatus::Failure)) => Some(Self::Stranded),
+            (Status::Queued | Status::Uploading, Some(TaskStatus::Pending | TaskStatus::Processing))
+            | (Status::Importing, _) => Some(Self::UnderWay),
+            (Status::Uploading, _) => Some(Self::Staged),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Standstill {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::UnderWay => "the service imports it: its file import tells how far that is",
+            Self::Stranded => {
+                "its import has failed, and the service leaves it importing for ever: remove it, and make a new one"
+            }
+            Self::Staged => {
+                "somebody has staged its data and not imported them: that is to be done by who did, or remove it and make a new one"
+            }
+        })
+    }
+}
 
 /// Whether an image has a file `import`: while it may be imported, or is.
 pub(super) fn is_importable(image: &Image) -> bool {
@@ -18,11 +61,11 @@ impl FileSystem {
     pub(super) async fn import_text(&self, id: ImageId) -> Result<String> {
         let tasks = self.service.tasks(id).await?;
         let Some(task) = tasks.last() else { return Ok(String::new()) };
+        if task.status != TaskStatus::Failure {
+            return Ok(told(task));
+        }
         // What an import that failed has left is known only by looking after it.
-        let failed = task.status == TaskStatus::Failure;
-        let status =
-            if failed { self.look(id).await?.status } else { self.catalogue.image(id).await?.value.status.clone() };
-        Ok(told(task, &status))
+        Ok(told(task) + &left_behind(&self.look(id).await?))
     }
 
     /// Has the service fetch an image from a URL.
@@ -36,11 +79,42 @@ impl FileSystem {
             return Err(FsError::HasSpool(id));
         }
         self.set_formats(id, url).await?;
-        self.service.import(id, url).await.map_err(FsError::Change)?;
+        if let Err(error) = self.service.import(id, url).await {
+            return Err(FsError::Change(self.with_standstill(id, error).await));
+        }
         if let Err(error) = self.look(id).await {
             tracing::debug!(image = %id, %error, "an image that is imported was not looked at");
         }
         Ok(())
+    }
+
+    /// A refusal for the image's status, with what it stands at and what can be done about that.
+    async fn with_standstill(&self, id: ImageId, error: ServiceError) -> ServiceError {
+        if error.kind != Kind::Conflict {
+            return error;
+        }
+        let Ok(image) = self.look(id).await else { return error };
+        let why = match self.standstill(&image).await {
+            Some(standstill) => standstill.to_string(),
+            None if image.status == Status::Queued => return error,
+            None => FsError::NoImport { image: id, status: image.status.to_string() }.to_string(),
+        };
+        let words = error.words.as_deref().map(|words| format!("{}; ", words.trim_end_matches('.')));
+        let words = words.unwrap_or_default() + &why;
+        error.with_words(words)
+    }
+
+    /// What an image without bytes waits for, if it is that.
+    async fn standstill(&self, image: &Image) -> Option<Standstill> {
+        let tasks = self.service.tasks(image.id).await.unwrap_or_default();
+        Standstill::of(&image.status, tasks.last())
+    }
+
+    /// Why `image` takes no data, in words that say what can be done about it.
+    pub(super) async fn untaken(&self, image: &Image, error: WriteError) -> FsError {
+        let is_imported = matches!(&error, WriteError::Status { status: Status::Uploading | Status::Importing, .. });
+        let standstill = if is_imported { self.standstill(image).await } else { None };
+        standstill.map_or_else(|| error.into(), |standstill| FsError::Standstill(image.id, standstill))
     }
 
     /// The service imports nothing of which it does not know the formats. Those that the image lacks are what the end of the
@@ -68,7 +142,7 @@ fn format_of(url: &str) -> Option<&'static str> {
 }
 
 /// A task in words: its state and what it fetches, and what the service says of it.
-fn told(task: &Task, status: &Status) -> String {
+fn told(task: &Task) -> String {
     let mut text = task.status.as_str().to_owned();
     for word in [&task.method, &task.uri].into_iter().flatten() {
         let _ = write!(text, " {word}");
@@ -78,18 +152,32 @@ fn told(task: &Task, status: &Status) -> String {
         let plain = task.message.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
         text.extend(plain.chain(['\n']));
     }
-    if task.status == TaskStatus::Failure {
-        text.push_str(match status {
-            Status::Queued => "The image is queued again: another import may be tried.\n",
-            _ => "The image stays as it is, which the service does not mend: remove it, and make a new one.\n",
-        });
-    }
     text
+}
+
+/// What can be done with an image whose last import failed.
+fn left_behind(image: &Image) -> String {
+    match (&image.status, image.disk_format.as_deref()) {
+        (Status::Queued, Some(format)) if is_compared(image, format) => format!(
+            "The image is queued again: another import may be tried. It fails too, whatever it fetches, if what was fetched \
+             is no {format}: then remove the image, and make a new one.\n"
+        ),
+        (Status::Queued, _) => "The image is queued again: another import may be tried.\n".to_owned(),
+        (Status::Importing, _) => {
+            "The service leaves the image importing for ever: remove it, and make a new one.\n".to_owned()
+        }
+        (status, _) => format!("The image is {status} all the same.\n"),
+    }
+}
+
+fn is_compared(image: &Image, format: &str) -> bool {
+    COMPARED.contains(&format) && image.container_format.as_deref() == Some("bare")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::testing::image;
 
     fn task(status: TaskStatus, message: &str) -> Task {
         Task {
@@ -104,13 +192,37 @@ mod tests {
         }
     }
 
+    fn left(status: Status, format: &str) -> String {
+        let image = image(1, "disk");
+        left_behind(&Image { status, disk_format: Some(format.to_owned()), ..image })
+    }
+
     #[test]
     fn an_import_that_failed_says_why_and_whether_another_one_may_be_tried() {
-        let failed = task(TaskStatus::Failure, "Task failed due to Internal Error");
-        let again = told(&failed, &Status::Queued);
-        assert!(again.starts_with("failure web-download http://x/y\nTask failed due to Internal Error\n"), "{again}");
-        assert!(again.contains("another import may be tried"), "{again}");
-        assert!(told(&failed, &Status::Importing).contains("make a new one"));
+        let failed = task(TaskStatus::Failure, "Task failed\ndue to Internal Error");
+        assert_eq!(told(&failed), "failure web-download http://x/y\nTask failed due to Internal Error\n");
+        let again = left(Status::Queued, "raw");
+        assert!(again.contains("another import may be tried") && !again.contains("remove"), "{again}");
+        assert!(left(Status::Importing, "raw").contains("make a new one"));
+        assert_eq!(left(Status::Active, "raw"), "The image is active all the same.\n");
+    }
+
+    #[test]
+    fn an_image_whose_bytes_the_service_compares_with_its_format_may_be_spoilt() {
+        let again = left(Status::Queued, "qcow2");
+        assert!(again.contains("may be tried") && again.contains("no qcow2") && again.contains("remove"), "{again}");
+    }
+
+    #[test]
+    fn what_an_image_without_bytes_stands_at_is_told_by_its_status_and_its_last_task() {
+        let of = |status, last: Option<TaskStatus>| Standstill::of(&status, last.map(|last| task(last, "")).as_ref());
+        assert_eq!(of(Status::Importing, Some(TaskStatus::Failure)), Some(Standstill::Stranded));
+        assert_eq!(of(Status::Importing, Some(TaskStatus::Processing)), Some(Standstill::UnderWay));
+        assert_eq!(of(Status::Importing, None), Some(Standstill::UnderWay), "of a service that tells no tasks");
+        assert_eq!(of(Status::Queued, Some(TaskStatus::Pending)), Some(Standstill::UnderWay));
+        assert_eq!(of(Status::Uploading, None), Some(Standstill::Staged));
+        assert_eq!(of(Status::Queued, Some(TaskStatus::Failure)), None, "it may be tried again");
+        assert_eq!(of(Status::Saving, None), None);
     }
 
     #[test]
@@ -121,6 +233,6 @@ mod tests {
 
     #[test]
     fn an_import_under_way_is_one_line() {
-        assert_eq!(told(&task(TaskStatus::Processing, ""), &Status::Importing), "processing web-download http://x/y\n");
+        assert_eq!(told(&task(TaskStatus::Processing, "")), "processing web-download http://x/y\n");
     }
 }

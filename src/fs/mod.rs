@@ -48,6 +48,7 @@ pub use self::draft::Untaken;
 pub use self::error::FsError;
 pub use self::failures::Failed;
 pub use self::handle::HandleId;
+pub use self::import::Standstill;
 pub use self::inode::Ino;
 pub use self::listing::Listed;
 pub use self::mode::Mode;

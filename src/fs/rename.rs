@@ -163,7 +163,10 @@ impl FileSystem {
     async fn place(&self, bytes: &Arc<Scratch>, image: &Image) -> Result<Arc<Upload>> {
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let time = bytes.time()?;
-        let upload = uploads.place(image, bytes).await?;
+        let upload = match uploads.place(image, bytes).await {
+            Ok(upload) => upload,
+            Err(error) => return Err(self.untaken(image, error).await),
+        };
         self.removals.recall(&Node::Data(image.id));
         if let Err(error) = self.set_time(image.id, time).await {
             // The bytes matter more; the time of the copy is then that of the image.

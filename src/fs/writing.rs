@@ -65,7 +65,10 @@ impl FileSystem {
     pub(super) async fn open_to_write(&self, ino: Ino, image: Arc<Image>, asked: Writing) -> Result<Opened> {
         self.writable()?;
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
-        let writer = uploads.begin(&image).await?;
+        let writer = match uploads.begin(&image).await {
+            Ok(writer) => writer,
+            Err(error) => return Err(self.untaken(&image, error).await),
+        };
         if asked.truncate && !writer.is_empty()? {
             writer.truncate(0).await?;
         }

@@ -20,7 +20,7 @@ pub enum WriteError {
     )]
     Immutable(ImageId),
     /// The image is in a status in which nothing can be uploaded.
-    #[error("image {image} is {status}: data can be written only while it is queued")]
+    #[error("image {image} is {status}: data can be written only while it is queued, so make a new one")]
     Status {
         /// The image.
         image: ImageId,

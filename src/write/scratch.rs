@@ -171,9 +171,9 @@ impl Uploads {
         if self.home.is_closed() {
             return Err(WriteError::Closed);
         }
-        scratch.fits(image.container_format.as_deref(), image.disk_format.as_deref()).await?;
         let before = self.upload_on_disk(image.id).await?;
         check(image, before.is_some())?;
+        scratch.fits(image.container_format.as_deref(), image.disk_format.as_deref()).await?;
         let writer = before.as_ref().map(Writer::of).transpose()?;
         if let Some(writer) = &writer {
             writer.reopen().await?;

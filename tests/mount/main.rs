@@ -23,6 +23,7 @@ mod faults;
 mod files;
 mod full_disk;
 mod images;
+mod imports;
 mod kept;
 mod kernel;
 mod login;
@@ -49,7 +50,6 @@ mod tools;
 mod tree;
 mod upload_faults;
 mod uploading;
-#[expect(dead_code, reason = "shared with the contracts of the client, which ask for more")]
 #[path = "../client/web.rs"]
 mod web;
 mod wild;
@@ -117,6 +117,7 @@ const SUBJECTS: &[&[Promise]] = &[
     editing::PROMISES,
     edit_cost::PROMISES,
     explain::PROMISES,
+    imports::PROMISES,
     people::PROMISES,
     people::modes::PROMISES,
     at_once::PROMISES,

@@ -69,7 +69,15 @@ async fn refused(glance: &Glance, error: ServiceError) -> ServiceError {
             let words = format!("the service does not offer to fetch images ({METHOD})");
             ServiceError { kind: Kind::NotOffered, ..error }.with_words(words)
         }
-        _ => error,
+        _ => told_who_allows(error),
+    }
+}
+
+/// Glance names neither the hosts and ports that it fetches from nor who chose them.
+fn told_who_allows(error: ServiceError) -> ServiceError {
+    match error.words.clone().filter(|words| words.contains("does not pass filtering")) {
+        Some(words) => error.with_words(format!("{words}; its operator says from which hosts and ports it fetches")),
+        None => error,
     }
 }
 
