@@ -150,6 +150,20 @@ impl Target {
             "scope": {"project": {"name": auth["project_name"], "domain": domain}}}})
     }
 
+    /// Somebody's entry in a clouds.yaml.
+    pub(crate) fn cloud(&self, name: &str) -> Value {
+        let mut auth = self.people[name]["auth"].clone();
+        auth["auth_url"] = json!(format!("{}/v3", self.keystone));
+        auth["user_domain_id"] = json!("default");
+        auth["project_domain_id"] = json!("default");
+        json!({"auth_type": "password", "auth": auth, "identity_api_version": 3})
+    }
+
+    /// Has an image of `person` deleted when the contract ends.
+    pub(crate) fn tidy(&self, person: &Person, id: &str) {
+        self.made.lock().unwrap().push((person.clone(), id.to_owned()));
+    }
+
     pub(crate) async fn login(&self, body: &Value) -> Answer {
         self.identity("POST", "/v3/auth/tokens").json(body).send().await
     }
@@ -162,7 +176,7 @@ impl Target {
     /// A new image of `person`, which is deleted when the contract ends.
     pub(crate) async fn image(&self, person: &Person, attributes: Value) -> Value {
         let image = person.post("/v2/images", &attributes).await.is(201).json();
-        self.made.lock().unwrap().push((person.clone(), image["id"].as_str().unwrap().to_owned()));
+        self.tidy(person, image["id"].as_str().unwrap());
         image
     }
 

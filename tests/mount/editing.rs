@@ -343,7 +343,10 @@ fn the_same_sentence_is_told_everywhere(target: &Target) {
     let sentence = attribute(&status, "user.glancefs.error").unwrap();
     assert!(sentence.starts_with(&format!("could not deactivate image {id}")), "{sentence}");
     let explained = printed(env!("CARGO_BIN_EXE_glancefs"), ["explain".as_ref(), status.as_os_str()]);
-    assert!(explained.contains(&sentence) && explained.contains("EPERM at "), "{explained}");
+    assert!(
+        explained.contains(&sentence) && explained.contains(&format!("EPERM on by-id/{id}/status at ")),
+        "{explained}"
+    );
     let errors = std::fs::read_to_string(mount.path(".glancefs/errors")).unwrap();
     let last: Value = serde_json::from_str(errors.lines().last().unwrap()).unwrap();
     assert_eq!(
