@@ -115,12 +115,9 @@ impl FileSystem {
 
     /// Notes what the data that are still to be written have to be. It is kept with them, and so makes a place for them.
     async fn note_expected(&self, image: &Image, wanted: &[Tagged]) -> Result<()> {
-        let of = |name: &str| wanted.iter().find(|(algorithm, _)| algorithm == name).map(|(_, hash)| hash.clone());
-        let expected = Expected { md5: of("MD5"), sha512: of("SHA512") };
+        let expected = expected_of(wanted)?;
         if expected == Expected::default() {
-            let first =
-                wanted.first().map_or_else(String::new, |(algorithm, hash)| format!("{algorithm} (data) = {hash}"));
-            return if wanted.is_empty() { Ok(()) } else { Err(FsError::NoChecksum(document::shown(&first))) };
+            return Ok(());
         }
         let upload = if let Some(upload) = self.spooled(image.id) {
             upload
@@ -163,6 +160,30 @@ fn changes_from(
     }
 }
 
+/// What lines of `checksums` ask for. Those of other algorithms are passed over where one of the two is there that are
+/// compared with.
+fn expected_of(lines: &[Tagged]) -> Result<Expected> {
+    let refused =
+        |(algorithm, hash): &Tagged| FsError::NoChecksum(document::shown(&format!("{algorithm} (data) = {hash}")));
+    let mut expected = Expected::default();
+    for line @ (algorithm, hash) in lines {
+        let (place, digits) = match algorithm.as_str() {
+            "MD5" => (&mut expected.md5, 32),
+            "SHA512" => (&mut expected.sha512, 128),
+            _ => continue,
+        };
+        // No bytes have a hash of another length, and none have two.
+        if hash.len() != digits || place.as_ref().is_some_and(|other| other != hash) {
+            return Err(refused(line));
+        }
+        *place = Some(hash.clone());
+    }
+    match lines.first() {
+        Some(first) if expected == Expected::default() => Err(refused(first)),
+        _ => Ok(expected),
+    }
+}
+
 /// The text of a file that holds lines.
 fn line_of(text: &[u8]) -> Result<&str> {
     std::str::from_utf8(text).map_err(|_| FsError::NotText)
@@ -176,4 +197,33 @@ pub(super) fn value_of(text: &str) -> &str {
 /// A value as the service takes it.
 pub(super) fn text_value(text: &str) -> Value {
     Value::String(value_of(text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_that_no_bytes_have_are_refused_before_bytes_are_written() {
+        let (md5, sha512, sha256) = ("a".repeat(32), "b".repeat(128), "c".repeat(64));
+        let of = |lines: &[(&str, &str)]| {
+            let lines: Vec<Tagged> = lines.iter().map(|(of, hash)| ((*of).to_owned(), (*hash).to_owned())).collect();
+            expected_of(&lines).ok()
+        };
+        let both = Expected { md5: Some(md5.clone()), sha512: Some(sha512.clone()) };
+        assert_eq!(of(&[("SHA512", &sha512), ("MD5", &md5), ("MD5", &md5)]), Some(both));
+        let only = Expected { md5: Some(md5.clone()), sha512: None };
+        assert_eq!(of(&[("SHA256", &sha256), ("MD5", &md5)]), Some(only));
+        assert_eq!(of(&[]), Some(Expected::default()));
+        for wrong in [
+            &[("MD5", &*md5), ("MD5", &"d".repeat(32))][..],
+            &[("MD5", &sha512)],
+            &[("SHA512", "00")],
+            &[("MD5", &md5), ("SHA512", &sha256)],
+            &[("SHA256", &sha256)],
+            &[("md5", &md5)],
+        ] {
+            assert_eq!(of(wrong), None, "{wrong:?}");
+        }
+    }
 }

@@ -148,7 +148,9 @@ pub enum FsError {
     #[error("image {0} has its data, and their hashes are others")]
     OtherChecksums(crate::image::ImageId),
     /// What was written to `checksums` is none.
-    #[error("'{0}' is no line of checksums: write 'SHA512 (data) = ' or 'MD5 (data) = ' and hexadecimal digits")]
+    #[error(
+        "'{0}' cannot be in checksums: write 'SHA512 (data) = ' and 128 hexadecimal digits, 'MD5 (data) = ' and 32, or both"
+    )]
     NoChecksum(String),
     /// The image is protected.
     #[error("image {0} is protected: nothing of it can be removed until 'protected' is false in its metadata.json")]
