@@ -84,7 +84,7 @@ impl FileSystem {
     async fn make_entry(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
         let outcome = self.make_file(&folder, name).await;
-        self.noted(parent, &folder, outcome)?;
+        self.noted_in(parent, &folder, name, outcome)?;
         self.lookup(parent, name).await
     }
 

@@ -226,15 +226,23 @@ impl FileSystem {
 
     /// Remembers and logs why an operation on a file failed.
     pub(super) fn noted<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
-        if let Err(error) = &outcome {
-            if error.is_ordinary() {
-                tracing::debug!(path = node.path(), %error, "refused");
-            } else {
-                tracing::warn!(path = node.path(), %error, "failed");
-            }
-            self.failures.note(ino, Failed::of(Timestamp::now(), node.path(), error));
+        outcome.inspect_err(|error| self.note(ino, node.path(), error))
+    }
+
+    /// The same for what is not there, or is only to be made: `name` in a folder, which tells of it.
+    pub(super) fn noted_in<T>(&self, ino: Ino, folder: &Node, name: &OsStr, outcome: Result<T>) -> Result<T> {
+        let name = name.to_string_lossy();
+        let path = || if *folder == Node::Root { name.to_string() } else { format!("{}/{name}", folder.path()) };
+        outcome.inspect_err(|error| self.note(ino, path(), error))
+    }
+
+    fn note(&self, ino: Ino, path: String, error: &FsError) {
+        if error.is_ordinary() {
+            tracing::debug!(path, %error, "refused");
+        } else {
+            tracing::warn!(path, %error, "failed");
         }
-        outcome
+        self.failures.note(ino, Failed::of(Timestamp::now(), path, error));
     }
 
     /// The same where it is worth knowing: names that do not exist are looked up all the time.

@@ -210,7 +210,7 @@ impl FileSystem {
     pub async fn symlink(&self, parent: Ino, name: &OsStr, target: &Path) -> Result<Entry> {
         let folder = self.node(parent)?;
         let outcome = self.link(&folder, name, target);
-        self.noted(parent, &folder, outcome)?;
+        self.noted_in(parent, &folder, name, outcome)?;
         self.lookup(parent, name).await
     }
 

@@ -28,7 +28,7 @@ impl FileSystem {
     pub async fn mkdir(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
         let outcome = self.make_folder(&folder, name).await;
-        self.noted(parent, &folder, outcome)?;
+        self.noted_in(parent, &folder, name, outcome)?;
         self.lookup(parent, name).await
     }
 
@@ -74,7 +74,7 @@ impl FileSystem {
     /// What is to be removed: why it is not, is told on it and not on its folder.
     async fn doomed(&self, parent: Ino, folder: &Node, name: &OsStr) -> Result<Node> {
         let found = self.find_node(folder, name).await;
-        self.noted(parent, folder, found)
+        self.noted_in(parent, folder, name, found)
     }
 
     async fn remove_folder(&self, node: &Node) -> Result<()> {

@@ -139,3 +139,21 @@ async fn what_cannot_be_made_is_refused_with_a_sentence_at_the_folder() {
     let fs = FileSystem::new(Arc::new(service), None, settings, UNIX_EPOCH).unwrap();
     assert_eq!(fs.refuse(Ino::ROOT, Unmakeable::Link).errno(), libc::EROFS);
 }
+
+#[tokio::test]
+async fn what_could_not_be_made_is_told_of_by_the_path_that_it_was_to_have() {
+    let fs = mounted(&Fake::with([image(1, "one")]));
+    let by_name = fs.walk("by-name").await.unwrap().attr.ino;
+    let path = async |ino: Ino| {
+        let told = fs.getxattr(ino, OsStr::new("user.glancefs.failure"), 0).await.unwrap();
+        serde_json::from_slice::<Failed>(&told).unwrap().path
+    };
+    for (folder, name, expected) in
+        [(by_name, "one", "by-name/one"), (by_name, "100%\n", "by-name/100%\n"), (Ino::ROOT, "new", "new")]
+    {
+        fs.mkdir(folder, OsStr::new(name)).await.unwrap_err();
+        assert_eq!(path(folder).await, expected);
+        fs.mknod(folder, OsStr::new("file")).await.unwrap_err();
+        assert_eq!(path(folder).await, expected.replace(name, "file"));
+    }
+}
