@@ -57,7 +57,7 @@ impl ControlHandle {
 
 /// What can be written to `.glancefs/uploads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
+pub(super) enum Command {
     /// Try it again now.
     Retry(ImageId),
     /// Give it up, and remove its bytes.
@@ -65,7 +65,7 @@ enum Command {
 }
 
 impl Command {
-    fn of(line: &str) -> Result<Self> {
+    pub(super) fn of(line: &str) -> Result<Self> {
         let mut words = line.split_ascii_whitespace();
         let command = match (words.next(), words.next().map(str::parse), words.next()) {
             (Some("retry"), Some(Ok(image)), None) => Some(Self::Retry(image)),

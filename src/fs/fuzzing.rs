@@ -1,7 +1,15 @@
 //! What a fuzzer drives: bytes that somebody writes, and what holds whatever they are.
 //!
-//! `fuzz/` gives it what libFuzzer finds; a test here gives it documents that were damaged at random.
+//! `fuzz/` gives it what libFuzzer finds; tests here give it what was damaged at random.
 
+mod control;
+mod names;
+mod scene;
+#[cfg(test)]
+mod tests;
+
+pub use self::control::control;
+pub use self::names::names;
 use serde_json::{Map, Value, json};
 
 use super::document::applied::applied;
@@ -46,7 +54,7 @@ fn written(scene: u8, text: &[u8]) {
         }
         Err(malformed) => {
             assert!(malformed.line > 0 && malformed.column > 0);
-            assert_readable(&malformed.to_string());
+            assert_readable(&malformed.to_string(), 400);
             let more = [text, b"\"}"].concat();
             assert!(parse(&more).is_err(), "nothing mends a document that was refused");
         }
@@ -74,7 +82,7 @@ fn assert_changes(document: &Map<String, Value>, base: Option<&Map<String, Value
     let schema = Schema::builtin();
     let made = match changes(document, base, now, &schema) {
         Ok(made) => made,
-        Err(refused) => return assert_readable(&refused.to_string()),
+        Err(refused) => return assert_readable(&refused.to_string(), 400),
     };
     let keys: Vec<&String> = made.iter().map(key).collect();
     for (at, one) in keys.iter().enumerate() {
@@ -98,9 +106,9 @@ fn key(change: &Change) -> &String {
     }
 }
 
-/// A sentence that a terminal can show.
-fn assert_readable(sentence: &str) {
-    assert!(!sentence.chars().any(char::is_control) && sentence.chars().count() < 400, "{sentence:?}");
+/// A sentence that a terminal can show, of fewer than `length` characters.
+fn assert_readable(sentence: &str, length: usize) {
+    assert!(!sentence.chars().any(char::is_control) && sentence.chars().count() < length, "{sentence:?}");
 }
 
 /// The image that was read, with something of everything.
@@ -146,131 +154,4 @@ fn seeds() -> Vec<Vec<u8>> {
     let templates = [r#"{"tags": ["x"], "p": "2", "min_disk": 4}"#, r#"{"name": null, "os_distro": "debian"}"#];
     let shown = [image(), changed()].map(|image| render(&image, Document::Metadata));
     shown.into_iter().chain(templates.map(str::to_owned)).map(String::into_bytes).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use fastrand::Rng;
-
-    use super::*;
-
-    /// What is put into a document to break it, or to change what it says.
-    const PIECES: [&str; 36] = [
-        "\"",
-        "\\",
-        "{",
-        "}",
-        "[",
-        "]",
-        ",",
-        ":",
-        "\n",
-        " ",
-        "\\u00e9",
-        "\\ud800",
-        "\\u0000",
-        "\"p\": ",
-        "\"tags\": [",
-        "\"id\": ",
-        "\"size\": ",
-        "\"updated_at\"",
-        "null",
-        "true",
-        "1e400",
-        "-",
-        "0.5",
-        "18446744073709551616",
-        "\0",
-        "\u{1b}",
-        "\u{85}",
-        "é",
-        "\u{1f600}",
-        "\u{feff}",
-        "//",
-        "'",
-        "\"os_glance_x\": \"\",",
-        "[[[[[[[[",
-        "{\"a\":{\"a\":",
-        "999999999",
-    ];
-
-    fn damaged(random: &mut Rng, text: &mut Vec<u8>) {
-        let at = random.usize(..=text.len());
-        let end = text.len().min(at + random.usize(..12));
-        match random.u32(..6) {
-            0 => text.truncate(at),
-            1 => drop(text.drain(at..end)),
-            2 => drop(text.splice(at..end, random.choice(PIECES).unwrap().bytes())),
-            3 => drop(text.splice(at..at, random.choice(PIECES).unwrap().bytes())),
-            4 => text.extend_from_within(at..end),
-            _ => text.iter_mut().skip(at).take(1).for_each(|byte| *byte = random.u8(..)),
-        }
-    }
-
-    fn any_value(random: &mut Rng) -> Value {
-        let values = [
-            json!(null),
-            json!(true),
-            json!(0),
-            json!(-1),
-            json!(4.0),
-            json!(u64::MAX),
-            json!(""),
-            json!("raw"),
-            json!("x".repeat(256)),
-            json!("\u{1b}[2J"),
-            json!([]),
-            json!(["a", "a", "\u{202e}"]),
-            json!([1]),
-            json!({}),
-        ];
-        random.choice(values).unwrap()
-    }
-
-    /// The document with other lines, but whole.
-    fn rewritten(random: &mut Rng, text: &[u8]) -> Vec<u8> {
-        let Ok(Parsed::Complete(mut document)) = parse(text) else { panic!("it begins whole") };
-        for _ in 0..random.u32(1..4) {
-            let present = random.choice(document.keys().cloned().collect::<Vec<_>>());
-            let new =
-                random.choice(["os_distro", "", "a/b~c", "owner", "size", "os_glance_x", "\u{1b}"]).map(str::to_owned);
-            let Some(key) = (if random.bool() { present } else { new }) else { continue };
-            if random.u32(..3) == 0 {
-                document.remove(&key);
-            } else {
-                document.insert(key, any_value(random));
-            }
-        }
-        serde_json::to_vec_pretty(&document).unwrap()
-    }
-
-    #[test]
-    fn whatever_is_written_is_refused_or_does_what_it_says() {
-        let first = fastrand::u64(..1 << 32);
-        let rounds = if std::env::var_os("GLANCEFS_TEST_LONG").is_some() { 40_000 } else { 4000 };
-        println!("seeds from {first} on");
-        let seeds = seeds();
-        let mut kinds = [0_u64; 3];
-        for seed in first..first + rounds {
-            let mut random = Rng::with_seed(seed);
-            let mut text = random.choice(&seeds).unwrap().clone();
-            if random.bool() {
-                text = rewritten(&mut random, &text);
-            }
-            if random.bool() {
-                (0..random.u32(1..4)).for_each(|_| damaged(&mut random, &mut text));
-            }
-            kinds[match parse(&text) {
-                Ok(Parsed::Complete(_)) => 0,
-                Ok(Parsed::Incomplete) => 1,
-                Err(_) => 2,
-            }] += 1;
-            text.insert(0, random.u8(..4));
-            let outcome = std::panic::catch_unwind(|| document(&text));
-            assert!(outcome.is_ok(), "seed {seed}: {:?}", String::from_utf8_lossy(&text));
-            let any: Vec<u8> = (0..random.usize(..16)).map(|_| random.u8(..)).collect();
-            assert!(std::panic::catch_unwind(|| document(&any)).is_ok(), "seed {seed}: {any:?}");
-        }
-        assert!(kinds.iter().all(|kind| *kind > rounds / 50), "all kinds are met: {kinds:?}");
-    }
 }

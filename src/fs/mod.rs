@@ -31,6 +31,10 @@ mod rename;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
+// The same, for a fuzzer that is no test.
+#[cfg(all(fuzzing, not(test)))]
+#[path = "testing.rs"]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;

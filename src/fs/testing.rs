@@ -391,11 +391,13 @@ fn apply(image: &mut Image, change: &Change) {
 }
 
 impl FileSystem {
+    #[cfg(test)]
     /// What the blocks on disk would say is the complete file of every image.
     pub(crate) fn seal(&self, file: File) {
         self.sealed_by_test.set(Arc::new(file)).unwrap();
     }
 
+    #[cfg(test)]
     /// How many files and folders are open.
     pub(crate) fn open_handles(&self) -> usize {
         self.handles.len()
