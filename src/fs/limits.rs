@@ -60,7 +60,8 @@ impl FileSystem {
                 if let (false, Some(owner)) = (self.rights_on_node(node, &image).change, image.owner.clone()) {
                     limits.push(Limit::Anothers { image: id, owner });
                 }
-                if image.protected {
+                // The mount hears of every removal: who was refused one has been told so.
+                if image.protected && self.failures.last(self.inodes.number(node)).is_none() {
                     limits.push(FsError::Protected(id).into());
                 }
             }

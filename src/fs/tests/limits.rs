@@ -53,6 +53,16 @@ async fn each_thing_that_holds_is_a_line() {
 }
 
 #[tokio::test]
+async fn a_protected_image_is_not_told_of_beside_a_failure_that_has_another_reason() {
+    let fs = mounted(&Fake::with([Image { protected: true, ..image(1, "disk") }]));
+    let folder = fs.walk("by-name/disk").await.unwrap().attr.ino;
+    assert!(told(&fs, "by-name/disk", OWNER).await.unwrap().contains("is protected"));
+    fs.mkdir(folder, OsStr::new("new")).await.unwrap_err();
+    let limits = fs.getxattr(folder, OsStr::new("user.glancefs.limits"), OWNER).await;
+    assert_eq!(errno(limits), libc::ENODATA);
+}
+
+#[tokio::test]
 async fn what_belongs_to_the_mount_and_to_its_user_is_told_too() {
     let fs = mounted(&Fake::with([image(1, "disk")]));
     assert!(told(&fs, "", OWNER).await.unwrap().contains("other ones cannot be made"));
