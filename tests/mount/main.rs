@@ -45,6 +45,7 @@ mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
 #[path = "../cli/support.rs"]
 mod support;
+mod syncing;
 mod target;
 mod tools;
 mod tree;
@@ -118,6 +119,7 @@ const SUBJECTS: &[&[Promise]] = &[
     edit_cost::PROMISES,
     explain::PROMISES,
     imports::PROMISES,
+    syncing::PROMISES,
     people::PROMISES,
     people::modes::PROMISES,
     at_once::PROMISES,
