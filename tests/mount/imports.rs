@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use glancefs::server::{Behaviour, WebAccess};
 use serde_json::{Value, json};
 
 use crate::mounted::Mount;
@@ -15,6 +16,7 @@ crate::promises![Both:
     a_url_that_is_written_to_import_becomes_the_image,
     an_import_under_way_is_told_and_takes_nothing_else,
     an_import_that_failed_says_so_and_can_be_tried_again,
+    an_import_from_where_nobody_answers_leaves_an_image_whose_data_can_be_written,
     an_address_that_the_service_does_not_fetch_from_is_refused_in_its_write,
     what_was_fetched_in_another_format_says_what_can_be_done,
     an_image_that_stays_importing_for_ever_says_so_and_can_be_removed,
@@ -43,7 +45,7 @@ fn refused(folder: &Path, (file, line): (&str, &str), errno: i32) -> String {
 
 /// What `import` says when it begins with this word.
 fn told(folder: &Path, word: &str) -> String {
-    shell(folder, &format!("until grep -q '^{word} ' import; do sleep 0.1; done; cat import"))
+    shell(folder, &format!("until grep -q '^{word} ' import; do sleep 0.5; done; cat import"))
 }
 
 /// A new image whose name begins with `word`, and whose formats are set.
@@ -55,7 +57,7 @@ fn ready(target: &Target, mount: &Mount, word: &str, format: &str) -> PathBuf {
 }
 
 fn a_url_that_is_written_to_import_becomes_the_image(target: &Target) {
-    let (mount, web) = (target.mount_with("demo", &["--ttl=0s"]), target.web(BYTES));
+    let (mount, web) = (target.mount_with("demo", &["--ttl=1s"]), target.web(BYTES));
     let folder = made(target, &mount, "imported");
     assert_eq!(shell(&folder, "cat import"), "");
     let url = web.url("/whole");
@@ -75,13 +77,13 @@ fn a_url_that_is_written_to_import_becomes_the_image(target: &Target) {
 }
 
 fn an_import_under_way_is_told_and_takes_nothing_else(target: &Target) {
-    let (mount, web) = (target.mount_with("demo", &["--ttl=0s"]), target.web(BYTES));
+    let (mount, web) = (target.mount_with("demo", &["--ttl=1s"]), target.web(BYTES));
     let folder = ready(target, &mount, "under-way", "raw");
     let secret = web.url("/held?signature=hush").replace("http://", "http://user:hush@");
     assert_eq!(written(&folder, "import", &secret), 0);
     let state = told(&folder, "processing");
     assert_eq!(state, format!("processing web-download {}\n", web.url("/held")));
-    shell(&folder, "until grep -qx importing status; do sleep 0.1; done");
+    shell(&folder, "until grep -qx importing status; do sleep 0.5; done");
     for (file, line) in [("data", "other bytes"), ("import", NOBODY)] {
         let sentence = refused(&folder, (file, line), libc::EBUSY);
         assert!(sentence.contains("the service imports it"), "{sentence}");
@@ -89,31 +91,45 @@ fn an_import_under_way_is_told_and_takes_nothing_else(target: &Target) {
     shell(&folder, "echo kept > properties/meanwhile && cat import > state && cat state > import");
     web.release();
     becomes_active(&folder);
+    drop(web);
     assert_holds(target, &folder, BYTES, "import");
     assert_eq!(shown(target, &folder)["meanwhile"], "kept");
     assert!(!mount.log().contains("hush") && !shell(&mount.path(".glancefs"), "cat errors").contains("hush"));
     mount.end();
 }
 
+/// An import from there fails, and leaves an image that can be imported again and says so.
+fn fails(folder: &Path, url: &str) {
+    assert_eq!(written(folder, "import", url), 0);
+    let told = told(folder, "failure");
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, format!("failure web-download {url}").as_str()), "{told}");
+    assert_eq!(lines[2], "The image is queued again: another import may be tried.");
+    assert_eq!(shell(folder, "cat status"), "queued\n");
+    shell(folder, "cat import > state && cat state > import");
+}
+
 fn an_import_that_failed_says_so_and_can_be_tried_again(target: &Target) {
-    let (mount, web) = (target.mount_with("demo", &["--ttl=0s"]), target.web(BYTES));
+    let (mount, web) = (target.mount_with("demo", &["--ttl=1s"]), target.web(BYTES));
     let folder = ready(target, &mount, "failing", "raw");
-    for url in [web.url("/missing"), NOBODY.to_owned()] {
-        assert_eq!(written(&folder, "import", &url), 0);
-        let told = told(&folder, "failure");
-        let lines: Vec<_> = told.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (3, format!("failure web-download {url}").as_str()), "{told}");
-        assert_eq!(lines[2], "The image is queued again: another import may be tried.");
-        assert_eq!(shell(&folder, "cat status"), "queued\n");
-        shell(&folder, "cat import > state && cat state > import");
-    }
+    fails(&folder, &web.url("/missing"));
     assert_eq!(written(&folder, "import", &web.url("/whole")), 0);
     becomes_active(&folder);
+    drop(web);
     assert_holds(target, &folder, BYTES, "import");
-    // What nobody imports any more can be written as well.
+    mount.end();
+}
+
+fn an_import_from_where_nobody_answers_leaves_an_image_whose_data_can_be_written(target: &Target) {
+    target.if_embedded(|server| {
+        let behaviour = Behaviour { web_download: WebAccess::Anywhere, ..server.behaviour() };
+        server.set_behaviour(behaviour);
+    });
+    let mount = target.mount_with("demo", &["--ttl=1s"]);
     let folder = ready(target, &mount, "by-hand", "raw");
-    assert_eq!(written(&folder, "import", NOBODY), 0);
-    told(&folder, "failure");
+    for _ in 0..2 {
+        fails(&folder, NOBODY);
+    }
     shell(&folder, "printf 'by hand' > data.tmp && mv data.tmp data");
     assert_holds(target, &folder, b"by hand", "data");
     mount.end();
@@ -135,10 +151,11 @@ fn an_address_that_the_service_does_not_fetch_from_is_refused_in_its_write(targe
 }
 
 fn what_was_fetched_in_another_format_says_what_can_be_done(target: &Target) {
-    let (mount, web) = (target.mount_with("demo", &["--ttl=0s"]), target.web(BYTES));
+    let (mount, web) = (target.mount_with("demo", &["--ttl=1s"]), target.web(BYTES));
     let folder = ready(target, &mount, "spoilt", "qcow2");
     assert_eq!(written(&folder, "import", &web.url("/whole")), 0);
     let told = told(&folder, "failure");
+    drop(web);
     assert!(told.contains("is no qcow2: then remove the image"), "{told}");
     assert_eq!(shell(&folder, "cat status"), "queued\n");
     shell(&folder, "rmdir \"$PWD\"");
@@ -160,7 +177,7 @@ fn staged(target: &Target, mount: &Mount, word: &str, is_imported: bool) -> Path
 }
 
 fn an_image_that_stays_importing_for_ever_says_so_and_can_be_removed(target: &Target) {
-    let mount = target.mount_with("demo", &["--ttl=0s"]);
+    let mount = target.mount_with("demo", &["--ttl=1s"]);
     let folder = staged(target, &mount, "stranded", true);
     assert_eq!(shell(&folder, "cat status data"), "importing\n");
     let told = shell(&folder, "cat import");

@@ -10,7 +10,6 @@ use super::BYTES;
 use crate::mounted::Mount;
 use crate::support::Ran;
 use crate::tools::{attribute, tool};
-use crate::web::Web;
 
 /// An action that somebody tries.
 pub(super) struct Try<'a> {
@@ -20,7 +19,7 @@ pub(super) struct Try<'a> {
     pub(super) folder: PathBuf,
     pub(super) file: PathBuf,
     pub(super) source: &'a Path,
-    pub(super) web: &'a Web,
+    pub(super) url: &'a str,
     pub(super) image: &'a Value,
 }
 
@@ -88,7 +87,7 @@ impl Try<'_> {
     }
 
     pub(super) fn import(&self) -> io::Result<()> {
-        self.write(&format!("{}\n", self.web.url("/whole")))
+        self.write(&format!("{}\n", self.url))
     }
 
     pub(super) fn rmdir(&self) -> io::Result<()> {
