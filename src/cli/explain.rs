@@ -57,7 +57,8 @@ fn details(failed: &Failed) -> String {
 fn unseen(path: &Path, place: &Path, error: &io::Error) -> Failure {
     let is_ours = || std::path::absolute(path).is_ok_and(|path| assert_ours(&path).is_ok());
     if error.kind() == io::ErrorKind::PermissionDenied && is_ours() {
-        let sentence = "only the user who mounted may look into this mount: mount it with --allow-other for others";
+        let sentence = "only the user who mounted may look into this mount: for others it takes --allow-other, and no --umask \
+                        that forbids it";
         return Failure::new(Code::Usage, format!("{}: {sentence}", path.display()));
     }
     Failure::new(Code::Usage, format!("{}: {error}", place.display()))
