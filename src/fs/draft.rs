@@ -1,7 +1,10 @@
 //! The text of a small file while somebody writes it, and when it is complete. Pure.
 //!
 //! What is written takes effect where the writer can still hear what comes of it: in the write that completes the text.
-//! What no write completes is complete when the file is closed.
+//! What no write completes is complete when the file is closed. Whoever opens the file has a text of his own, and the file
+//! ends for him where that does.
+
+use std::ops::Range;
 
 use super::document::{Malformed, Parsed, parse};
 use super::error::FsError;
@@ -32,6 +35,12 @@ pub enum Untaken {
     /// No further byte makes a document of it.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// Somebody wrote, or made the file longer, behind its end.
+    #[error("nobody wrote the bytes {} to {} of this file: write it from its beginning", .0.start, .0.end)]
+    Gap(Range<usize>),
+    /// The program that opened the file was killed, and what it began is dropped.
+    #[error("the program that opened this file was killed, and what it wrote is dropped: open the file again")]
+    Killed,
 }
 
 /// A text that is being written.
@@ -41,15 +50,18 @@ pub(super) struct Draft {
     text: Vec<u8>,
     /// What is settled: the text as it was found, or as it last took effect.
     settled: Vec<u8>,
+    /// What nobody wrote, between bytes that somebody did.
+    gaps: Vec<Range<usize>>,
     /// Why it was refused. What is written behind the bytes that were refused would be taken without them, and so is
-    /// refused too, until somebody begins anew.
+    /// refused too, until the file is emptied: that nothing was taken leaves the writer where he was in it, so that his
+    /// next line looks as if he began anew.
     refused: Option<FsError>,
 }
 
 impl Draft {
     /// A draft of a file that holds `text`.
     pub(super) fn new(rule: Rule, text: Vec<u8>) -> Self {
-        Self { rule, settled: text.clone(), text, refused: None }
+        Self { rule, settled: text.clone(), text, gaps: Vec::new(), refused: None }
     }
 
     /// The bytes from `offset` on, at most `size` of them.
@@ -59,10 +71,20 @@ impl Draft {
         self.text.get(start..end).unwrap_or_default()
     }
 
+    /// How long the text is, in bytes: where the file ends for its writer.
+    pub(super) fn length(&self) -> u64 {
+        u64::try_from(self.text.len()).unwrap_or(u64::MAX)
+    }
+
     /// Makes the text `length` bytes long. What is emptied is on its way to another text, and complete only with that.
     pub(super) fn truncate(&mut self, length: u64) -> Result<(), Untaken> {
         let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or(Untaken::TooLong)?;
-        self.text.resize(length, 0);
+        self.reach(length);
+        self.text.truncate(length);
+        self.gaps.retain_mut(|gap| {
+            gap.end = gap.end.min(length);
+            gap.start < gap.end
+        });
         if length == 0 {
             self.refused = None;
             // Who writes the same once more wants it to be so, whatever became of it meanwhile.
@@ -71,46 +93,53 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes bytes; answers the text that they complete.
-    ///
-    /// What is behind these bytes is what an earlier text left there, and not looked at: the next write may replace it.
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Option<Vec<u8>>, Untaken> {
-        if offset == 0 && self.refused.take().is_some() {
-            self.text.clear();
+    /// Makes the text at least `length` bytes long.
+    fn reach(&mut self, length: usize) {
+        if self.text.len() < length {
+            self.gaps.push(self.text.len()..length);
+            self.text.resize(length, 0);
         }
+    }
+
+    /// Takes bytes; answers the text, where they complete it.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Option<Vec<u8>>, Untaken> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = start.checked_add(bytes.len()).filter(|end| *end <= LONGEST).ok_or(Untaken::TooLong)?;
-        if self.text.len() < end {
-            self.text.resize(end, 0);
-        }
+        self.reach(end);
         if let Some(place) = self.text.get_mut(start..end) {
             place.copy_from_slice(bytes);
         }
+        let parts = |gap: Range<usize>| [gap.start..gap.end.min(start), gap.start.max(end)..gap.end];
+        let gaps = std::mem::take(&mut self.gaps);
+        self.gaps = gaps.into_iter().flat_map(parts).filter(|gap| !gap.is_empty()).collect();
         self.completed(end, bytes)
     }
 
-    /// The text, if it is complete with the bytes that end at `end`.
+    /// The text, if it is complete with the bytes that end at `end`. What an earlier text left behind them the next write may
+    /// replace, or a cut, as it may fill a gap.
     fn completed(&self, end: usize, bytes: &[u8]) -> Result<Option<Vec<u8>>, Untaken> {
         let (head, tail) = self.text.split_at_checked(end).unwrap_or((&self.text, &[]));
-        // A gap is filled by a write that comes later.
-        if head.contains(&0) {
+        if !self.gaps.is_empty() {
             return Ok(None);
         }
-        let complete = match self.rule {
-            Rule::Line => bytes.ends_with(b"\n").then_some(head),
-            Rule::Object if head.len() > ALWAYS_PARSED && !bytes.trim_ascii_end().ends_with(b"}") => None,
-            Rule::Object => {
-                let is_object = matches!(parse(head)?, Parsed::Complete(_));
-                (is_object && tail.iter().all(u8::is_ascii_whitespace)).then_some(head)
-            }
+        let is_complete = match self.rule {
+            Rule::Line => bytes.ends_with(b"\n") && tail.is_empty(),
+            Rule::Object if head.len() > ALWAYS_PARSED && !bytes.trim_ascii_end().ends_with(b"}") => false,
+            Rule::Object => matches!(parse(head)?, Parsed::Complete(_)) && tail.iter().all(u8::is_ascii_whitespace),
         };
-        Ok(complete.filter(|text| *text != self.settled).map(<[u8]>::to_vec))
+        Ok((is_complete && self.text != self.settled).then(|| self.text.clone()))
     }
 
     /// What a close makes complete: a text that is another one than what is settled. An emptied file is not one.
-    pub(super) fn rest(&self) -> Option<&[u8]> {
+    pub(super) fn rest(&self) -> Option<Result<&[u8], Untaken>> {
         let is_other = !self.text.is_empty() && self.text != self.settled;
-        (is_other && self.refused.is_none()).then_some(&*self.text)
+        let rest = || self.gaps.first().map_or(Ok(&*self.text), |gap| Err(Untaken::Gap(gap.clone())));
+        (is_other && self.refused.is_none()).then(rest)
+    }
+
+    /// Whether the writer has another text than the file, which is not on its way into the image yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.text.is_empty() || self.text != self.settled
     }
 
     /// `text` took effect.
@@ -123,14 +152,14 @@ impl Draft {
         self.refused = Some(error);
     }
 
-    /// Why what was written was refused, unless somebody begins anew by writing at `offset`.
-    pub(super) fn refusal(&self, offset: u64) -> Option<FsError> {
-        self.refused.clone().filter(|_| offset != 0)
+    /// Why what was written was refused.
+    pub(super) fn refusal(&self) -> Option<FsError> {
+        self.refused.clone()
     }
 
-    /// Drops what was written.
-    pub(super) fn drop_text(&mut self) {
-        self.text.clear();
+    /// Drops what was written by one who was killed. What others go on to write stands behind what is dropped.
+    pub(super) fn abandon(&mut self) {
+        self.refused = Some(Untaken::Killed.into());
     }
 }
 
@@ -151,13 +180,13 @@ mod tests {
     #[test]
     fn a_line_is_complete_with_its_newline_and_other_text_with_the_close() {
         let mut draft = emptied(Rule::Line);
-        assert_eq!(draft.rest(), None, "an emptied file is on its way to another text");
+        assert!(draft.rest().is_none() && draft.is_ahead(), "an emptied file is on its way to another text");
         assert_eq!(draft.write(0, b"ac").unwrap(), None);
         assert_eq!(text(draft.write(2, b"tive\n").unwrap()).unwrap(), "active\n");
         draft.settle(b"active\n".to_vec());
         assert_eq!(draft.rest(), None);
         draft.write(0, b"queued").unwrap();
-        assert_eq!(draft.rest().unwrap(), b"queued\n");
+        assert_eq!(draft.rest().unwrap().unwrap(), b"queued\n");
     }
 
     #[test]
@@ -180,18 +209,22 @@ mod tests {
     }
 
     #[test]
-    fn behind_what_was_refused_nothing_is_taken_until_somebody_begins_anew() {
+    fn behind_what_was_refused_nothing_is_taken_until_the_file_is_emptied() {
         let mut draft = emptied(Rule::Object);
         draft.write(0, b"{\n").unwrap();
         draft.refuse(FsError::NotText);
-        assert!(matches!(draft.refusal(2), Some(FsError::NotText)));
-        assert_eq!(draft.rest(), None, "a close has nothing to send");
-        assert!(draft.refusal(0).is_none());
-        assert_eq!(text(draft.write(0, b"{}").unwrap()).unwrap(), "{}");
-        assert!(draft.refusal(2).is_none());
-        draft.refuse(FsError::NotText);
+        assert!(matches!(draft.refusal(), Some(FsError::NotText)));
+        assert!(draft.rest().is_none(), "a close has nothing to send");
+        draft.truncate(1).unwrap();
+        assert!(draft.refusal().is_some());
         draft.truncate(0).unwrap();
-        assert!(draft.refusal(2).is_none());
+        assert!(draft.refusal().is_none());
+        assert_eq!(text(draft.write(0, b"{}").unwrap()).unwrap(), "{}");
+        draft.abandon();
+        assert!(
+            draft.refusal().is_some() && draft.rest().is_none(),
+            "nobody goes on with what one began who was killed"
+        );
     }
 
     #[test]
@@ -199,15 +232,34 @@ mod tests {
         let mut draft = Draft::new(Rule::Object, b"{\"name\": \"a longer one\"}\n".to_vec());
         assert_eq!(draft.write(0, b"{\"name\": \"x\"}\n").unwrap(), None, "the end of the old text is still there");
         draft.truncate(14).unwrap();
-        assert_eq!(draft.rest().unwrap(), b"{\"name\": \"x\"}\n");
+        assert_eq!(draft.rest().unwrap().unwrap(), b"{\"name\": \"x\"}\n");
+        let mut draft = Draft::new(Rule::Line, b"one\ntwo\n".to_vec());
+        assert_eq!(draft.write(0, b"six\n").unwrap(), None, "a second line is still there");
+        assert_eq!(draft.rest().unwrap().unwrap(), b"six\ntwo\n");
+        let mut draft = Draft::new(Rule::Object, b"{} \n".to_vec());
+        draft.write(0, b"{").unwrap();
+        draft.write(0, b"{ }").unwrap().unwrap();
+        assert!(draft.is_ahead());
     }
 
     #[test]
-    fn a_gap_is_waited_for() {
+    fn a_gap_is_waited_for_and_not_taken_for_text() {
         let mut draft = emptied(Rule::Object);
         assert_eq!(draft.write(4, b"1}").unwrap(), None);
+        assert_eq!(draft.rest(), Some(Err(Untaken::Gap(0..4))));
         assert_eq!(text(draft.write(0, b"{\"a\":1}").unwrap()).unwrap(), "{\"a\":1}");
-        assert_eq!(emptied(Rule::Line).write(2, b"x\n").unwrap(), None);
+        let mut draft = emptied(Rule::Line);
+        assert_eq!(draft.write(6, b"x\n").unwrap(), None);
+        draft.write(2, b"..").unwrap();
+        assert_eq!(draft.gaps, [0..2, 4..6]);
+        assert_eq!(draft.rest(), Some(Err(Untaken::Gap(0..2))));
+        draft.truncate(4).unwrap();
+        assert_eq!(draft.write(0, b"..").unwrap(), None);
+        assert_eq!(draft.rest(), Some(Ok(&b"...."[..])));
+        draft.truncate(9).unwrap();
+        assert_eq!(draft.rest(), Some(Err(Untaken::Gap(4..9))), "nobody wrote what a longer file ends with");
+        draft.truncate(0).unwrap();
+        assert_eq!(text(draft.write(0, b"a\0b\n").unwrap()).unwrap(), "a\0b\n", "that somebody wrote");
     }
 
     #[test]

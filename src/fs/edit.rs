@@ -2,19 +2,21 @@
 //! comes of it; see [`super::draft`] for when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
 use super::draft::{Draft, Rule};
 use super::error::FsError;
-use super::handle::Handle;
+use super::handle::{Handle, HandleId};
 use super::inode::Ino;
 use super::mode::Mode;
 use super::node::{Collection, Document, Node};
 use super::open::{Opened, Writing};
 use super::ops::gone;
-use super::writing::Process;
+use super::writing::{Asker, Process};
 use super::{FileSystem, Result, document};
+use crate::image::Image;
 use crate::sync::{Mutex, lock};
 
 /// A small file, open for writing.
@@ -23,6 +25,8 @@ pub(super) struct DraftHandle {
     node: Node,
     opener: Process,
     draft: Mutex<Draft>,
+    /// Somebody closed it, and nobody has changed it since.
+    is_closed: AtomicBool,
 }
 
 impl DraftHandle {
@@ -31,9 +35,19 @@ impl DraftHandle {
         self.node == *node
     }
 
-    /// How long the text is that took no effect yet.
-    fn length(&self) -> Option<u64> {
-        lock(&self.draft).rest().and_then(|text| u64::try_from(text.len()).ok())
+    /// How long its text is.
+    pub(super) fn length(&self) -> u64 {
+        lock(&self.draft).length()
+    }
+
+    /// Whether `process` has it open with another text than the file's.
+    fn is_written_by(&self, process: Process) -> bool {
+        let is_open = self.opener == process && process != Process::UNKNOWN && !self.is_closed.load(Ordering::Relaxed);
+        is_open && lock(&self.draft).is_ahead()
+    }
+
+    fn changes(&self) {
+        self.is_closed.store(false, Ordering::Relaxed);
     }
 
     /// What was written so far.
@@ -43,20 +57,30 @@ impl DraftHandle {
 }
 
 impl FileSystem {
-    /// How long a small file is for who writes it: the kernel appends where it is told that the file ends.
-    pub(super) fn draft_length(&self, node: &Node) -> Option<u64> {
-        self.handles.drafts_of(node).iter().filter_map(|draft| draft.length()).max()
+    /// How long a small file is for who writes it: by an open file, where the kernel says which one. It does not for a
+    /// mere look (fstat(2)): then by the newest that the process has.
+    pub(super) fn draft_length(&self, node: &Node, handle: Option<HandleId>, by: Asker) -> Option<u64> {
+        if let Some(handle) = handle
+            && let Ok(handle) = self.handles.get(handle)
+        {
+            return if let Handle::Draft(draft) = handle.as_ref() { Some(draft.length()) } else { None };
+        }
+        let drafts = self.handles.drafts_of(node);
+        let process = if drafts.is_empty() { return None } else { by.process() };
+        drafts.iter().rev().find(|draft| draft.is_written_by(process)).map(|draft| draft.length())
+    }
+
+    /// What `checksums` holds: what the data are, or have to be.
+    pub(super) fn checksums_text(&self, image: &Image) -> String {
+        let expected = self.expected_text(image.id).filter(|_| !image.status.has_data());
+        expected.unwrap_or_else(|| document::render(image, Document::Checksums))
     }
 
     /// What a small file of an image holds now.
     pub(super) async fn text_of(&self, node: &Node) -> Result<String> {
         match node {
             Node::Document(id, Document::Import) => self.import_text(*id).await,
-            Node::Document(id, Document::Checksums) => {
-                let image = self.catalogue.image(*id).await?.value;
-                let expected = self.expected_text(*id).filter(|_| !image.status.has_data());
-                Ok(expected.unwrap_or_else(|| document::render(&image, Document::Checksums)))
-            }
+            Node::Document(id, Document::Checksums) => Ok(self.checksums_text(&self.catalogue.image(*id).await?.value)),
             Node::Document(id, document) => Ok(document::render(&self.catalogue.image(*id).await?.value, *document)),
             Node::Item(id, collection, entry) => {
                 let image = self.catalogue.image(*id).await?.value;
@@ -88,15 +112,17 @@ impl FileSystem {
         }
         let rule = if matches!(node, Node::Document(_, Document::Metadata)) { Rule::Object } else { Rule::Line };
         let draft = Mutex::new(Draft::new(rule, text.into_bytes()));
-        let handle = DraftHandle { ino, node: node.clone(), opener: asked.process, draft };
+        let handle =
+            DraftHandle { ino, node: node.clone(), opener: asked.process, draft, is_closed: AtomicBool::new(false) };
         Ok(Opened { handle: self.handles.insert(Handle::Draft(Arc::new(handle))), mode: Mode::Direct { keep: false } })
     }
 
     /// Writes to a small file, and does what the text says where that is complete now.
     pub(super) async fn write_draft(&self, file: &DraftHandle, offset: u64, bytes: &[u8]) -> Result<()> {
-        if let Some(refusal) = lock(&file.draft).refusal(offset) {
+        if let Some(refusal) = lock(&file.draft).refusal() {
             return Err(refusal);
         }
+        file.changes();
         let written = lock(&file.draft).write(offset, bytes).map_err(FsError::from);
         let outcome = match written {
             Ok(Some(text)) => self.commit_draft(file, text).await,
@@ -122,6 +148,7 @@ impl FileSystem {
 
     /// Cuts what was written.
     pub(super) fn truncate_draft(&self, file: &DraftHandle, length: u64) -> Result<()> {
+        file.changes();
         let outcome = lock(&file.draft).truncate(length).map_err(FsError::from);
         self.heard(file, outcome)
     }
@@ -130,12 +157,15 @@ impl FileSystem {
     pub(super) async fn sync_draft(&self, file: &DraftHandle) -> Result<()> {
         let (rest, refusal) = {
             let draft = lock(&file.draft);
-            (draft.rest().map(<[u8]>::to_vec), draft.refusal(u64::MAX))
+            (draft.rest().map(|rest| rest.map(<[u8]>::to_vec)), draft.refusal())
         };
         match (rest, refusal) {
             (_, Some(refusal)) => Err(refusal),
-            (Some(text), None) => {
-                let outcome = self.commit_draft(file, text).await;
+            (Some(rest), None) => {
+                let outcome = match rest {
+                    Ok(text) => self.commit_draft(file, text).await,
+                    Err(untaken) => Err(untaken.into()),
+                };
                 self.heard(file, outcome)
             }
             (None, None) => Ok(()),
@@ -159,9 +189,10 @@ impl FileSystem {
         process: impl FnOnce() -> Process,
         is_killed: impl Future<Output = bool>,
     ) -> Result<()> {
+        file.is_closed.store(true, Ordering::Relaxed);
         let (is_written, is_refused) = {
             let draft = lock(&file.draft);
-            (draft.rest().is_some(), draft.refusal(u64::MAX).is_some())
+            (draft.rest().is_some(), draft.refusal().is_some())
         };
         if !is_written && !is_refused && self.begun_of(&file.node).is_none() {
             return Ok(());
@@ -171,7 +202,7 @@ impl FileSystem {
             return Ok(());
         }
         if is_killed.await {
-            lock(&file.draft).drop_text();
+            lock(&file.draft).abandon();
             self.give_up_begun(&file.node);
             return Ok(());
         }

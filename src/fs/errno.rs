@@ -23,7 +23,7 @@ impl FsError {
             Self::Unnameable { .. }
             | Self::NotALink
             | Self::NoCommand(_)
-            | Self::Untaken(Untaken::Malformed(_))
+            | Self::Untaken(Untaken::Malformed(_) | Untaken::Gap(_) | Untaken::Killed)
             | Self::Malformed(_)
             | Self::Refused(_)
             | Self::Misfit(_)

@@ -86,14 +86,16 @@ impl Handles {
         self.open().drain().map(|(_, handle)| handle).collect()
     }
 
-    /// A small file that somebody writes.
+    /// Each opening of a small file by somebody who writes it, in the order of time.
     pub(super) fn drafts_of(&self, node: &Node) -> Vec<Arc<DraftHandle>> {
         let open = self.open();
-        let drafts = open.values().filter_map(|handle| match handle.as_ref() {
-            Handle::Draft(draft) if draft.is_of(node) => Some(Arc::clone(draft)),
+        let drafts = open.iter().filter_map(|(id, handle)| match handle.as_ref() {
+            Handle::Draft(draft) if draft.is_of(node) => Some((id.0, Arc::clone(draft))),
             _ => None,
         });
-        drafts.collect()
+        let mut drafts: Vec<_> = drafts.collect();
+        drafts.sort_unstable_by_key(|(id, _)| *id);
+        drafts.into_iter().map(|(_, draft)| draft).collect()
     }
 
     /// How many are open.

@@ -181,7 +181,9 @@ impl FileSystem {
             }
             // A write to any small file of an image changes what the others hold.
             None if matches!(node, Node::Document(..) | Node::Item(..)) => {
-                let size = self.draft_length(node).unwrap_or(attr.size);
+                let expected =
+                    matches!(node, Node::Document(_, Document::Checksums)).then(|| self.checksums_text(image));
+                let size = expected.and_then(|text| u64::try_from(text.len()).ok()).unwrap_or(attr.size);
                 Entry { attr: attr::Attr { size, ..attr }, ttl: Duration::ZERO }
             }
             None => Entry { attr, ttl },

@@ -15,6 +15,7 @@ use super::inode::Ino;
 use super::listing::Listed;
 use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part, View};
 use super::scratch::Place;
+use super::writing::Asker;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name::{LONGEST, encode_item};
@@ -110,6 +111,14 @@ impl FileSystem {
         let outcome = self.noted_if_unusual(ino, &node, outcome);
         let (attr, ttl) = outcome.map_err(|error| gone(&node, error))?;
         Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+    }
+
+    /// The same for who may have it open, as `handle` or as the process that asks: a small file ends for him where what he
+    /// wrote does.
+    pub async fn stat(&self, ino: Ino, handle: Option<HandleId>, by: Asker) -> Result<Entry> {
+        let entry = self.getattr(ino).await?;
+        let size = self.draft_length(&self.node(ino)?, handle, by).unwrap_or(entry.attr.size);
+        Ok(Entry { attr: Attr { size, ..entry.attr }, ..entry })
     }
 
     /// The attributes of a node, with a number of its own, and how long they hold.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod control;
+mod drafts;
 mod editing;
 mod files;
 mod items;

@@ -114,6 +114,16 @@ impl FileSystem {
         self.change(handle, write).await
     }
 
+    /// Writes all of `bytes` at the end (`O_APPEND`), which the kernel takes to be at `offset`. It has one end for all who
+    /// have the file open; but a small file ends for each where what he wrote does.
+    pub async fn append(&self, handle: HandleId, offset: u64, bytes: Bytes) -> Result<()> {
+        let offset = match self.handles.get(handle)?.as_ref() {
+            Handle::Draft(file) => file.length(),
+            _ => offset,
+        };
+        self.write(handle, offset, bytes).await
+    }
+
     /// Makes the file `length` bytes long.
     pub async fn truncate(&self, handle: HandleId, length: u64) -> Result<()> {
         match self.handles.get(handle)?.as_ref() {
@@ -134,12 +144,13 @@ impl FileSystem {
         handle: Option<HandleId>,
         size: Option<u64>,
         modified: Option<Modified>,
+        by: Asker,
     ) -> Result<Entry> {
         self.writable()?;
         let is_touched = size.is_none() && modified == Some(Modified::Now);
         match (size, handle) {
             (Some(size), Some(handle)) => self.truncate(handle, size).await?,
-            (Some(size), None) => self.truncate_closed(ino, size).await?,
+            (Some(size), None) => self.truncate_closed(ino, size, by).await?,
             (None, _) => {}
         }
         match (modified, self.node(ino)?) {
@@ -159,7 +170,7 @@ impl FileSystem {
             }
             _ => {}
         }
-        self.getattr(ino).await
+        self.stat(ino, handle, by).await
     }
 
     pub(super) async fn set_time(&self, id: ImageId, modified: SystemTime) -> Result<()> {
@@ -176,12 +187,16 @@ impl FileSystem {
         Ok(())
     }
 
-    async fn truncate_closed(&self, ino: Ino, size: u64) -> Result<()> {
-        let writing = Writing { process: Process::UNKNOWN, truncate: false };
-        let opened = self.open(ino, Asked { writing: Some(writing), ..Asked::default() }).await?;
+    async fn truncate_closed(&self, ino: Ino, size: u64, by: Asker) -> Result<()> {
+        let writing = Writing { process: by.process(), truncate: false };
+        let opened = self.open(ino, Asked { by, writing: Some(writing), ..Asked::default() }).await?;
         let cut = self.truncate(opened.handle, size).await;
-        self.released(opened.handle);
-        cut
+        // Of a small file that is all that is to be written.
+        let outcome = match self.released(opened.handle).as_deref() {
+            Some(Handle::Draft(file)) if cut.is_ok() => self.sync_draft(file).await,
+            _ => Ok(()),
+        };
+        cut.and(outcome)
     }
 
     /// Reserves or gives back space, as fallocate(2) does.

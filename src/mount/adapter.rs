@@ -137,9 +137,10 @@ impl Filesystem for Adapter {
         self.files.forget(convert::ino(ino), count);
     }
 
-    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
         let (files, ownership) = (Arc::clone(&self.files), self.ownership);
-        let work = async move { files.getattr(convert::ino(ino)).await };
+        let (handle, by) = (handle.map(|handle| HandleId(handle.0)), Caller(request.pid()).asker());
+        let work = async move { files.stat(convert::ino(ino), handle, by).await };
         self.answer(debug_span!("getattr", ino = ino.0), reply, work, move |reply, entry| {
             reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
         });
@@ -335,7 +336,7 @@ impl Filesystem for Adapter {
     /// need that.
     fn setattr(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         _: Option<u32>,
         _: Option<u32>,
@@ -357,7 +358,8 @@ impl Filesystem for Adapter {
             TimeOrNow::SpecificTime(time) => Modified::At(time),
             TimeOrNow::Now => Modified::Now,
         });
-        let work = async move { files.setattr(convert::ino(ino), handle, size, modified).await };
+        let by = Caller(request.pid()).asker();
+        let work = async move { files.setattr(convert::ino(ino), handle, size, modified, by).await };
         self.answer(debug_span!("setattr", ino = ino.0), reply, work, move |reply, entry| {
             reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
         });
@@ -449,7 +451,7 @@ impl Filesystem for Adapter {
         offset: u64,
         bytes: &[u8],
         _: WriteFlags,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
@@ -460,7 +462,13 @@ impl Filesystem for Adapter {
             Ok(true) => reply.written(length),
             Ok(false) => {
                 let (files, bytes) = (Arc::clone(&self.files), Bytes::copy_from_slice(bytes));
-                let work = async move { files.write(handle, offset, bytes).await };
+                let work = async move {
+                    if convert::appends(flags) {
+                        files.append(handle, offset, bytes).await
+                    } else {
+                        files.write(handle, offset, bytes).await
+                    }
+                };
                 self.answer(span, reply, work, move |reply, ()| reply.written(length));
             }
             Err(error) => reply.error(convert::errno(&error)),

@@ -91,6 +91,11 @@ pub(super) fn wants_direct(flags: OpenFlags) -> bool {
     flags.0 & libc::O_DIRECT != 0
 }
 
+/// Whether what is written goes to the end of the file, wherever that is.
+pub(super) fn appends(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_APPEND != 0
+}
+
 /// Whether a file is opened for writing, and then whether what is there is to be dropped.
 pub(super) fn writes(flags: OpenFlags) -> Option<bool> {
     (flags.0 & libc::O_ACCMODE != libc::O_RDONLY).then_some(flags.0 & libc::O_TRUNC != 0)

@@ -16,6 +16,7 @@
 mod at_once;
 mod bytes;
 mod content;
+mod drafts;
 mod edit_cost;
 mod editing;
 mod explain;
@@ -116,6 +117,7 @@ const SUBJECTS: &[&[Promise]] = &[
     full_disk::PROMISES,
     files::PROMISES,
     editing::PROMISES,
+    drafts::PROMISES,
     edit_cost::PROMISES,
     explain::PROMISES,
     imports::PROMISES,

@@ -341,6 +341,7 @@ async fn fsync_of_a_document_that_is_not_whole_says_so_and_sends_nothing() {
     let sentence = scene.sentence("by-name/disk/metadata.json").await;
     assert!(sentence.contains("line 3"), "{sentence}");
     assert_eq!((scene.changes(), scene.document().await), (0, before));
+    scene.fs.truncate(opened.handle, 0).await.unwrap();
     scene.fs.write(opened.handle, 0, Bytes::from_static(b"{\"min_ram\": 64}")).await.unwrap();
     scene.fs.fsync(opened.handle).await.unwrap();
     assert_eq!((scene.changes(), scene.image().min_ram), (1, 64));

@@ -36,7 +36,7 @@ async fn a_property_that_is_only_touched_is_empty() {
     let scene = Scene::new().await;
     let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
     let (entry, opened) = scene.fs.create(folder, OsStr::new("flag"), EDITOR).await.unwrap();
-    scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now)).await.unwrap();
+    scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now), Asker::UNKNOWN).await.unwrap();
     scene.close(opened.handle).await.unwrap();
     scene.fs.release(opened.handle);
     assert_eq!((scene.image().properties["flag"].as_str(), scene.service.calls("update")), ("", 1));
@@ -128,21 +128,6 @@ async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
         assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["os_distro"], "{name}");
     }
     assert_eq!(scene.changes(), 0);
-}
-
-#[tokio::test]
-async fn a_text_that_is_appended_in_pieces_ends_where_the_last_piece_did() {
-    let scene = Scene::new().await;
-    let path = "by-name/disk/properties/os_distro";
-    let size = async || scene.fs.walk(path).await.unwrap().attr.size;
-    let opened = scene.fs.open(scene.fs.walk(path).await.unwrap().attr.ino, Scene::asked(false)).await.unwrap();
-    assert_eq!(size().await, 7);
-    scene.fs.write(opened.handle, 7, Bytes::from_static(b"12")).await.unwrap();
-    assert_eq!(size().await, 9, "the kernel writes behind that");
-    scene.fs.write(opened.handle, 9, Bytes::from_static(b"\n")).await.unwrap();
-    scene.close(opened.handle).await.unwrap();
-    scene.fs.release(opened.handle);
-    assert_eq!((scene.image().properties["os_distro"].as_str(), size().await), ("debian\n12", 10));
 }
 
 /// Makes a file, writes `text` to it without a newline, and waits for it with fsync.

@@ -43,7 +43,7 @@ async fn a_scratch_file_that_is_renamed_onto_data_is_the_images_bytes_with_its_t
     let scene = Scene::new().await;
     let made = scene.put(FOLDER, ".data.x1y2", "copied").await.unwrap();
     let time = UNIX_EPOCH + Duration::from_millis(1_580_702_706_789);
-    scene.fs.setattr(made.attr.ino, None, None, Some(Modified::At(time))).await.unwrap();
+    scene.fs.setattr(made.attr.ino, None, None, Some(Modified::At(time)), Asker::UNKNOWN).await.unwrap();
     assert_eq!(scene.mv((FOLDER, ".data.x1y2"), (FOLDER, "data")).await, 0);
     assert_eq!(scene.status(), Status::Active);
     assert_eq!(scene.sent("new").await, Some(Bytes::from_static(b"copied")));
@@ -101,7 +101,7 @@ async fn scratch_files_are_renamed_over_one_another() {
 async fn a_scratch_file_is_cut_read_and_timed_like_any_other() {
     let scene = Scene::new().await;
     let made = scene.put(FOLDER, "tmp", "12345").await.unwrap();
-    let cut = scene.fs.setattr(made.attr.ino, None, Some(3), None).await.unwrap();
+    let cut = scene.fs.setattr(made.attr.ino, None, Some(3), None, Asker::UNKNOWN).await.unwrap();
     assert_eq!(cut.attr.size, 3);
     let asked = Asked { writing: Some(Writing { process: WRITER, truncate: true }), ..Asked::default() };
     let opened = scene.fs.open(made.attr.ino, asked).await.unwrap();

@@ -1,0 +1,123 @@
+//! Small files written in every way that programs write files: emptied, appended, cut, half and by several at once.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::person::Person;
+use crate::support::Ran;
+use crate::target::Target;
+use crate::tools::{shell, tool};
+use crate::uploading::made;
+
+crate::promises![Both:
+    a_small_file_is_written_where_its_writer_takes_it_to_end,
+    what_is_cut_by_its_name_holds_what_is_left,
+    behind_a_line_that_was_refused_nothing_is_taken,
+    checksums_can_be_appended_and_copied,
+];
+
+/// What a line of bash does in `folder`.
+fn bash(folder: &Path, line: &str) -> Ran {
+    tool("env", ["-C".as_ref(), folder.as_os_str(), "bash".as_ref(), "-c".as_ref(), line.as_ref()])
+}
+
+/// Runs lines of Python in `folder`, where `a` is the property of that name.
+fn python(folder: &Path, lines: &str) -> Ran {
+    let lines = format!("import os\na = 'properties/a'\n{lines}");
+    tool("env", ["-C".as_ref(), folder.as_os_str(), "python3".as_ref(), "-c".as_ref(), lines.as_ref()])
+}
+
+fn property(target: &Target, person: &Person, id: &str) -> Value {
+    target.wait(person.show(id))["a"].clone()
+}
+
+fn a_small_file_is_written_where_its_writer_takes_it_to_end(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("ends")}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    for (lines, wanted) in [
+        ("f = open(a, 'a'); f.truncate(0); f.write('x\\n'); f.close()", "x"),
+        ("f = open(a, 'w'); assert f.seek(0, 2) == 0; f.write('x\\n'); f.close()", "x"),
+        (
+            "f = os.open(a, os.O_WRONLY | os.O_APPEND | os.O_TRUNC); assert os.fstat(f).st_size == 0; os.write(f, b'x\\n')",
+            "x",
+        ),
+        ("f = open(a, 'a'); f.write('78'); f.flush(); assert f.tell() == 9; f.write('9\\n'); f.close()", "123456\n789"),
+        ("f = open(a, 'r+'); assert f.seek(0, 2) == 7; f.write('7\\n'); f.close()", "123456\n7"),
+        ("f = open(a, 'r+'); f.write('9\\n'); f.close()", "9\n3456"),
+        (
+            "f = open(a, 'w'); f.write('x' * 100); f.flush(); os.system('echo 7 >> ' + a); f.truncate(0); f.seek(0); f.close()",
+            "123456\n7",
+        ),
+        (
+            "f = open(a, 'a'); f.write('x'); f.flush(); os.system('stat ' + a + '; ls -l properties'); f.write('y\\n')",
+            "123456\nxy",
+        ),
+        ("os.truncate(a, 0); assert os.stat(a).st_size == 7", "123456"),
+    ] {
+        shell(&folder, "echo 123456 > properties/a");
+        let ran = python(&folder, lines);
+        assert!(ran.code == Some(0), "{lines}: {ran:?}");
+        assert_eq!(property(target, &person, &id), json!(wanted), "{lines}");
+    }
+    let document = "import json; t = open('metadata.json').read(); f = open('metadata.json', 'a'); f.truncate(0)
+f.write(t.replace('\"min_ram\": 0', '\"min_ram\": 64')); f.close()";
+    assert_eq!(python(&folder, document).code, Some(0));
+    assert_eq!(target.wait(person.show(&id))["min_ram"], 64);
+    let holes = python(&folder, "f = open(a, 'w'); f.seek(7); f.write('x\\n'); f.close()");
+    assert!(holes.code != Some(0) && holes.err.contains("Invalid argument"), "{holes:?}");
+    assert_eq!(property(target, &person, &id), json!("123456"));
+    mount.end();
+}
+
+fn what_is_cut_by_its_name_holds_what_is_left(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("cut"), "a": "123456"}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    shell(&folder, "truncate -s 3 properties/a");
+    assert_eq!(property(target, &person, &id), json!("123"));
+    let cut = python(&folder, "os.truncate(a, 2)");
+    assert!(cut.code == Some(0), "{cut:?}");
+    assert_eq!(property(target, &person, &id), json!("12"));
+    for lines in ["os.truncate(a, 9)", "os.truncate('metadata.json', 9)", "os.truncate('status', 2)"] {
+        let refused = python(&folder, lines);
+        assert!(refused.err.contains("Invalid argument"), "{lines}: {refused:?}");
+    }
+    assert_eq!(property(target, &person, &id), json!("12"));
+    mount.end();
+}
+
+fn behind_a_line_that_was_refused_nothing_is_taken(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("behind")}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let before = target.wait(person.show(&id));
+    for line in [
+        "printf 'nope\\ndeactivated\\n' > status",
+        "{ echo '# note'; echo '{\"min_ram\": 77}'; } > metadata.json",
+        "exec 3> status; echo nope >&3; echo deactivated >&3",
+    ] {
+        let ran = bash(&folder, line);
+        assert!(ran.code != Some(0) && ran.err.contains("Invalid argument"), "{line}: {ran:?}");
+        assert_eq!(target.wait(person.show(&id)), before, "{line}");
+    }
+    mount.end();
+}
+
+fn checksums_can_be_appended_and_copied(target: &Target) {
+    let mount = target.mount("demo");
+    let folder = made(target, &mount, "sums");
+    let right = target.file_with("right", b"these bytes");
+    let wrong = "MD5 (data) = 00000000000000000000000000000000";
+    let sum = format!("cksum -a sha512 {} | sed 's/(.*)/(data)/'", right.display());
+    shell(&folder, &format!("echo '{wrong}' > checksums; {sum} >> checksums"));
+    let copy = target.file("copy");
+    shell(&folder, &format!("rsync -a checksums {}", copy.display()));
+    let copied = std::fs::read_to_string(&copy).unwrap();
+    assert!(copied.lines().count() == 2 && copied.contains(wrong), "{copied}");
+    let refused = tool("cp", [right.as_path(), &folder.join("data")]);
+    assert!(refused.code != Some(0) && refused.err.contains("Input/output error"), "{refused:?}");
+    shell(&folder, &format!("{sum} > checksums; cp {} data", right.display()));
+    mount.end();
+}
