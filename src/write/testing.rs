@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{Settings, Upload, Uploads};
 use crate::hash::hexadecimal;
-use crate::image::{Checksums, Image, ImageId, Member, Status, Usage, Visibility};
+use crate::image::{Checksums, Image, ImageId, Member, Status, Task, Usage, Visibility};
 use crate::service::{
     ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
 };
@@ -99,6 +99,8 @@ pub(super) struct Fake {
     pub(super) blind: Mutex<u32>,
     /// The property that may not be changed.
     pub(super) fixed: Mutex<Option<&'static str>>,
+    /// What it tells of the tasks of every image.
+    pub(super) tasks: Mutex<Vec<Task>>,
     /// The calls, in their order.
     log: Mutex<Vec<&'static str>>,
     /// How often bytes were taken.
@@ -118,6 +120,7 @@ impl Fake {
             faults: Mutex::default(),
             blind: Mutex::default(),
             fixed: Mutex::default(),
+            tasks: Mutex::default(),
             log: Mutex::default(),
             taken: Mutex::default(),
             held: Mutex::default(),
@@ -329,6 +332,10 @@ fn failed<T>(kind: Kind) -> Result<T> {
 impl ImageService for Fake {
     async fn list(&self, _: &ListQuery, _: Option<ImageId>) -> Result<Page> {
         failed(Kind::NotOffered)
+    }
+
+    async fn tasks(&self, _: ImageId) -> Result<Vec<Task>> {
+        Ok(self.tasks.lock().unwrap().clone())
     }
 
     async fn show(&self, id: ImageId) -> Result<Image> {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod expected;
+mod imported;
 mod scratch;
 mod sending;
 mod served;

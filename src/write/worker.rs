@@ -16,7 +16,7 @@ use super::state::{Cause, Hashes, Reason, Sealed, State};
 use super::time;
 use super::upload::Upload;
 use super::uploads::is_poisoned;
-use crate::image::{Image, Status};
+use crate::image::{Image, Status, TaskStatus};
 use crate::service::{Change, Outgoing, ServiceError};
 use crate::sync::lock;
 
@@ -143,10 +143,24 @@ impl Attempt<'_> {
                 Seen::Filled(image) => Ok(Some(*image)),
                 Seen::Queued => {
                     self.upload.is_certain.store(true, Ordering::Release);
-                    Err(Ended::Again(cause, error.retry_after))
+                    Err(Ended::Again(self.after_import(cause).await, error.retry_after))
                 }
             },
         }
+    }
+
+    /// Why the service fails, where it may be for an import. One that failed for the format of what was fetched leaves bytes
+    /// in the store, and Glance answers each upload with a 500 from then on. It shows the image as after any other failure.
+    async fn after_import(&self, mut cause: Cause) -> Cause {
+        if cause.reason == Reason::Unavailable {
+            let tasks = self.home.service.tasks(self.upload.image()).await.unwrap_or_default();
+            if tasks.last().is_some_and(|task| task.status == TaskStatus::Failure) {
+                cause.sentence.push_str(
+                    "; an import into this image has failed, which may have left it unusable: delete it, and make a new one",
+                );
+            }
+        }
+        cause
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Cause {
