@@ -3,6 +3,8 @@
 //! A name may hold anything; an entry may hold neither `/` nor NUL, is never `.` or `..`, and has at most 255 bytes
 //! (`NAME_MAX` of `linux/limits.h`). What an entry cannot hold is percent-encoded, byte by byte.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// The longest directory entry, in bytes.
@@ -10,6 +12,13 @@ pub const LONGEST: usize = 255;
 
 /// `CONTROLS` are the ASCII control characters, DEL included.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b'/');
+
+/// The name as an entry, whatever its length: the name itself where nothing in it has to be escaped.
+pub fn entry(name: &str) -> Cow<'_, str> {
+    let plain =
+        !matches!(name, "" | "." | "..") && !name.chars().any(|char| matches!(char, '%' | '/') || char.is_control());
+    if plain { Cow::Borrowed(name) } else { Cow::Owned(encode(name)) }
+}
 
 /// The name as an entry, whatever its length. The empty name is `%`, which no other name becomes.
 pub fn encode(name: &str) -> String {

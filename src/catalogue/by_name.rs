@@ -1,9 +1,11 @@
 //! The entries of `by-name`: which image each stands for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
-use crate::image::ImageId;
-use crate::name::{LONGEST, cut, encode};
+use crate::image::{Image, ImageId};
+use crate::name::{LONGEST, cut, entry};
 
 /// Characters of an id behind a name: the fewest, and how many more where that is not enough. 32 is a whole id.
 const ID_CHARS: [usize; 7] = [8, 12, 16, 20, 24, 28, 32];
@@ -12,86 +14,187 @@ const ID_CHARS: [usize; 7] = [8, 12, 16, 20, 24, 28, 32];
 ///
 /// A name that one image has is an entry of its own. Images that share a name are told apart by the beginning of their
 /// ids (`name~1b2c3d4e`), and the bare name is no entry: an ambiguous name never picks an image.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Index {
-    entries: BTreeMap<Box<str>, ImageId>,
-    named: HashMap<Box<str>, Vec<ImageId>>,
-}
-
-struct Named {
-    id: ImageId,
-    base: String,
-    /// How far the id is spelt out behind the name; 0: not at all, n: `ID_CHARS[n - 1]`.
-    level: usize,
+    /// The images that have a name, by its entry and then by id, so that those which share one are neighbours.
+    named: Vec<Arc<Image>>,
+    /// How many of the names can be taken for another one's entry, or have to be cut.
+    odd: usize,
+    /// Where there are such names: all entries, sorted. Made when somebody looks.
+    told_apart: OnceLock<Vec<(Box<str>, ImageId)>>,
 }
 
 impl Index {
-    /// The entries for images of these names. An image without a name, or with an empty one, has none.
-    pub fn new<'a>(images: impl Iterator<Item = (ImageId, &'a str)>) -> Self {
-        let mut images: Vec<Named> = images
-            .filter(|(_, name)| !name.is_empty())
-            .map(|(id, name)| (id, encode(name)))
-            .map(|(id, base)| Named { id, level: usize::from(base.len() > LONGEST), base })
-            .collect();
-        let entries = tell_apart(&mut images);
-        let mut named: HashMap<Box<str>, Vec<ImageId>> = HashMap::new();
-        for image in images {
-            named.entry(image.base.into()).or_default().push(image.id);
-        }
-        Self { entries, named }
+    /// The entries for these images. An image without a name, or with an empty one, has none.
+    pub fn new(images: impl IntoIterator<Item = Arc<Image>>) -> Self {
+        let mut named: Vec<_> = images.into_iter().filter(|image| key(image).is_some()).collect();
+        named.sort_by_cached_key(|image| key(image).map(|(base, id)| (base.into_owned(), id)));
+        let odd = named.iter().filter(|image| is_odd(image)).count();
+        Self { named, odd, told_apart: OnceLock::new() }
     }
 
-    /// All entries, sorted.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, ImageId)> {
-        self.entries.iter().map(|(entry, id)| (entry.as_ref(), *id))
+    /// Puts `now` in the place of `before`.
+    pub(super) fn change(&mut self, before: Option<&Image>, now: Option<&Arc<Image>>) {
+        if let (Some(before), Some(now)) = (before, now)
+            && key(before) == key(now)
+        {
+            if let Some(place) = self.place(before).ok().and_then(|at| self.named.get_mut(at)) {
+                *place = Arc::clone(now);
+            }
+            return;
+        }
+        if let Some((at, before)) = before.and_then(|image| Some((self.place(image).ok()?, image))) {
+            self.odd -= usize::from(is_odd(before));
+            self.named.remove(at);
+        }
+        if let Some((at, now)) = now.and_then(|image| Some((self.place(image).err()?, image))) {
+            self.odd += usize::from(is_odd(now));
+            self.named.insert(at, Arc::clone(now));
+        }
+        self.told_apart = OnceLock::new();
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.named.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// The entry of this number, from 0 on, and its image.
+    pub fn at(&self, number: usize) -> Option<(Cow<'_, str>, ImageId)> {
+        match self.told_apart() {
+            Some(entries) => entries.get(number).map(|(entry, id)| (Cow::Borrowed(entry.as_ref()), *id)),
+            None => self.spelt(number),
+        }
+    }
+
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, ImageId)> {
+        (0..self.len()).map_while(|number| self.at(number))
     }
 
     /// The image that an entry stands for: one that is listed, or a name with the beginning of an id, which always
     /// resolves.
     pub fn resolve(&self, entry: &str) -> Option<ImageId> {
-        self.entries.get(entry).copied().or_else(|| self.by_name_and_id(entry))
+        let listed = match self.told_apart() {
+            Some(entries) => entries
+                .binary_search_by(|(known, _)| (**known).cmp(entry))
+                .ok()
+                .and_then(|at| entries.get(at).map(|(_, id)| *id)),
+            None => match self.group(entry) {
+                [only] => Some(only.id),
+                _ => None,
+            },
+        };
+        listed.or_else(|| self.by_name_and_id(entry))
     }
 
     /// Whether the entry stands for an image, or would for one of several if it were not ambiguous.
     pub fn is_taken(&self, entry: &str) -> bool {
-        self.named.contains_key(entry) || self.resolve(entry).is_some()
+        !self.group(entry).is_empty() || self.resolve(entry).is_some()
     }
 
     fn by_name_and_id(&self, entry: &str) -> Option<ImageId> {
         let (base, digits) = entry.rsplit_once('~')?;
         ID_CHARS.contains(&digits.len()).then_some(())?;
-        let mut fitting = self.named.get(base)?.iter().filter(|id| digits_of(**id).starts_with(digits));
+        let mut fitting = self.group(base).iter().filter(|image| digits_of(image.id).starts_with(digits));
         let only = fitting.next()?;
-        fitting.next().is_none().then_some(*only)
+        fitting.next().is_none().then_some(only.id)
     }
+
+    /// The images whose name has this entry.
+    fn group(&self, base: &str) -> &[Arc<Image>] {
+        let below = |image: &Arc<Image>| key(image).is_some_and(|(own, _)| *own < *base);
+        let start = self.named.partition_point(below);
+        let rest = self.named.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|image| key(image).is_some_and(|(own, _)| *own == *base));
+        rest.get(..count).unwrap_or_default()
+    }
+
+    fn place(&self, image: &Image) -> Result<usize, usize> {
+        let own = key(image);
+        // One without a name has no place.
+        if own.is_none() { Err(usize::MAX) } else { self.named.binary_search_by(|other| key(other).cmp(&own)) }
+    }
+
+    /// The entry of an image as its neighbours have it: where no name is odd, nobody else has the same. Neighbours have
+    /// the ids that begin most like this one's.
+    fn spelt(&self, number: usize) -> Option<(Cow<'_, str>, ImageId)> {
+        let image = self.named.get(number)?;
+        let (base, id) = key(image)?;
+        let namesake = |at: Option<usize>| self.named.get(at?).filter(|other| other.name == image.name);
+        let near = [namesake(number.checked_sub(1)), namesake(number.checked_add(1))];
+        let alike = near.into_iter().flatten().map(|other| common(other.id, id)).max();
+        let entry = match alike {
+            None => base,
+            Some(alike) => {
+                let chars = ID_CHARS.into_iter().find(|chars| *chars > alike).unwrap_or(32);
+                Cow::Owned(with_id(&base, id, chars, LONGEST))
+            }
+        };
+        Some((entry, id))
+    }
+
+    fn told_apart(&self) -> Option<&[(Box<str>, ImageId)]> {
+        (self.odd > 0).then(|| self.told_apart.get_or_init(|| tell_apart(&self.named)).as_slice())
+    }
+}
+
+/// What the index is sorted by; `None` for an image without a name.
+fn key(image: &Image) -> Option<(Cow<'_, str>, ImageId)> {
+    let name = image.name.as_deref().filter(|name| !name.is_empty())?;
+    Some((entry(name), image.id))
+}
+
+/// Whether the name ends like one with an id behind it, or is so long that it may have to be cut.
+fn is_odd(image: &Image) -> bool {
+    let Some((base, _)) = key(image) else { return false };
+    let is_id = |digits: &str| ID_CHARS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    base.len() + 33 > LONGEST || base.rsplit_once('~').is_some_and(|(_, digits)| is_id(digits))
+}
+
+struct Named<'a> {
+    id: ImageId,
+    base: Cow<'a, str>,
+    /// How far the id is spelt out behind the name; 0: not at all, n: `ID_CHARS[n - 1]`.
+    level: usize,
 }
 
 /// Spells ids out, further and further, until no two images have the same entry. This ends: a whole id differs from
 /// all others.
-fn tell_apart(images: &mut [Named]) -> BTreeMap<Box<str>, ImageId> {
+fn tell_apart(images: &[Arc<Image>]) -> Vec<(Box<str>, ImageId)> {
+    let named = |image| key(image).map(|(base, id)| Named { id, level: usize::from(base.len() > LONGEST), base });
+    let mut images: Vec<Named<'_>> = images.iter().map(Arc::as_ref).filter_map(named).collect();
     loop {
-        let mut holders: HashMap<String, usize> = HashMap::with_capacity(images.len());
+        let mut holders: HashMap<&str, usize> = HashMap::with_capacity(images.len());
         let entries: Vec<String> = images.iter().map(Named::entry).collect();
         for entry in &entries {
-            *holders.entry(entry.clone()).or_default() += 1;
+            *holders.entry(entry).or_default() += 1;
         }
         let mut clash = false;
         for (image, entry) in images.iter_mut().zip(&entries) {
-            if holders.get(entry).is_some_and(|count| *count > 1) && image.level < ID_CHARS.len() {
+            if holders.get(entry.as_str()).is_some_and(|count| *count > 1) && image.level < ID_CHARS.len() {
                 image.level += 1;
                 clash = true;
             }
         }
         if !clash {
-            return entries.into_iter().zip(images.iter()).map(|(entry, image)| (entry.into(), image.id)).collect();
+            let ids = images.iter().map(|image| image.id);
+            let mut entries: Vec<_> = entries.into_iter().map(Box::from).zip(ids).collect();
+            entries.sort_unstable();
+            return entries;
         }
     }
 }
 
-impl Named {
+impl Named<'_> {
     fn entry(&self) -> String {
         match self.level.checked_sub(1).and_then(|level| ID_CHARS.get(level)) {
-            None => self.base.clone(),
+            None => self.base.to_string(),
             Some(chars) => with_id(&self.base, self.id, *chars, LONGEST),
         }
     }
@@ -111,23 +214,37 @@ fn digits_of(id: ImageId) -> String {
     id.as_str().replace('-', "")
 }
 
+/// How many digits two ids have in common at their beginning.
+fn common(one: ImageId, other: ImageId) -> usize {
+    digits_of(one).bytes().zip(digits_of(other).bytes()).take_while(|(one, other)| one == other).count()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fs::testing::image;
 
     fn id(head: &str) -> ImageId {
         format!("{head:0<8}-0000-0000-0000-000000000000").parse().unwrap()
     }
 
-    fn entries(index: &Index) -> Vec<&str> {
-        index.iter().map(|(entry, _)| entry).collect()
+    fn entries(index: &Index) -> Vec<String> {
+        index.iter().map(|(entry, _)| entry.into_owned()).collect()
+    }
+
+    fn image_of((id, name): (ImageId, &str)) -> Arc<Image> {
+        Arc::new(Image { id, ..image(1, name) })
+    }
+
+    fn index<'a>(images: impl IntoIterator<Item = (ImageId, &'a str)>) -> Index {
+        Index::new(images.into_iter().map(image_of))
     }
 
     #[test]
     fn a_shared_name_is_no_entry_and_a_single_one_is() {
-        let index = Index::new([(id("a1"), "x"), (id("b2"), "x"), (id("c3"), "y"), (id("d4"), "")].into_iter());
+        let index = index([(id("a1"), "x"), (id("b2"), "x"), (id("c3"), "y"), (id("d4"), "")]);
         assert_eq!(entries(&index), ["x~a1000000", "x~b2000000", "y"]);
         assert_eq!(index.resolve("x"), None);
         assert!(index.is_taken("x") && index.is_taken("y~c3000000") && !index.is_taken("z"));
@@ -139,7 +256,7 @@ mod tests {
     #[test]
     fn ids_that_begin_alike_are_spelt_out_further() {
         let (one, two) = (id("a").as_str().replace("-0000-0000-", "-1111-0000-"), id("a"));
-        let index = Index::new([(one.parse().unwrap(), "x"), (two, "x")].into_iter());
+        let index = index([(one.parse().unwrap(), "x"), (two, "x")]);
         assert_eq!(entries(&index), ["x~a00000000000", "x~a00000001111"]);
         assert_eq!(index.resolve("x~a0000000"), None, "still ambiguous");
     }
@@ -147,15 +264,15 @@ mod tests {
     #[test]
     fn an_image_named_like_anothers_entry_takes_nothing_away() {
         let images = [(id("a1"), "x"), (id("b2"), "x"), (id("c3"), "x~a1000000")];
-        let index = Index::new(images.into_iter());
+        let index = index(images);
         assert_eq!(entries(&index), ["x~a10000000000", "x~a1000000~c3000000", "x~b2000000"]);
     }
 
     #[test]
     fn a_long_name_is_cut_and_has_its_id_behind_it() {
         let long = "é".repeat(200);
-        let index = Index::new([(id("a1"), long.as_str())].into_iter());
-        let only = entries(&index)[0].to_owned();
+        let index = index([(id("a1"), long.as_str())]);
+        let only = entries(&index)[0].clone();
         assert!(only.len() <= LONGEST && only.ends_with("~a1000000"), "{only}");
         assert_eq!(index.resolve(&only), Some(id("a1")));
     }
@@ -167,13 +284,40 @@ mod tests {
         ) {
             // Twelve ids, four of them alike in each of their first eight digits.
             let ids = (0..12).map(|n| format!("{}0000000-0000-0000-0000-{n:012}", n % 4).parse::<ImageId>().unwrap());
-            let index = Index::new(ids.zip(names.iter().map(String::as_str)));
+            let index = index(ids.zip(names.iter().map(String::as_str)));
             let listed: Vec<_> = index.iter().collect();
             prop_assert_eq!(listed.len(), names.len());
             for (entry, id) in listed {
                 prop_assert!(entry.len() <= LONGEST && !entry.contains('/'));
-                prop_assert_eq!(index.resolve(entry), Some(id));
+                prop_assert_eq!(index.resolve(&entry), Some(id));
             }
+        }
+
+        /// What neighbours tell is what all images together would, and what many small changes lead to.
+        #[test]
+        fn entries_are_the_same_however_they_came_about(
+            steps in prop::collection::vec((0..12_u32, prop::option::of("[xy]|x~[0-3]0{7}|[%/.]{1,3}|z{250,255}")), 0..40),
+            risky in any::<bool>(),
+        ) {
+            let id_of = |n: u32| format!("{}0000000-0000-0000-0000-{n:012}", n % 4).parse::<ImageId>().unwrap();
+            let (mut grown, mut images) = (Index::default(), HashMap::new());
+            for (n, name) in steps {
+                let name = name.filter(|name| risky || !(name.len() > 200 || name.contains('~')));
+                let now = name.as_deref().map(|name| image_of((id_of(n), name)));
+                let before = match &now {
+                    Some(now) => images.insert(n, Arc::clone(now)),
+                    None => images.remove(&n),
+                };
+                grown.change(before.as_deref(), now.as_ref());
+            }
+            let fresh = Index::new(images.values().cloned());
+            let sorted = |index: &Index| {
+                let mut all: Vec<_> = index.iter().map(|(entry, id)| (Box::from(entry.as_ref()), id)).collect();
+                all.sort_unstable();
+                all
+            };
+            prop_assert_eq!(sorted(&grown), sorted(&fresh));
+            prop_assert_eq!(sorted(&fresh), tell_apart(&fresh.named));
         }
     }
 }

@@ -1,5 +1,6 @@
-//! What this mount changed itself, until a listing is sure to show it.
+//! What became known of single images, until a listing is sure to show it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use super::Timed;
 use super::snapshot::Snapshot;
 use crate::image::{Image, ImageId};
 
-/// A change that the service has confirmed.
+/// Something that the service has told about one image.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     /// An image is new, or is now this.
@@ -18,7 +19,8 @@ pub(super) enum Change {
 }
 
 impl Change {
-    fn image(&self) -> ImageId {
+    /// Whose it is.
+    pub(super) fn image(&self) -> ImageId {
         match self {
             Self::Image(image) => image.id,
             Self::Gone(id) => *id,
@@ -26,22 +28,43 @@ impl Change {
     }
 }
 
-/// The changes that a listing may lack which was asked for before them.
+/// The changes that a listing may lack which was asked for before them, of each image the last one.
 #[derive(Debug, Default)]
-pub(super) struct Changes(Vec<Timed<Change>>);
+pub(super) struct Changes {
+    noted: HashMap<ImageId, Timed<Change>>,
+    /// When the listings were asked for that are on their way.
+    asked: Vec<Instant>,
+}
 
 impl Changes {
-    /// Notes a change that was confirmed now.
-    pub(super) fn note(&mut self, change: Change) {
-        // Of each image the last one counts.
-        self.0.retain(|known| known.value.image() != change.image());
-        self.0.push(Timed { value: change, since: Instant::now() });
+    /// Notes what was known at `since`.
+    pub(super) fn note(&mut self, change: Change, since: Instant) {
+        self.noted.insert(change.image(), Timed { value: change, since });
     }
 
-    /// What the service listed when it was asked at `since`, with what was changed behind that. Older changes are
-    /// forgotten: from now on the listing has them.
-    pub(super) fn bring_up(&mut self, listed: Snapshot, since: Instant) -> Snapshot {
-        self.0.retain(|change| change.since >= since);
-        self.0.iter().fold(listed, |snapshot, change| snapshot.with(&change.value))
+    /// Whether something was noted of an image that a listing asked for at `since` may lack.
+    pub(super) fn is_newer(&self, image: ImageId, since: Instant) -> bool {
+        self.noted.get(&image).is_some_and(|change| change.since >= since)
+    }
+
+    /// A listing is asked for: what is noted from now on is kept until it has been answered.
+    pub(super) fn asked(&mut self, since: Instant) {
+        self.asked.push(since);
+    }
+
+    /// It was answered, or failed. What no listing on its way can lack is forgotten.
+    pub(super) fn answered(&mut self, since: Instant) {
+        if let Some(at) = self.asked.iter().position(|asked| *asked == since) {
+            self.asked.swap_remove(at);
+        }
+        let oldest = self.asked.iter().copied().min();
+        self.noted.retain(|_, change| oldest.is_some_and(|oldest| change.since >= oldest));
+    }
+
+    /// Brings what the service listed when it was asked at `since` up to what was noted behind that.
+    pub(super) fn bring_up(&self, listed: &mut Snapshot, since: Instant) {
+        for change in self.noted.values().filter(|change| change.since >= since) {
+            listed.change(&change.value);
+        }
     }
 }

@@ -20,7 +20,7 @@ impl Flat {
             names.iter().map(|(name, id)| (name, id, format_of(id))).partition(|(.., format)| format.is_some());
         // No two of the formatted ones are called alike; a bare one may be called as one of them is.
         for (name, id, format) in formatted.into_iter().chain(others) {
-            let (base, format) = (escaped(name), format.unwrap_or_default());
+            let (base, format) = (escaped(&name), format.unwrap_or_default());
             let plain = join(&base, format);
             let entry = if plain.len() > LONGEST || entries.contains_key(plain.as_str()) {
                 let room = LONGEST - (join("", format).len()).min(LONGEST);

@@ -4,14 +4,18 @@ mod by_name;
 mod changes;
 mod flat;
 mod flight;
+mod pages;
+mod refresh;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lru::LruCache;
 use tokio::time::Instant;
 
@@ -21,18 +25,11 @@ pub use self::flat::Flat;
 use self::flight::Flight;
 pub use self::snapshot::Snapshot;
 use crate::image::{Image, ImageId, Member, Usage, Visibility};
-use crate::service::{ImageService, Kind, ListQuery, Result, ServiceError};
+use crate::service::{ImageService, Kind, Result, ServiceError};
 
 /// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
 /// are remembered. Beyond that the one looked at longest ago is asked for again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
-
-/// Up to this many images, one page of the service, looking at one image again lists all of them again: the same one
-/// request then answers for each neighbour that is looked at next.
-const ONE_PAGE: usize = 1000;
-
-/// How often a listing begins again because an image at a page's end was deleted meanwhile.
-const LISTING_STARTS: u32 = 5;
 
 /// Something the service told, and when.
 #[derive(Clone, Debug)]
@@ -59,6 +56,13 @@ struct State {
     /// The last refresh failed: what is known is served at once while the next one runs.
     away: bool,
     refresh: Flight<Arc<Snapshot>>,
+    /// The last complete listing: how long it took.
+    complete: Option<Timed<Duration>>,
+    completing: Flight<Arc<Snapshot>>,
+    /// The latest `updated_at` that a listing showed.
+    latest: Timestamp,
+    /// What was odd in listings and is known to have been said.
+    odd: HashSet<String>,
     changes: Changes,
     shown: LruCache<ImageId, Timed<Result<Arc<Image>>>>,
     members: LruCache<ImageId, Timed<Arc<[Member]>>>,
@@ -92,6 +96,10 @@ impl Catalogue {
             listing: None,
             away: false,
             refresh: Flight::default(),
+            complete: None,
+            completing: Flight::default(),
+            latest: Timestamp::UNIX_EPOCH,
+            odd: HashSet::new(),
             changes: Changes::default(),
             shown: LruCache::new(REMEMBERED),
             members: LruCache::new(REMEMBERED),
@@ -127,27 +135,41 @@ impl Catalogue {
     }
 
     /// One image, listed or not. While the service is away, as it was last seen.
+    ///
+    /// In a long listing, an image that somebody deleted is still there until the next complete one; see
+    /// [`Self::current`].
     pub async fn image(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
-        let (listed, away) = {
-            let state = self.state();
-            (state.listing.clone(), state.away)
+        let listed = self.state().listing.clone();
+        let Some(listing) = listed.filter(|listing| listing.value.image(id).is_some()) else {
+            return self.shown(id).await;
         };
-        let Some(listing) = listed else { return self.shown(id).await };
-        let Some(known) = listing.value.image(id).cloned() else { return self.shown(id).await };
-        if let Some(fresh) = listing.within(self.0.ttl) {
-            return Ok(Seen { value: known, fresh_for: fresh.fresh_for });
+        let seen = match listing.within(self.0.ttl) {
+            Some(seen) => seen,
+            None => self.listing().await?,
+        };
+        match seen.value.image(id) {
+            Some(image) => Ok(Seen { value: Arc::clone(image), fresh_for: seen.fresh_for }),
+            None => self.shown(id).await,
         }
-        // While the service is away, a listing is what finds out that it is back.
-        if away || listing.value.len() <= ONE_PAGE {
-            let again = self.listing().await?;
-            if let Some(image) = again.value.image(id) {
-                return Ok(Seen { value: Arc::clone(image), fresh_for: again.fresh_for });
-            }
+    }
+
+    /// One image as the service showed it at most a TTL ago, a deletion by somebody else included. While the service is
+    /// away, as it was last seen.
+    pub async fn current(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
+        let known = self.image(id).await?;
+        let is_sure = {
+            let state = self.state();
+            let complete = state.complete.as_ref().and_then(|complete| complete.within(self.0.ttl));
+            let is_listed = state.listing.as_ref().is_some_and(|listing| listing.value.image(id).is_some());
+            state.away || complete.is_some() || !is_listed
+        };
+        if is_sure {
+            return Ok(known);
         }
         match self.shown(id).await {
             Err(error) if is_away(&error.kind) => {
                 self.state().away = true;
-                Ok(Seen { value: known, fresh_for: Duration::ZERO })
+                Ok(Seen { fresh_for: Duration::ZERO, ..known })
             }
             outcome => outcome,
         }
@@ -275,15 +297,23 @@ impl State {
         self.change(Change::Image(image));
     }
 
-    /// Takes in what the service showed, unless something newer is known; answers what is newest.
+    /// Takes in what the service showed, unless something newer is known; answers what is newest. What the listing has
+    /// otherwise is put right.
     fn show(&mut self, id: ImageId, shown: Timed<Result<Arc<Image>>>) -> Timed<Result<Arc<Image>>> {
-        match self.shown.peek(&id) {
-            Some(newer) if newer.since > shown.since => newer.clone(),
-            _ => {
-                self.shown.put(id, shown.clone());
-                shown
-            }
+        if let Some(newer) = self.shown.peek(&id).filter(|known| known.since > shown.since) {
+            return newer.clone();
         }
+        let listed = self.listing.as_ref().and_then(|listing| listing.value.image(id));
+        let correction = match (&shown.value, listed) {
+            (Ok(image), Some(listed)) if image != listed => Some(Change::Image(Arc::clone(image))),
+            (Err(_), Some(_)) => Some(Change::Gone(id)),
+            _ => None,
+        };
+        if !self.changes.is_newer(id, shown.since) {
+            self.apply(correction, shown.since);
+        }
+        self.shown.put(id, shown.clone());
+        shown
     }
 
     fn forget_members(&mut self, id: ImageId) {
@@ -292,10 +322,7 @@ impl State {
     }
 
     fn change(&mut self, change: Change) {
-        if let Some(listing) = &mut self.listing {
-            listing.value = Arc::new(listing.value.with(&change));
-        }
-        self.changes.note(change);
+        self.apply([change], Instant::now());
     }
 }
 
@@ -304,47 +331,9 @@ impl Inner {
         // Nothing panics while it holds the lock; were it so, the state is still one of whole values.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    async fn refresh(self: Arc<Self>) -> Result<Arc<Snapshot>> {
-        let since = Instant::now();
-        let listed = list_all(self.service.as_ref()).await.map(Snapshot::new);
-        let mut state = self.state();
-        let listed = listed.map(|snapshot| Arc::new(state.changes.bring_up(snapshot, since)));
-        state.away = listed.as_ref().err().is_some_and(|error| is_away(&error.kind));
-        match &listed {
-            Ok(snapshot) => state.listing = Some(Timed { value: Arc::clone(snapshot), since }),
-            Err(error) => tracing::warn!(%error, "the images could not be listed"),
-        }
-        listed
-    }
 }
 
 /// Whether a failure means that the service cannot be asked now, so that what is known is the best answer.
 fn is_away(kind: &Kind) -> bool {
     matches!(kind, Kind::Unavailable | Kind::TimedOut | Kind::Unreachable)
-}
-
-async fn list_all(service: &dyn ImageService) -> Result<Vec<Image>> {
-    let mut start = 1;
-    loop {
-        match list_once(service).await {
-            Err(error) if error.kind == Kind::MarkerGone && start < LISTING_STARTS => start += 1,
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn list_once(service: &dyn ImageService) -> Result<Vec<Image>> {
-    let query = ListQuery::default();
-    let mut images = Vec::new();
-    let mut marker = None;
-    loop {
-        let page = service.list(&query, marker).await?;
-        images.extend(page.images);
-        match page.next {
-            // A service that repeats its marker would have us list for ever.
-            Some(next) if Some(next) != marker => marker = Some(next),
-            _ => return Ok(images),
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! The images of one listing, by id, by name and as flat files.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::by_name::Index;
@@ -8,49 +7,80 @@ use super::changes::Change;
 use super::flat::{self, Flat};
 use crate::image::{Image, ImageId, Visibility};
 
-/// An immutable listing.
-#[derive(Debug, Default)]
+/// A listing. It is shared and never changes while anybody else holds it.
+///
+/// A hundred thousand images are common, so there is no table: images lie in two rows, by id and by name, and what they
+/// did not change is shared with the listings before and behind.
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    images: HashMap<ImageId, Arc<Image>>,
-    names: Arc<Index>,
+    /// By id.
+    images: Vec<Arc<Image>>,
+    names: Index,
     /// Made when somebody looks.
-    files: OnceLock<Flat>,
+    files: OnceLock<Arc<Flat>>,
 }
 
 impl Snapshot {
     /// The listing of these images; of an image that two pages showed, the later one.
     pub fn new(images: impl IntoIterator<Item = Image>) -> Self {
-        Self::of(images.into_iter().map(|image| (image.id, Arc::new(image))).collect(), None)
+        Self::of(images.into_iter().map(Arc::new).collect())
     }
 
-    /// The listing of these images; `names` where they are known.
-    fn of(images: HashMap<ImageId, Arc<Image>>, names: Option<Arc<Index>>) -> Self {
-        let holders = images.values().filter_map(|image| Some((image.id, image.name.as_deref()?)));
-        let names = names.unwrap_or_else(|| Arc::new(Index::new(holders)));
+    /// The same of images that other listings may have too.
+    pub(super) fn of(mut images: Vec<Arc<Image>>) -> Self {
+        images.reverse();
+        // Of several that are equal, the first one stays, which was the last.
+        images.sort_by_key(|image| image.id);
+        images.dedup_by_key(|image| image.id);
+        images.shrink_to_fit();
+        let names = Index::new(images.iter().cloned());
         Self { images, names, files: OnceLock::new() }
     }
 
-    /// The same with a change. A hidden or a community image is in no listing, whoever changed it.
-    pub(super) fn with(&self, change: &Change) -> Self {
-        let mut images = self.images.clone();
-        let is_named_so = |image: &Image| images.get(&image.id).is_some_and(|before| before.name == image.name);
-        let keeps_names = matches!(change, Change::Image(image) if is_listed(image) && is_named_so(image));
+    /// Makes a change. A hidden or a community image is in no listing, whoever changed it.
+    pub(super) fn change(&mut self, change: &Change) {
         match change {
-            Change::Image(image) if is_listed(image) => images.insert(image.id, Arc::clone(image)),
-            Change::Image(image) => images.remove(&image.id),
-            Change::Gone(id) => images.remove(id),
-        };
-        Self::of(images, keeps_names.then(|| Arc::clone(&self.names)))
+            Change::Image(image) if is_listed(image) => self.put(image),
+            Change::Image(image) => self.remove(image.id),
+            Change::Gone(id) => self.remove(*id),
+        }
+    }
+
+    fn put(&mut self, image: &Arc<Image>) {
+        match self.place(image.id) {
+            Ok(at) => {
+                let Some(place) = self.images.get_mut(at) else { return };
+                let before = std::mem::replace(place, Arc::clone(image));
+                self.names.change(Some(&before), Some(image));
+            }
+            Err(at) => {
+                self.images.insert(at, Arc::clone(image));
+                self.names.change(None, Some(image));
+            }
+        }
+        self.files = OnceLock::new();
+    }
+
+    fn remove(&mut self, id: ImageId) {
+        if let Ok(at) = self.place(id) {
+            let before = self.images.remove(at);
+            self.names.change(Some(&before), None);
+            self.files = OnceLock::new();
+        }
+    }
+
+    fn place(&self, id: ImageId) -> Result<usize, usize> {
+        self.images.binary_search_by_key(&id, |image| image.id)
     }
 
     /// An image by its id.
     pub fn image(&self, id: ImageId) -> Option<&Arc<Image>> {
-        self.images.get(&id)
+        self.place(id).ok().and_then(|at| self.images.get(at))
     }
 
-    /// All images, in no order.
-    pub fn images(&self) -> impl Iterator<Item = &Arc<Image>> {
-        self.images.values()
+    /// All images, by their ids.
+    pub fn images(&self) -> &[Arc<Image>] {
+        &self.images
     }
 
     /// How many images there are.
@@ -70,7 +100,7 @@ impl Snapshot {
 
     /// The entries of `files`.
     pub fn files(&self) -> &Flat {
-        self.files.get_or_init(|| Flat::new(&self.names, |id| self.images.get(&id)?.disk_format.as_deref()))
+        self.files.get_or_init(|| Arc::new(Flat::new(&self.names, |id| self.image(id)?.disk_format.as_deref())))
     }
 
     /// The image that an entry of `files` stands for. The name without a format does too, where no listed entry is called
@@ -78,7 +108,7 @@ impl Snapshot {
     pub fn file(&self, entry: &str) -> Option<ImageId> {
         let of_format = |(base, format): (&str, &str)| {
             let id = self.names.resolve(&flat::base(base))?;
-            (self.images.get(&id)?.disk_format.as_deref() == Some(format)).then_some(id)
+            (self.image(id)?.disk_format.as_deref() == Some(format)).then_some(id)
         };
         let listed = self.files().get(entry).or_else(|| entry.rsplit_once('.').and_then(of_format));
         listed.or_else(|| self.names.resolve(&flat::base(entry)))

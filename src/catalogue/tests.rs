@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::refresh::ONE_PAGE;
 use super::*;
 use crate::fs::testing::{Fake, id, image};
 use crate::image::MemberStatus;
@@ -40,7 +41,7 @@ async fn a_listing_begins_again_when_its_marker_was_deleted() {
     service.change(|world| world.failing = Some(Kind::MarkerGone));
     let outcome = catalogue(&service).listing().await;
     assert_eq!(outcome.unwrap_err().kind, Kind::MarkerGone, "but not for ever");
-    assert_eq!(service.calls("list"), LISTING_STARTS as usize);
+    assert_eq!(service.calls("list"), pages::STARTS as usize);
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,15 +83,17 @@ async fn images_of_a_long_listing_go_on_answering_while_the_service_is_away() {
     for n in 1..=count {
         assert_eq!(catalogue.image(id(n)).await.unwrap().value.id, id(n));
     }
-    assert_eq!(service.calls("show"), 1, "one image finds out, and the others do not wait for it again");
+    assert_eq!(service.calls("show"), 0, "one question finds out for all of them");
 
     service.change(|world| {
         world.failing = None;
         world.images[0].name = Some("renamed".to_owned());
+        world.images[0].updated_at = at(0);
     });
+    let asked = service.calls("list");
     catalogue.listing().await.unwrap();
-    tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(catalogue.image(id(1)).await.unwrap().value.name.as_deref(), Some("renamed"));
+    until(&service, "list", asked + 1).await;
+    assert_eq!(name_of(&catalogue, 1).await, "renamed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +114,7 @@ async fn what_was_changed_here_shows_at_once_and_in_listings_that_were_asked_for
     let catalogue = catalogue(&service);
     let names = async || {
         let listing = catalogue.listing().await.unwrap().value;
-        listing.names().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        listing.names().iter().map(|(name, _)| name.into_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names().await, ["one", "two"]);
     catalogue.learn(image(3, "three"));
@@ -127,9 +130,11 @@ async fn what_was_changed_here_shows_at_once_and_in_listings_that_were_asked_for
 #[test]
 fn a_listing_that_was_asked_for_before_a_change_is_brought_up_to_it() {
     let (mut changes, asked) = (Changes::default(), Instant::now());
-    changes.note(Change::Gone(id(1)));
-    changes.note(Change::Image(Arc::new(image(3, "three"))));
-    let brought = changes.bring_up(Snapshot::new([image(1, "one")]), asked);
+    changes.asked(asked);
+    changes.note(Change::Gone(id(1)), asked);
+    changes.note(Change::Image(Arc::new(image(3, "three"))), asked);
+    let mut brought = Snapshot::new([image(1, "one")]);
+    changes.bring_up(&mut brought, asked);
     assert!(brought.image(id(1)).is_none() && brought.names().resolve("three") == Some(id(3)));
 }
 
@@ -183,4 +188,124 @@ async fn an_image_that_was_asked_for_before_a_change_of_ours_is_not_what_is_reme
     assert_eq!(catalogue.image(id(1)).await.unwrap().value.name.as_deref(), Some("new"));
     assert_eq!(catalogue.image(id(2)).await.unwrap_err().kind, Kind::NotFound);
     assert_eq!(service.calls("show"), 2);
+}
+
+const MANY: u32 = 1010;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// More images than a page has, of which the last one changed last.
+fn many() -> Fake {
+    Fake::with((1..=MANY).map(|n| Image { updated_at: at(i64::from(n)), ..image(n, &format!("image {n}")) }))
+}
+
+fn touch(service: &Fake, n: u32, name: &str, second: i64) {
+    service.change(|world| {
+        let image = world.images.iter_mut().find(|image| image.id == id(n)).unwrap();
+        (image.name, image.updated_at) = (Some(name.to_owned()), at(second));
+    });
+}
+
+async fn name_of(catalogue: &Catalogue, n: u32) -> String {
+    catalogue.image(id(n)).await.unwrap().value.name.clone().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_listing_is_followed_by_one_short_question_a_ttl() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    assert_eq!(service.calls("list"), 2, "two pages");
+    for round in 1..=3 {
+        tokio::time::advance(TTL).await;
+        assert_eq!(name_of(&catalogue, 1).await, "image 1");
+        assert_eq!(name_of(&catalogue, 2).await, "image 2");
+        assert_eq!(service.calls("list"), 2 + round);
+    }
+    let asked = service.change(|world| world.queries.pop().unwrap());
+    let from = at(i64::from(MANY) - 10).to_string();
+    assert_eq!(asked.filters, [("updated_at".to_owned(), format!("gte:{from}"))]);
+    assert_eq!(service.calls("show"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_elsewhere_in_a_long_listing_shows_after_the_ttl() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    let before = catalogue.listing().await.unwrap().value;
+    touch(&service, 5, "renamed", 5000);
+    service.change(|world| world.images.push(Image { updated_at: at(5001), ..image(2000, "made") }));
+    assert_eq!(name_of(&catalogue, 5).await, "image 5");
+    tokio::time::advance(TTL).await;
+    let after = catalogue.listing().await.unwrap().value;
+    assert_eq!(name_of(&catalogue, 5).await, "renamed");
+    assert_eq!((after.names().resolve("made"), after.names().resolve("image 5")), (Some(id(2000)), None));
+    assert_eq!(before.names().resolve("image 5"), Some(id(5)), "a listing that somebody holds stays as it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_ours_does_not_hide_older_ones_of_others() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    touch(&service, 5, "renamed", 5000);
+    catalogue.learn(Image { updated_at: at(9000), ..image(6, "ours") });
+    touch(&service, 6, "ours", 9000);
+    tokio::time::advance(TTL).await;
+    assert_eq!(name_of(&catalogue, 5).await, "renamed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_elsewhere_shows_when_it_is_opened_and_in_the_next_complete_listing() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    service.change(|world| world.images.retain(|image| image.id != id(7) && image.id != id(8)));
+    tokio::time::advance(TTL).await;
+    assert_eq!(name_of(&catalogue, 7).await, "image 7", "no short answer can tell");
+    assert_eq!(catalogue.current(id(7)).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(catalogue.listing().await.unwrap().value.names().resolve("image 7"), None, "and that is kept");
+
+    tokio::time::advance(Duration::from_secs(60)).await;
+    catalogue.listing().await.unwrap();
+    until(&service, "list", 6).await;
+    assert!(catalogue.image(id(8)).await.is_err());
+}
+
+/// Lets what goes on in the background get so far.
+async fn until(service: &Fake, name: &str, calls: usize) {
+    while service.calls(name) < calls {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_on_its_way_takes_back_nothing_newer() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    tokio::time::advance(TTL).await;
+    let held = hold(&service, "list");
+    touch(&service, 5, "theirs", 5000);
+    let changing = async {
+        until(&service, "list", 3).await;
+        catalogue.learn(Image { updated_at: at(5000), ..image(5, "ours") });
+        held.add_permits(10);
+    };
+    let (listed, ()) = tokio::join!(catalogue.listing(), changing);
+    assert_eq!(listed.unwrap().value.names().resolve("ours"), Some(id(5)));
+    assert_eq!(name_of(&catalogue, 5).await, "ours");
+}
+
+#[tokio::test]
+async fn a_listing_that_turns_in_a_circle_comes_to_an_end() {
+    let service = Fake::with((1..=3).map(|n| image(n, "x")));
+    service.change(|world| (world.page, world.endless) = (2, Some(id(2).into())));
+    assert_eq!(catalogue(&service).listing().await.unwrap().value.len(), 3);
+    assert_eq!(service.calls("list"), 2);
 }

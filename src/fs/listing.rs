@@ -198,11 +198,11 @@ fn image_rows(snapshot: &Snapshot, view: View) -> Vec<Row> {
             .iter()
             .map(|(name, id)| Row { name: name.into(), node: Node::Image(id, view), item: 0 })
             .collect(),
-        View::ById => {
-            let mut ids: Vec<_> = snapshot.images().map(|image| image.id).collect();
-            ids.sort_unstable();
-            ids.into_iter().map(|id| Row { name: id.as_str().into(), node: Node::Image(id, view), item: 0 }).collect()
-        }
+        View::ById => snapshot
+            .images()
+            .iter()
+            .map(|image| Row { name: image.id.as_str().into(), node: Node::Image(image.id, view), item: 0 })
+            .collect(),
     }
 }
 

@@ -108,7 +108,7 @@ impl FileSystem {
     }
 
     async fn open_data(&self, ino: Ino, id: ImageId, asked: Asked) -> Result<Opened> {
-        let image = self.catalogue.image(id).await?.value;
+        let image = self.catalogue.current(id).await?.value;
         if let Some(writing) = asked.writing {
             return self.open_to_write(ino, image, writing).await;
         }

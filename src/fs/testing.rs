@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use md5::{Digest, Md5};
 use sha2::Sha512;
 use tokio::sync::Semaphore;
@@ -16,7 +17,8 @@ use super::FileSystem;
 use crate::image::{Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Usage, Visibility};
 use crate::schema::Schema;
 use crate::service::{
-    Action, ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
+    Action, ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result, ServiceError,
+    Source,
 };
 
 /// The id of the n-th image.
@@ -76,6 +78,10 @@ pub(crate) struct World {
     pub(crate) calls: Vec<&'static str>,
     /// Images a page.
     pub(crate) page: usize,
+    /// The page that each page says is the next one.
+    pub(crate) endless: Option<Marker>,
+    /// What was listed.
+    pub(crate) queries: Vec<ListQuery>,
     /// What was uploaded.
     pub(crate) uploaded: BTreeMap<ImageId, Bytes>,
 }
@@ -135,21 +141,30 @@ impl ImageService for Fake {
         self.change(|world| world.is_administrator)
     }
 
-    async fn list(&self, _query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {
-        self.call("list", |world| {
+    async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page> {
+        let answer = self.call("list", |world| {
+            world.queries.push(query.clone());
+            let mut images = world.images.clone();
+            for (key, value) in &query.filters {
+                let from =
+                    value.strip_prefix("gte:").filter(|_| key == "updated_at").expect("no other filter is known");
+                let from: Timestamp = from.parse().unwrap();
+                images.retain(|image| image.updated_at >= from);
+            }
             let start = match marker {
                 None => 0,
-                Some(marker) => world
-                    .images
+                Some(marker) => images
                     .iter()
-                    .position(|image| image.id == marker)
+                    .position(|image| image.id.as_str() == marker.0)
                     .map(|at| at + 1)
                     .ok_or_else(|| ServiceError::new(Kind::MarkerGone, "list"))?,
             };
-            let images: Vec<_> = world.images.iter().skip(start).take(world.page).cloned().collect();
-            let next = images.last().filter(|_| images.len() == world.page).map(|image| image.id);
-            Ok(Page { images, next })
-        })
+            let images: Vec<_> = images.into_iter().skip(start).take(world.page).collect();
+            let next = images.last().filter(|_| images.len() == world.page).map(|image| Marker::from(image.id));
+            Ok(Page::of(images, world.endless.clone().or(next)))
+        });
+        self.arrives("list").await;
+        answer
     }
 
     async fn show(&self, image: ImageId) -> Result<Image> {

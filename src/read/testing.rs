@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::Content;
 use crate::image::{Checksums, Image, ImageId, Member, Usage};
 use crate::service::{
-    ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
+    ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result, ServiceError, Source,
 };
 
 /// A request for bytes; without a range it is one for the whole image.
@@ -159,7 +159,7 @@ pub(super) struct Shared(pub(super) std::sync::Arc<Fake>);
 
 #[async_trait]
 impl ImageService for Shared {
-    async fn list(&self, _: &ListQuery, _: Option<ImageId>) -> Result<Page> {
+    async fn list(&self, _: &ListQuery, _: Option<&Marker>) -> Result<Page> {
         unimplemented()
     }
 

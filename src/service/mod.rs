@@ -10,6 +10,7 @@ pub mod error;
 pub(crate) mod failure;
 pub mod glance;
 mod http;
+pub mod page;
 pub mod retry;
 pub(crate) mod tls;
 mod words;
@@ -24,6 +25,7 @@ use futures_util::Stream;
 
 pub use change::{Action, Change, NewImage, Outgoing};
 pub use error::{Kind, ServiceError};
+pub use page::{Marker, Page};
 
 use crate::image::{Image, ImageId, Member, MemberStatus, Task, Usage};
 use crate::schema::Schema;
@@ -64,15 +66,6 @@ pub enum Direction {
     Descending,
 }
 
-/// One page of a listing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    /// The images of this page, in the listing's order.
-    pub images: Vec<Image>,
-    /// What to give as `marker` for the next page; `None` on the last one.
-    pub next: Option<ImageId>,
-}
-
 /// An Image service, as far as the filesystem needs one.
 ///
 /// Every call has deadlines of its own, retries what may be retried, and renews a token that expired; the caller waits
@@ -91,11 +84,11 @@ pub trait ImageService: Send + Sync + 'static {
         false
     }
 
-    /// One page of the images that match `query`, beginning behind the image `marker`.
+    /// One page of the images that match `query`, beginning behind `marker`.
     ///
     /// # Errors
     /// [`Kind::MarkerGone`] when the marker was deleted meanwhile: begin the listing again.
-    async fn list(&self, query: &ListQuery, marker: Option<ImageId>) -> Result<Page>;
+    async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page>;
 
     /// One image by its id, listed or not.
     async fn show(&self, image: ImageId) -> Result<Image>;

@@ -16,7 +16,7 @@ use super::{Settings, Upload, Uploads};
 use crate::hash::hexadecimal;
 use crate::image::{Checksums, Image, ImageId, Member, Status, Task, Usage, Visibility};
 use crate::service::{
-    ByteStream, Change, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result, ServiceError, Source,
+    ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result, ServiceError, Source,
 };
 
 /// An image without bytes and formats.
@@ -330,7 +330,7 @@ fn failed<T>(kind: Kind) -> Result<T> {
 
 #[async_trait]
 impl ImageService for Fake {
-    async fn list(&self, _: &ListQuery, _: Option<ImageId>) -> Result<Page> {
+    async fn list(&self, _: &ListQuery, _: Option<&Marker>) -> Result<Page> {
         failed(Kind::NotOffered)
     }
 

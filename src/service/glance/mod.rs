@@ -17,6 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use reqwest::Url;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -28,7 +29,7 @@ use super::http::{Call, Http};
 use super::retry::Patience;
 use super::tls::{self, Purpose};
 use super::{
-    Action, ByteStream, Change, Direction, ImageService, Kind, ListQuery, NewImage, Outgoing, Page, Result,
+    Action, ByteStream, Change, Direction, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result,
     ServiceError, Source,
 };
 use crate::config::Cloud;
@@ -94,7 +95,7 @@ impl Glance {
     async fn try_list(&self) -> Result<()> {
         let mut url = self.url(&["images"])?;
         url.query_pairs_mut().append_pair("limit", "1");
-        self.get::<wire::Listing>("list images", url).await.map(drop).map_err(|mut error| {
+        self.get::<wire::AnyListing>("list images", url).await.map(drop).map_err(|mut error| {
             if error.kind == Kind::NotFound {
                 error.kind = Kind::NotOffered;
                 error.words = Some(format!("there is no Image service (API v2) at {}", self.base));
@@ -139,7 +140,7 @@ async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
 }
 
 /// The document in the body of a successful answer.
-fn understood<T: DeserializeOwned>(action: &str, body: &[u8]) -> Result<T> {
+fn understood<'a, T: Deserialize<'a>>(action: &str, body: &'a [u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         ServiceError::new(Kind::Malformed, action).with_words(format!("the answer is not understood: {error}"))
     })
@@ -207,7 +208,7 @@ impl ImageService for Glance {
         self.is_administrator
     }
 
-    async fn list(&self, query: &ListQuery, marker: Option<ImageId>) -> Result<Page> {
+    async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page> {
         let mut url = self.url(&["images"])?;
         {
             let mut pairs = url.query_pairs_mut();
@@ -216,13 +217,16 @@ impl ImageService for Glance {
             if !query.sort.is_empty() {
                 pairs.append_pair("sort", &sort_words(&query.sort));
             }
-            if let Some(marker) = marker {
-                pairs.append_pair("marker", marker.as_str());
+            if let Some(Marker(marker)) = marker {
+                pairs.append_pair("marker", marker);
             }
         }
-        let outcome = self.get::<wire::Listing>("list images", url).await;
-        let (images, next) = outcome.map_err(|error| marker_gone(error, marker))?.into_images();
-        Ok(Page { images: images.into_iter().filter(wire::is_shown).collect(), next })
+        let call = Call::get("list images", url);
+        let body = self.http.document(&call).await.map_err(|error| marker_gone(error, marker))?;
+        let next = understood::<wire::Listing<'_>>(&call.action, &body)?.next();
+        // Understood above, so that it is now too.
+        let read = move || serde_json::from_slice(&body).map(wire::Listing::into_contents).unwrap_or_default();
+        Ok(Page::unread(read, next))
     }
 
     async fn show(&self, image: ImageId) -> Result<Image> {
@@ -317,8 +321,8 @@ fn sort_words(sort: &[(String, Direction)]) -> String {
 
 /// A 400 that names the marker says that the marker's image is gone, and a 403 that it is not ours to see any more:
 /// without a marker, listing is forbidden to nobody.
-fn marker_gone(mut error: ServiceError, marker: Option<ImageId>) -> ServiceError {
-    let names = |marker: ImageId| error.words.as_deref().is_some_and(|words| words.contains(marker.as_str()));
+fn marker_gone(mut error: ServiceError, marker: Option<&Marker>) -> ServiceError {
+    let names = |Marker(id): &Marker| error.words.as_deref().is_some_and(|words| words.contains(id));
     let gone = match error.kind {
         Kind::Invalid => marker.is_some_and(names),
         Kind::Forbidden => marker.is_some(),

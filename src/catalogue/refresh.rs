@@ -1,0 +1,129 @@
+//! How the listing is kept young: a short question about what changed lately most times, and all of it at times, because
+//! a deletion, an image that was hidden and a change of members show in no short answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::changes::Change;
+use super::pages::{self, Listed};
+use super::snapshot::Snapshot;
+use super::{Inner, State, Timed, is_away};
+use crate::image::Image;
+use crate::service::{ListQuery, Result};
+
+/// Up to this many images, one page of the service, the listing is complete each time: it is one request either way.
+pub(super) const ONE_PAGE: usize = 1000;
+
+/// A longer listing is complete so often at most.
+const COMPLETE: Duration = Duration::from_secs(60);
+
+/// And so rarely that it takes at most this share of the time: a listing of 100,000 images is a hundred requests, each of
+/// a second or more of a real service's processor.
+const SHARE: u32 = 20;
+
+/// How far a short question reaches behind the latest change that is known. The service cuts times to seconds, and each
+/// of its servers writes its own clock.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
+
+/// Odd things that are remembered to have been said.
+const SAID: usize = 1000;
+
+impl Inner {
+    /// Asks the service for what is new.
+    pub(super) async fn refresh(self: Arc<Self>) -> Result<Arc<Snapshot>> {
+        let known = self.state().listing.as_ref().map_or(0, |listing| listing.value.len());
+        let outcome = if known > ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
+        let mut state = self.state();
+        state.away = outcome.as_ref().err().is_some_and(|error| is_away(&error.kind));
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "the images could not be listed");
+        } else {
+            self.complete_in_time(&mut state);
+        }
+        outcome
+    }
+
+    /// Takes in what changed lately.
+    async fn catch_up(&self) -> Result<Arc<Snapshot>> {
+        let (since, latest) = (Instant::now(), self.state().latest);
+        let query = ListQuery { filters: vec![("updated_at".to_owned(), changed_from(latest))], sort: Vec::new() };
+        let listed = pages::all(self.service.as_ref(), &query).await?;
+        let mut state = self.state();
+        state.report(&listed);
+        let known = state.listing.as_ref().map(|listing| Arc::clone(&listing.value)).unwrap_or_default();
+        let is_new = |image: &Image| known.image(image.id).is_none_or(|known| **known != *image);
+        let news = listed.images.into_iter().filter(|image| is_new(image) && !state.changes.is_newer(image.id, since));
+        let news: Vec<Change> = news.map(|image| Change::Image(Arc::new(image))).collect();
+        drop(known);
+        state.apply(news, since);
+        Ok(state.is_known_since(since))
+    }
+
+    /// Asks for all of it.
+    async fn list_completely(&self) -> Result<Arc<Snapshot>> {
+        let since = Instant::now();
+        self.state().changes.asked(since);
+        let listed = pages::all(self.service.as_ref(), &ListQuery::default()).await;
+        let mut state = self.state();
+        let complete = listed.map(|listed| {
+            state.report(&listed);
+            let known = state.listing.as_ref().map(|listing| &listing.value);
+            let images = pages::shared(listed.images, |image| known?.image(image.id).cloned());
+            let mut snapshot = Snapshot::of(images);
+            state.changes.bring_up(&mut snapshot, since);
+            snapshot
+        });
+        state.changes.answered(since);
+        let snapshot = Arc::new(complete?);
+        state.complete = Some(Timed { value: since.elapsed(), since });
+        let newer = state.listing.as_ref().map_or(since, |known| known.since.max(since));
+        state.listing = Some(Timed { value: Arc::clone(&snapshot), since: newer });
+        Ok(snapshot)
+    }
+
+    /// Lets a complete listing begin behind a short one, where it is time for it. Nobody waits for it.
+    fn complete_in_time(self: &Arc<Self>, state: &mut State) {
+        let is_due = |complete: &Timed<Duration>| complete.since.elapsed() >= COMPLETE.max(complete.value * SHARE);
+        if state.complete.as_ref().is_some_and(is_due) {
+            let inner = Arc::clone(self);
+            drop(state.completing.join(move || async move { inner.list_completely().await }));
+        }
+    }
+}
+
+impl State {
+    /// Makes changes that were known at `since`. Listings that others hold stay as they are.
+    pub(super) fn apply(&mut self, changes: impl IntoIterator<Item = Change>, since: Instant) {
+        for change in changes {
+            if let Some(listing) = &mut self.listing {
+                Arc::make_mut(&mut listing.value).change(&change);
+            }
+            self.changes.note(change, since);
+        }
+    }
+
+    fn is_known_since(&mut self, since: Instant) -> Arc<Snapshot> {
+        let Some(listing) = &mut self.listing else { return Arc::default() };
+        listing.since = listing.since.max(since);
+        Arc::clone(&listing.value)
+    }
+
+    /// Notes how far the listing reaches, and says what is odd about it, once.
+    fn report(&mut self, listed: &Listed) {
+        let latest = listed.images.iter().map(|image| image.updated_at).max();
+        self.latest = self.latest.max(latest.unwrap_or_default());
+        for odd in &listed.odd {
+            if self.odd.len() < SAID && self.odd.insert(odd.clone()) {
+                tracing::warn!("{odd}");
+            }
+        }
+    }
+}
+
+fn changed_from(latest: Timestamp) -> String {
+    let from = latest.checked_sub(OVERLAP).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
+    format!("gte:{from:.0}")
+}

@@ -1,0 +1,55 @@
+//! One page of a listing.
+
+use std::fmt;
+
+use crate::image::{Image, ImageId};
+
+/// Where a page of a listing begins: behind the image of this id, which need not be a UUID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker(pub String);
+
+impl From<ImageId> for Marker {
+    fn from(id: ImageId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
+/// What was in a page.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The images, in the listing's order.
+    pub images: Vec<Image>,
+    /// What could not be taken for an image, as sentences. The rest is as good as ever.
+    pub odd: Vec<String>,
+}
+
+/// One page of a listing, as it came. To read a thousand images takes milliseconds, in which the next page can be asked
+/// for.
+pub struct Page {
+    contents: Box<dyn FnOnce() -> Contents + Send>,
+    /// What to give as `marker` for the next page; `None` on the last one.
+    pub next: Option<Marker>,
+}
+
+impl Page {
+    /// A page whose images `contents` reads.
+    pub fn unread(contents: impl FnOnce() -> Contents + Send + 'static, next: Option<Marker>) -> Self {
+        Self { contents: Box::new(contents), next }
+    }
+
+    /// A page of these images.
+    pub fn of(images: Vec<Image>, next: Option<Marker>) -> Self {
+        Self::unread(|| Contents { images, odd: Vec::new() }, next)
+    }
+
+    /// Reads what is in it.
+    pub fn read(self) -> Contents {
+        (self.contents)()
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Page(next: {:?})", self.next)
+    }
+}
