@@ -23,9 +23,10 @@ pub use self::by_name::Index;
 use self::changes::{Change, Changes};
 pub use self::flat::Flat;
 use self::flight::Flight;
+use self::pages::Part;
 pub use self::snapshot::Snapshot;
 use crate::image::{Image, ImageId, Member, Usage, Visibility};
-use crate::service::{ImageService, Kind, Result, ServiceError};
+use crate::service::{ImageService, Kind, ListQuery, Marker, Result, ServiceError};
 
 /// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
 /// are remembered. Beyond that the one looked at longest ago is asked for again.
@@ -132,6 +133,26 @@ impl Catalogue {
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// The images that match `query` and are taken by `takes`, as the service lists them now: in its order, beginning
+    /// behind `marker`, at most `most` of them.
+    pub async fn find(
+        &self,
+        query: &ListQuery,
+        marker: Option<&Marker>,
+        most: usize,
+        takes: impl Fn(&Image) -> bool,
+    ) -> Result<Vec<Arc<Image>>> {
+        let listed = pages::all(self.0.service.as_ref(), query, &Part { marker, most }).await?;
+        let mut state = self.state();
+        state.report(&listed.odd);
+        let known = state.listing.as_ref().map(|listing| Arc::clone(&listing.value));
+        drop(state);
+        let mut seen = HashSet::new();
+        let wanted =
+            listed.images.into_iter().filter(|image| takes(image) && seen.insert(image.id)).take(most).collect();
+        Ok(pages::shared(wanted, |image| known.as_ref()?.image(image.id).cloned()))
     }
 
     /// One image, listed or not. While the service is away, as it was last seen.

@@ -21,22 +21,35 @@ pub(super) struct Listed {
     pub(super) odd: Vec<String>,
 }
 
-/// All images that match `query`, in the listing's order. An image that was changed meanwhile may be there twice.
-pub(super) async fn all(service: &dyn ImageService, query: &ListQuery) -> Result<Listed> {
+/// What of a listing is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    /// It begins behind this.
+    pub(super) marker: Option<&'a Marker>,
+    /// So many images are enough.
+    pub(super) most: usize,
+}
+
+impl Part<'_> {
+    pub(super) const ALL: Self = Self { marker: None, most: usize::MAX };
+}
+
+/// The images that match `query`, in the listing's order. An image that was changed meanwhile may be there twice.
+pub(super) async fn all(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) -> Result<Listed> {
     let mut start = 1;
     loop {
-        match once(service, query).await {
+        match once(service, query, part).await {
             Err(error) if error.kind == Kind::MarkerGone && start < STARTS => start += 1,
             outcome => return outcome,
         }
     }
 }
 
-async fn once(service: &dyn ImageService, query: &ListQuery) -> Result<Listed> {
+async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) -> Result<Listed> {
     let mut listed = Listed::default();
     let mut markers = HashSet::new();
-    let mut page = service.list(query, None).await?;
-    while let Some(marker) = page.next.clone() {
+    let mut page = service.list(query, part.marker).await?;
+    while let Some(marker) = page.next.clone().filter(|_| listed.images.len() < part.most) {
         if !markers.insert(marker.0.clone()) || listed.images.len() > MOST {
             listed
                 .odd

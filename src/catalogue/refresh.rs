@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::changes::Change;
-use super::pages::{self, Listed};
+use super::pages::{self, Listed, Part};
 use super::snapshot::Snapshot;
 use super::{Inner, State, Timed, is_away};
 use crate::image::Image;
@@ -18,7 +18,7 @@ use crate::service::{ListQuery, Result};
 pub(super) const ONE_PAGE: usize = 1000;
 
 /// A longer listing is complete so often at most.
-const COMPLETE: Duration = Duration::from_secs(60);
+const COMPLETE: Duration = Duration::from_mins(1);
 
 /// And so rarely that it takes at most this share of the time: a listing of 100,000 images is a hundred requests, each of
 /// a second or more of a real service's processor.
@@ -50,9 +50,9 @@ impl Inner {
     async fn catch_up(&self) -> Result<Arc<Snapshot>> {
         let (since, latest) = (Instant::now(), self.state().latest);
         let query = ListQuery { filters: vec![("updated_at".to_owned(), changed_from(latest))], sort: Vec::new() };
-        let listed = pages::all(self.service.as_ref(), &query).await?;
+        let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await?;
         let mut state = self.state();
-        state.report(&listed);
+        state.reaches(&listed);
         let known = state.listing.as_ref().map(|listing| Arc::clone(&listing.value)).unwrap_or_default();
         let is_new = |image: &Image| known.image(image.id).is_none_or(|known| **known != *image);
         let news = listed.images.into_iter().filter(|image| is_new(image) && !state.changes.is_newer(image.id, since));
@@ -66,10 +66,10 @@ impl Inner {
     async fn list_completely(&self) -> Result<Arc<Snapshot>> {
         let since = Instant::now();
         self.state().changes.asked(since);
-        let listed = pages::all(self.service.as_ref(), &ListQuery::default()).await;
+        let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &Part::ALL).await;
         let mut state = self.state();
         let complete = listed.map(|listed| {
-            state.report(&listed);
+            state.reaches(&listed);
             let known = state.listing.as_ref().map(|listing| &listing.value);
             let images = pages::shared(listed.images, |image| known?.image(image.id).cloned());
             let mut snapshot = Snapshot::of(images);
@@ -111,11 +111,16 @@ impl State {
         Arc::clone(&listing.value)
     }
 
-    /// Notes how far the listing reaches, and says what is odd about it, once.
-    fn report(&mut self, listed: &Listed) {
+    /// Notes how far the listing reaches.
+    fn reaches(&mut self, listed: &Listed) {
         let latest = listed.images.iter().map(|image| image.updated_at).max();
         self.latest = self.latest.max(latest.unwrap_or_default());
-        for odd in &listed.odd {
+        self.report(&listed.odd);
+    }
+
+    /// Says what is odd about a listing, once.
+    pub(super) fn report(&mut self, odd: &[String]) {
+        for odd in odd {
             if self.odd.len() < SAID && self.odd.insert(odd.clone()) {
                 tracing::warn!("{odd}");
             }

@@ -90,7 +90,7 @@ fn links(image: &Image) -> u32 {
 /// and in `.glancefs` nothing is made.
 pub(super) fn of_folder(ino: Ino, node: &Node, rights: Rights, since: SystemTime) -> Attr {
     let Owner { uid, gid } = rights.owner;
-    let perm = rights.mode(FOLDER_MODE, !matches!(node, Node::Root | Node::Control));
+    let perm = rights.mode(FOLDER_MODE, !matches!(node, Node::Root | Node::Control | Node::Queries | Node::Query(_)));
     Attr { ino, kind: FileKind::Directory, size: 0, perm, nlink: 1, uid, gid, mtime: since, ctime: since }
 }
 
@@ -121,7 +121,10 @@ pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rig
         | Node::ControlFile(_)
         | Node::Image(..)
         | Node::Collection(..)
-        | Node::Scratch(_) => folder,
+        | Node::Scratch(_)
+        | Node::Queries
+        | Node::Query(_)
+        | Node::Link(..) => folder,
         Node::Data(_) => {
             let perm = rights.mode(FILE_MODE, !image.status.has_data());
             Attr { size: data_size(image), mtime: data_time(image), perm, ..file }

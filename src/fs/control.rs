@@ -86,6 +86,12 @@ impl FileSystem {
                 let attr = attr::of_control_file(ino, node, size, rights, self.began);
                 Entry { attr, ttl: std::time::Duration::ZERO }
             }
+            Node::Link(_, image) => {
+                let length = super::results::target(*image).as_os_str().len();
+                let size = u64::try_from(length).unwrap_or(u64::MAX);
+                let attr = attr::of_scratch(ino, node.kind(), size, self.began, self.rights());
+                Entry { attr, ttl: self.settings.ttl }
+            }
             folder => {
                 let attr = attr::of_folder(ino, folder, self.rights(), self.began);
                 Entry { attr, ttl: self.settings.ttl }

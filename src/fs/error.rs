@@ -67,6 +67,12 @@ pub enum FsError {
         /// The format that it has.
         format: String,
     },
+    /// A folder of `query/` that asks for nothing.
+    #[error(transparent)]
+    NoQuery(#[from] super::query::NoQuery),
+    /// The service does not take the question.
+    #[error("{0}")]
+    NoAnswer(ServiceError),
     /// A symbolic link was needed.
     #[error("this is not a symbolic link")]
     NotALink,
@@ -198,6 +204,8 @@ impl FsError {
             | Self::NotALink => true,
             Self::Service(error) | Self::Change(error) => error.kind == Kind::NotFound,
             Self::Replaced(_)
+            | Self::NoQuery(_)
+            | Self::NoAnswer(_)
             | Self::Taken(_)
             | Self::IdTaken(_)
             | Self::Ambiguous(_)
@@ -241,6 +249,7 @@ impl FsError {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Service(error)
+            | Self::NoAnswer(error)
             | Self::Change(error)
             | Self::Write(WriteError::Service(error))
             | Self::Read(ReadError::Service(error)) => error.request_id.as_deref(),

@@ -50,7 +50,9 @@ impl FileSystem {
     async fn limits_of(&self, node: &Node, user: u32) -> Result<Vec<Limit>> {
         let mut limits = Vec::new();
         match (node, node.image()) {
-            (Node::Root | Node::Control, _) => limits.push(FsError::NotPermitted(ONLY_THESE).into()),
+            (Node::Root | Node::Control | Node::Queries | Node::Query(_) | Node::Link(..), _) => {
+                limits.push(FsError::NotPermitted(ONLY_THESE).into())
+            }
             (Node::ControlFile(ControlFile::Errors), _) => limits.push(FsError::NotPermitted(ONLY_READ).into()),
             (_, Some(id)) => {
                 let image = self.catalogue.image(id).await?.value;

@@ -10,7 +10,7 @@ use super::document;
 use super::error::FsError;
 use super::import::is_importable;
 use super::inode::Ino;
-use super::node::{Collection, ControlFile, Document, FILES, Node, Part, View};
+use super::node::{Collection, ControlFile, Document, FILES, Node, Part, QUERIES, View};
 use super::scratch::Place;
 use crate::catalogue::Snapshot;
 use crate::image::Image;
@@ -60,7 +60,8 @@ impl FileSystem {
             Node::Root => {
                 let row = |view: View| Row { name: view.name().into(), node: Node::Images(view), item: 0 };
                 let files = Row { name: FILES.into(), node: Node::Files, item: 0 };
-                let rows = View::ALL.map(row).into_iter().chain([files]).collect();
+                let queries = Row { name: QUERIES.into(), node: Node::Queries, item: 0 };
+                let rows = View::ALL.map(row).into_iter().chain([files, queries]).collect();
                 Ok(Listing { rows, of: Of::Nothing, ttl: self.settings.ttl, folder })
             }
             Node::Files => {
@@ -93,9 +94,23 @@ impl FileSystem {
                 let row = |file: ControlFile| Row { name: file.name().into(), node: Node::ControlFile(file), item: 0 };
                 Ok(Listing { rows: ControlFile::ALL.map(row).into(), of: Of::Nothing, ttl: self.settings.ttl, folder })
             }
-            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) | Node::ControlFile(_) => {
-                Err(FsError::NotAFolder(folder.path()))
+            Node::Queries => Ok(Listing { rows: Vec::new(), of: Of::Nothing, ttl: self.settings.ttl, folder }),
+            Node::Query(expression) => {
+                let seen = self.results(expression).await?;
+                let row = |(name, id): (&str, _)| Row {
+                    name: name.into(),
+                    node: Node::Link(Arc::clone(expression), id),
+                    item: 0,
+                };
+                let rows = seen.value.rows().map(row).collect();
+                Ok(Listing { rows, of: Of::Nothing, ttl: seen.fresh_for, folder })
             }
+            Node::Data(_)
+            | Node::Document(..)
+            | Node::Item(..)
+            | Node::Scratch(_)
+            | Node::ControlFile(_)
+            | Node::Link(..) => Err(FsError::NotAFolder(folder.path())),
         }
     }
 

@@ -26,8 +26,10 @@ mod node;
 mod open;
 mod ops;
 mod pages;
+mod query;
 mod removals;
 mod rename;
+mod results;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -59,6 +61,7 @@ pub use self::mode::Mode;
 pub use self::open::{Asked, Opened, Writing};
 pub use self::ops::Space;
 pub use self::pages::VoidPages;
+pub use self::query::NoQuery;
 pub use self::tree::Unmakeable;
 pub use self::writing::{Asker, Modified, Process};
 use crate::budget::Budget;
@@ -94,6 +97,7 @@ pub struct FileSystem {
     /// Where images are written; `None` where nothing can be.
     uploads: Option<Arc<Uploads>>,
     catalogue: Catalogue,
+    answers: results::Answers,
     reads: Arc<Reads>,
     inodes: inode::Inodes,
     handles: handle::Handles,
@@ -134,6 +138,7 @@ impl FileSystem {
         }
         let fs = Arc::new(Self {
             catalogue,
+            answers: results::Answers::default(),
             reads: Reads::new(Arc::clone(&service), Budget::new(blocks), reading)?,
             service,
             uploads,

@@ -1,5 +1,7 @@
 //! What a path in the mount can be: one enum, one place.
 
+use std::sync::Arc;
+
 use super::attr::FileKind;
 use super::scratch::ScratchFile;
 use crate::image::ImageId;
@@ -149,7 +151,16 @@ pub(super) enum Node {
     Item(ImageId, Collection, Box<str>),
     /// A file that is no image's.
     Scratch(ScratchFile),
+    /// `query/`.
+    Queries,
+    /// A folder of it, by its name there.
+    Query(Arc<str>),
+    /// The link to an image that answers the question which its folder is called.
+    Link(Arc<str>, ImageId),
 }
+
+/// The name of `query/` in the root.
+pub(super) const QUERIES: &str = "query";
 
 /// The name of `files/` in the root.
 pub(super) const FILES: &str = "files";
@@ -168,7 +179,9 @@ impl Node {
     pub(super) fn is_folder(&self) -> bool {
         match self {
             Self::Root | Self::Images(_) | Self::Files | Self::Control | Self::Image(..) | Self::Collection(..) => true,
-            Self::Data(_) | Self::Document(..) | Self::Item(..) | Self::ControlFile(_) | Self::Scratch(_) => false,
+            Self::Queries | Self::Query(_) => true,
+            Self::Data(_) | Self::Document(..) | Self::Item(..) | Self::ControlFile(_) => false,
+            Self::Scratch(_) | Self::Link(..) => false,
         }
     }
 
@@ -176,6 +189,7 @@ impl Node {
     pub(super) fn kind(&self) -> FileKind {
         match self {
             Self::Scratch(file) => file.kind(),
+            Self::Link(..) => FileKind::Link,
             node if node.is_folder() => FileKind::Directory,
             _ => FileKind::File,
         }
@@ -187,6 +201,8 @@ impl Node {
             Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) | Self::Control | Self::ControlFile(_) => {
                 None
             }
+            // What is done to a link is not done to the image.
+            Self::Queries | Self::Query(_) | Self::Link(..) => None,
             Self::Image(id, _)
             | Self::Data(id)
             | Self::Document(id, _)
@@ -199,6 +215,9 @@ impl Node {
     pub(super) fn parent(&self) -> Self {
         match self {
             Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) | Self::Control => Self::Root,
+            Self::Queries => Self::Root,
+            Self::Query(_) => Self::Queries,
+            Self::Link(expression, _) => Self::Query(Arc::clone(expression)),
             Self::ControlFile(_) => Self::Control,
             Self::Image(_, view) => Self::Images(*view),
             Self::Collection(id, view, _) => Self::Image(*id, *view),
@@ -215,6 +234,9 @@ impl Node {
             Self::Files => FILES.to_owned(),
             Self::Scratch(file) => file.path().to_owned(),
             Self::Control => CONTROL.to_owned(),
+            Self::Queries => QUERIES.to_owned(),
+            Self::Query(expression) => format!("{QUERIES}/{expression}"),
+            Self::Link(expression, id) => format!("{QUERIES}/{expression}/{id}"),
             Self::ControlFile(file) => format!("{CONTROL}/{}", file.name()),
             Self::Image(id, view) => format!("{}/{id}", view.name()),
             Self::Data(id) => format!("by-id/{id}/data"),

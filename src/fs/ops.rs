@@ -13,7 +13,7 @@ use super::handle::{Handle, HandleId};
 use super::import::is_importable;
 use super::inode::Ino;
 use super::listing::Listed;
-use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part, View};
+use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part, QUERIES, View};
 use super::scratch::Place;
 use super::writing::Asker;
 use super::{FileSystem, Result};
@@ -73,6 +73,7 @@ impl FileSystem {
         let text = name.to_str().ok_or_else(missing)?;
         let node = match folder {
             Node::Root if text == FILES => Some(Node::Files),
+            Node::Root if text == QUERIES => Some(Node::Queries),
             Node::Root if text == CONTROL => Some(Node::Control),
             Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
             Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
@@ -92,7 +93,17 @@ impl FileSystem {
                 None => Some(Node::Item(*id, *collection, text.into())),
             },
             Node::Control => ControlFile::named(text).map(Node::ControlFile),
-            Node::Data(_) | Node::Document(..) | Node::Item(..) | Node::Scratch(_) | Node::ControlFile(_) => {
+            Node::Queries => Some(Node::Query(text.into())),
+            Node::Query(expression) => {
+                let results = self.results(expression).await?.value;
+                results.get(text).map(|id| Node::Link(Arc::clone(expression), id))
+            }
+            Node::Data(_)
+            | Node::Document(..)
+            | Node::Item(..)
+            | Node::Scratch(_)
+            | Node::ControlFile(_)
+            | Node::Link(..) => {
                 return Err(FsError::NotAFolder(folder.path()));
             }
         };
@@ -127,6 +138,11 @@ impl FileSystem {
         if let Node::Scratch(file) = node {
             let Entry { attr, ttl } = self.scratch_entry(ino, file)?;
             return Ok((attr, ttl));
+        }
+        if let Node::Query(expression) = node {
+            // Whether it asks for something is known when it was asked.
+            let fresh_for = self.results(expression).await?.fresh_for;
+            return Ok((self.own_entry(ino, node).attr, fresh_for));
         }
         let Some(id) = node.image() else {
             let Entry { attr, ttl } = self.own_entry(ino, node);

@@ -228,6 +228,7 @@ impl FileSystem {
                 What::Link(target, _) => Ok(target.clone()),
                 What::Bytes(_) => Err(FsError::NotALink),
             },
+            Node::Link(_, image) => Ok(super::results::target(image)),
             _ => Err(FsError::NotALink),
         }
     }

@@ -8,6 +8,7 @@ mod files;
 mod items;
 mod limits;
 mod making;
+mod query;
 mod scratch;
 mod writing;
 
@@ -72,7 +73,7 @@ fn errno(outcome: Result<impl Sized>) -> i32 {
 #[tokio::test]
 async fn an_image_is_a_folder_of_the_parts_in_their_order() {
     let fs = mounted(&Fake::with([image(1, "disk")]));
-    assert_eq!(fs.ls("").await, ["by-id", "by-name", "files"]);
+    assert_eq!(fs.ls("").await, ["by-id", "by-name", "files", "query"]);
     assert_eq!(fs.ls("by-name").await, ["disk"]);
     assert_eq!(fs.ls("by-id").await, [id(1).as_str()]);
     let parts = ["data", "metadata.json", "status", "checksums", "members", "tags", "properties"];

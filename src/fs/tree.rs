@@ -86,7 +86,7 @@ impl FileSystem {
                 self.removals.remember(node);
                 Ok(())
             }
-            Node::Root | Node::Images(_) | Node::Files | Node::Control => {
+            Node::Root | Node::Images(_) | Node::Files | Node::Control | Node::Queries | Node::Query(_) => {
                 Err(FsError::NotPermitted("this folder belongs to the mount"))
             }
             file => Err(FsError::NotAFolder(file.path())),

@@ -66,10 +66,11 @@ async fn a_listing_shows_what_was_made_page_by_page(target: &Target) {
     let glance = target.glance("demo").await;
     let query = ListQuery { filters: vec![("tag".to_owned(), mark)], ..ListQuery::default() };
     let page = glance.list(&query, None).await.unwrap();
-    let listed: Vec<_> = page.images.iter().map(|image| image.id).collect();
-    assert_eq!((listed.len(), page.next), (3, None));
+    assert_eq!(page.next, None);
+    let listed: Vec<_> = page.read().images.iter().map(|image| image.id).collect();
+    assert_eq!(listed.len(), 3);
     assert!(made.iter().all(|id| listed.contains(id)));
-    let rest = glance.list(&query, Some(listed[0])).await.unwrap();
+    let rest = glance.list(&query, Some(&listed[0].into())).await.unwrap().read();
     assert_eq!(rest.images.iter().map(|image| image.id).collect::<Vec<_>>(), listed[1..]);
 }
 
@@ -84,7 +85,7 @@ async fn filters_and_sorting_are_the_services(target: &Target) {
         all.extend(filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let query = ListQuery { filters: all, sort: vec![("name".to_owned(), direction)] };
         let page = glance.list(&query, None).await.unwrap();
-        page.images.into_iter().filter_map(|image| image.name).collect::<Vec<_>>().concat()
+        page.read().images.into_iter().filter_map(|image| image.name).collect::<Vec<_>>().concat()
     };
     assert_eq!(names(&[], Direction::Ascending).await, "abc");
     assert_eq!(names(&[], Direction::Descending).await, "cba");
@@ -116,7 +117,8 @@ async fn what_does_not_exist_is_not_found(target: &Target) {
 }
 
 async fn a_marker_that_was_deleted_is_told(target: &Target) {
-    let error = target.glance("demo").await.list(&ListQuery::default(), Some(ImageId::random())).await.unwrap_err();
+    let error =
+        target.glance("demo").await.list(&ListQuery::default(), Some(&ImageId::random().into())).await.unwrap_err();
     assert_eq!(error.kind, Kind::MarkerGone);
 }
 
