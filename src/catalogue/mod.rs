@@ -135,6 +135,13 @@ impl Catalogue {
         }
     }
 
+    /// What is known of an image, without asking.
+    pub fn known(&self, id: ImageId) -> Option<Arc<Image>> {
+        let mut state = self.state();
+        let shown = state.shown.get(&id).and_then(|shown| shown.value.clone().ok());
+        shown.or_else(|| state.listing.as_ref().and_then(|listing| listing.value.image(id).cloned()))
+    }
+
     /// The images that match `query` and are taken by `takes`, as the service lists them now: in its order, beginning
     /// behind `marker`, at most `most` of them.
     pub async fn find(

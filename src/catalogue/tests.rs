@@ -268,7 +268,7 @@ async fn a_deletion_elsewhere_shows_when_it_is_opened_and_in_the_next_complete_l
     assert_eq!(catalogue.current(id(7)).await.unwrap_err().kind, Kind::NotFound);
     assert_eq!(catalogue.listing().await.unwrap().value.names().resolve("image 7"), None, "and that is kept");
 
-    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     catalogue.listing().await.unwrap();
     until(&service, "list", 6).await;
     assert!(catalogue.image(id(8)).await.is_err());

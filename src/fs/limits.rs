@@ -51,7 +51,7 @@ impl FileSystem {
         let mut limits = Vec::new();
         match (node, node.image()) {
             (Node::Root | Node::Control | Node::Queries | Node::Query(_) | Node::Link(..), _) => {
-                limits.push(FsError::NotPermitted(ONLY_THESE).into())
+                limits.push(FsError::NotPermitted(ONLY_THESE).into());
             }
             (Node::ControlFile(ControlFile::Errors), _) => limits.push(FsError::NotPermitted(ONLY_READ).into()),
             (_, Some(id)) => {

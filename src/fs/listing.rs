@@ -189,6 +189,12 @@ impl FileSystem {
     pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, ttl: Duration) -> Entry {
         let attr = attr::of_image_node(ino, node, image, item, self.rights_on_node(node, image));
         let spool = self.spool_of(node, image).and_then(|upload| Some((upload.len().ok()?, upload.time())));
+        if spool.is_none()
+            && matches!(node, Node::Data(_))
+            && let Some(newer) = self.since_filled(image)
+        {
+            return self.image_entry(ino, node, &newer, item, ttl);
+        }
         match spool {
             Some((size, time)) => {
                 let mtime = time.map_or(attr.mtime, attr::system_time);
@@ -203,6 +209,17 @@ impl FileSystem {
             }
             None => Entry { attr, ttl },
         }
+    }
+}
+
+impl FileSystem {
+    /// An image that had no data when it was looked at, and has them now: what is known of it is newer before its spool
+    /// goes away.
+    fn since_filled(&self, image: &Image) -> Option<Arc<Image>> {
+        if image.status.has_data() {
+            return None;
+        }
+        self.catalogue.known(image.id).filter(|newer| newer.status.has_data())
     }
 }
 

@@ -178,10 +178,20 @@ impl Node {
     /// Whether it is a folder.
     pub(super) fn is_folder(&self) -> bool {
         match self {
-            Self::Root | Self::Images(_) | Self::Files | Self::Control | Self::Image(..) | Self::Collection(..) => true,
-            Self::Queries | Self::Query(_) => true,
-            Self::Data(_) | Self::Document(..) | Self::Item(..) | Self::ControlFile(_) => false,
-            Self::Scratch(_) | Self::Link(..) => false,
+            Self::Root
+            | Self::Images(_)
+            | Self::Files
+            | Self::Queries
+            | Self::Query(_)
+            | Self::Control
+            | Self::Image(..)
+            | Self::Collection(..) => true,
+            Self::Data(_)
+            | Self::Document(..)
+            | Self::Item(..)
+            | Self::ControlFile(_)
+            | Self::Scratch(_)
+            | Self::Link(..) => false,
         }
     }
 
@@ -214,8 +224,7 @@ impl Node {
     /// The folder above; the root is its own. For a file, which has two, the one under `by-id`.
     pub(super) fn parent(&self) -> Self {
         match self {
-            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) | Self::Control => Self::Root,
-            Self::Queries => Self::Root,
+            Self::Root | Self::Images(_) | Self::Files | Self::Scratch(_) | Self::Control | Self::Queries => Self::Root,
             Self::Query(_) => Self::Queries,
             Self::Link(expression, _) => Self::Query(Arc::clone(expression)),
             Self::ControlFile(_) => Self::Control,

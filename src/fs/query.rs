@@ -9,7 +9,7 @@ use crate::image::{Image, ImageId, MemberStatus, Status, Visibility};
 use crate::service::page::Marker;
 use crate::service::{Direction, ListQuery};
 
-/// What images are sorted by ("sort_key" of the API reference).
+/// What images are sorted by (`sort_key` of the API reference).
 const SORTED_BY: [&str; 8] =
     ["name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"];
 

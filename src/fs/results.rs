@@ -26,9 +26,11 @@ pub(super) struct Results {
     places: HashMap<Box<str>, usize>,
 }
 
-/// The answers of late.
+/// The answers of late, by their questions, and when these were asked.
 #[derive(Debug)]
-pub(super) struct Answers(Mutex<LruCache<Box<str>, (Instant, Arc<Results>)>>);
+pub(super) struct Answers(Mutex<LruCache<Box<str>, Answer>>);
+
+type Answer = (Instant, Arc<Results>);
 
 impl Default for Answers {
     fn default() -> Self {

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use super::scene::{Scene, run};
 use crate::catalogue::Index;
 use crate::fs::document::{self, Meant};
 use crate::fs::node::Collection;
-use crate::image::ImageId;
+use crate::image::{Image, ImageId};
 use crate::name::{LONGEST, cut, decode, decode_item, encode, encode_item};
 
 /// The folders in which a file or a folder of any name may be made.
@@ -65,13 +66,13 @@ fn shown(names: &[&str]) {
         }
     }
     // Each name twice: those are told apart by their ids.
-    let ids: Vec<ImageId> = (0..names.len().saturating_mul(2)).map(|_| ImageId::random()).collect();
-    let index = Index::new(ids.iter().copied().zip(names.iter().chain(names).copied()));
+    let image_of = |name: &&str| Arc::new(Image { id: ImageId::random(), ..crate::fs::testing::image(1, name) });
+    let index = Index::new(names.iter().chain(names).map(image_of));
     let count = names.iter().filter(|name| !name.is_empty()).count();
     assert_eq!(index.iter().count(), count.saturating_mul(2));
     for (entry, id) in index.iter() {
         assert!(entry.len() <= LONGEST && !entry.contains(['/', '\0']));
-        assert_eq!(index.resolve(entry), Some(id));
+        assert_eq!(index.resolve(&entry), Some(id));
     }
 }
 

@@ -75,10 +75,7 @@ async fn what_is_no_query_does_not_exist_and_says_why() {
 #[tokio::test]
 async fn a_property_that_no_image_has_is_no_filter() {
     let service = world();
-    service.change(|world| {
-        world.images.clear();
-        world.unfiltered = true;
-    });
+    service.change(|world| world.images.clear());
     let fs = mounted(&service);
     let error = fs.walk("query/statsu=active").await.unwrap_err();
     assert_eq!(error.to_string(), "no image here has a property 'statsu', and no filter is called so");
