@@ -95,7 +95,7 @@ async fn programs_list_read_and_stat_what_the_service_shows() {
     life::answers(&place.point).await.unwrap();
     let (root, data) = (place.point.clone(), place.path("by-name/debian/data"));
     ask(move || {
-        assert_eq!(names(&root), ["by-id", "by-name", "files"]);
+        assert_eq!(names(&root), ["by-id", "by-name", "files", "query"]);
         assert_eq!(names(&root.join("by-name")), ["debian"]);
         let about = data.metadata().unwrap();
         assert_eq!((about.len(), about.mode() & 0o7777, about.uid(), about.gid()), (5, 0o444, 3, 4));

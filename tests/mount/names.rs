@@ -56,7 +56,7 @@ fn the_names_dot_and_dot_dot_are_encoded(target: &Target) {
         assert_eq!(fs::read_to_string(data).unwrap(), content);
     }
     assert_eq!(shell(&mount.path("by-name/."), "ls"), listed);
-    assert_eq!(shell(&mount.path("by-name/.."), "ls"), "by-id\nby-name\nfiles\n");
+    assert_eq!(shell(&mount.path("by-name/.."), "ls"), "by-id\nby-name\nfiles\nquery\n");
 }
 
 fn a_name_of_255_characters_is_an_entry(target: &Target) {

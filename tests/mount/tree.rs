@@ -38,7 +38,7 @@ fn mounted(target: &Target) -> (String, String, Mount) {
 
 fn an_image_is_a_folder_in_both_views(target: &Target) {
     let (name, id, mount) = mounted(target);
-    assert_eq!(shell(&mount.root(), "ls"), "by-id\nby-name\nfiles\n");
+    assert_eq!(shell(&mount.root(), "ls"), "by-id\nby-name\nfiles\nquery\n");
     for folder in [format!("by-id/{id}"), format!("by-name/{name}")] {
         let folder = mount.path(folder);
         // Unsorted: the order is the one in which they are described.

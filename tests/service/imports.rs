@@ -110,7 +110,8 @@ async fn an_address_that_the_service_does_not_fetch_from_is_invalid_and_told_wit
         .await;
         let error = connected(&peer).await.import(id(), URL).await.unwrap_err();
         assert_eq!(error.kind, Kind::Invalid);
-        let words = "URI for web-download does not pass filtering: http://images.example/a.img";
+        let words = "URI for web-download does not pass filtering: http://images.example/a.img; its operator says from \
+                     which hosts and ports it fetches";
         assert_eq!(error.words.as_deref(), Some(words));
         assert!(!format!("{error} {error:?}").contains("pass@") && !format!("{error:?}").contains("secret"));
     }
