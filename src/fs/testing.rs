@@ -1,7 +1,6 @@
 //! An Image service in memory, for tests of the filesystem.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -100,6 +99,7 @@ impl Fake {
         change(&mut self.0.lock().unwrap())
     }
 
+    #[cfg(test)]
     pub(crate) fn calls(&self, name: &str) -> usize {
         self.change(|world| world.calls.iter().filter(|call| **call == name).count())
     }
@@ -405,14 +405,14 @@ fn apply(image: &mut Image, change: &Change) {
 }
 
 impl FileSystem {
-    #[cfg(test)]
     /// What the blocks on disk would say is the complete file of every image.
-    pub(crate) fn seal(&self, file: File) {
+    #[cfg(test)]
+    pub(crate) fn seal(&self, file: std::fs::File) {
         self.sealed_by_test.set(Arc::new(file)).unwrap();
     }
 
-    #[cfg(test)]
     /// How many files and folders are open.
+    #[cfg(test)]
     pub(crate) fn open_handles(&self) -> usize {
         self.handles.len()
     }

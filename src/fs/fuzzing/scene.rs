@@ -126,7 +126,7 @@ impl Scene {
     /// What failed is told with an errno and a sentence, each failure on a line of its own.
     pub(super) fn assert_told(&self, error: &FsError) {
         assert!(error.errno() != libc::EIO && errno::name_of(error.errno()) != "EIO", "{error:?}");
-        super::assert_readable(&Plain(error).to_string(), 1200);
+        super::assert_readable(&Plain(error).to_string());
         for line in self.fs.failures.lines().lines() {
             assert!(serde_json::from_str::<crate::fs::Failed>(line).is_ok(), "{line}");
         }
