@@ -213,8 +213,15 @@ impl FileSystem {
             // It is a member now, and what it thinks of that is its own to say.
             Err(error) if error.kind == Kind::Forbidden && !is_known => Ok(()),
             Err(error) if error.kind == Kind::Forbidden && self.is_so(image, project, &wanted).await => Ok(()),
+            Err(error) if error.kind == Kind::Forbidden && self.may_share(image, project).await => Ok(()),
             Err(error) => Err(FsError::Change(error)),
         }
+    }
+
+    /// Whether who shares an image may leave the status out: it is another project's to set, and a backup that is put back
+    /// has it. To share what is shared already changes nothing, and shows whether he may.
+    async fn may_share(&self, image: &Image, project: &str) -> bool {
+        self.service.project() != Some(project) && self.add_member(image, project).await.is_ok()
     }
 
     /// Whether a member has this status: who may not change it may say what it is.

@@ -6,9 +6,10 @@
 use super::control::ONLY_READ;
 use super::create::ONLY_THESE;
 use super::error::FsError;
-use super::node::{ControlFile, Node};
+use super::node::{Collection, ControlFile, Node};
 use super::{FileSystem, Result};
-use crate::image::ImageId;
+use crate::image::{Image, ImageId};
+use crate::name::decode_item;
 use crate::plain::Plain;
 use crate::write::WriteError;
 
@@ -28,6 +29,16 @@ enum Limit {
         image: ImageId,
         /// Its project.
         owner: String,
+    },
+    /// The status of a member is another project's to set.
+    #[error(
+        "only project {project} sets its status here: what anybody else writes shares image {image} with it, and nothing more"
+    )]
+    Theirs {
+        /// The image.
+        image: ImageId,
+        /// The member.
+        project: String,
     },
     /// Everything belongs to another user.
     #[error(
@@ -62,6 +73,11 @@ impl FileSystem {
                 if let (false, Some(owner)) = (self.rights_on_node(node, &image).change, image.owner.clone()) {
                     limits.push(Limit::Anothers { image: id, owner });
                 }
+                if let Node::Item(_, Collection::Members, entry) = node
+                    && let Some(project) = decode_item(entry).filter(|project| self.is_theirs(&image, project))
+                {
+                    limits.push(Limit::Theirs { image: id, project });
+                }
                 // The mount hears of every removal: who was refused one has been told so.
                 if image.protected && self.failures.last(self.inodes.number(node)).is_none() {
                     limits.push(FsError::Protected(id).into());
@@ -72,5 +88,11 @@ impl FileSystem {
         let owner = self.settings.owner.uid;
         limits.extend((user != owner && user != ROOT).then_some(Limit::User(owner)));
         Ok(limits)
+    }
+
+    /// Whether who may share the image may not set this member's status.
+    fn is_theirs(&self, image: &Image, project: &str) -> bool {
+        let is_own = self.service.project().is_none_or(|own| own == project);
+        !is_own && !self.service.is_administrator() && self.rights_on(image).change
     }
 }

@@ -42,6 +42,7 @@ mod process;
 #[expect(dead_code, reason = "shared with the kill test, which asks for more")]
 mod proxy;
 mod queue;
+mod restoring;
 mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
 #[path = "../cli/support.rs"]
@@ -127,6 +128,7 @@ const SUBJECTS: &[&[Promise]] = &[
     at_once::PROMISES,
     model::PROMISES,
     queue::PROMISES,
+    restoring::PROMISES,
     login::PROMISES,
     kept::PROMISES,
     loops::PROMISES,

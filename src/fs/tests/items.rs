@@ -63,7 +63,12 @@ async fn members_are_touched_written_and_removed() {
     scene.put("by-name/disk/members/them", &[]).await.unwrap();
     assert_eq!(scene.fs.cat("by-name/disk/members/them").await.unwrap(), "pending\n");
     scene.put("by-name/disk/members/them", &["pending\n"]).await.unwrap();
-    assert_eq!(errno(scene.put("by-name/disk/members/them", &["accepted\n"]).await), libc::EPERM, "theirs to say");
+    scene.put("by-name/disk/members/them", &["accepted\n"]).await.unwrap();
+    assert_eq!(scene.fs.cat("by-name/disk/members/them").await.unwrap(), "pending\n", "theirs to say");
+    scene.service.change(|world| world.refusing.insert("add_member", (Kind::Forbidden, "no")));
+    let denied = errno(scene.put("by-name/disk/members/them", &["accepted\n"]).await);
+    assert_eq!(denied, libc::EPERM, "by who may not share it");
+    scene.service.change(|world| world.refusing.clear());
     assert_eq!(errno(scene.put("by-name/disk/members/them", &["perhaps\n"]).await), libc::EINVAL);
     let folder = scene.fs.walk("by-name/disk/members").await.unwrap().attr.ino;
     scene.fs.unlink(folder, OsStr::new("them")).await.unwrap();
