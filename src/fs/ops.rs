@@ -54,7 +54,11 @@ impl FileSystem {
     pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
         let outcome = self.find(&folder, name).await;
-        self.noted_if_unusual(parent, &folder, outcome)
+        let node = match (&folder, name.to_str()) {
+            (Node::Queries, Some(expression)) => Node::Query(expression.into()),
+            _ => folder,
+        };
+        self.noted_if_unusual(parent, &node, outcome)
     }
 
     async fn find(&self, folder: &Node, name: &OsStr) -> Result<Entry> {

@@ -19,6 +19,7 @@ mod content;
 mod drafts;
 mod edit_cost;
 mod editing;
+mod elsewhere;
 mod explain;
 mod faults;
 mod files;
@@ -41,6 +42,7 @@ mod person;
 mod process;
 #[expect(dead_code, reason = "shared with the kill test, which asks for more")]
 mod proxy;
+mod queries;
 mod queue;
 mod restoring;
 mod states;
@@ -120,6 +122,8 @@ const SUBJECTS: &[&[Promise]] = &[
     editing::PROMISES,
     drafts::PROMISES,
     edit_cost::PROMISES,
+    elsewhere::PROMISES,
+    queries::PROMISES,
     explain::PROMISES,
     imports::PROMISES,
     syncing::PROMISES,
