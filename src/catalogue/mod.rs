@@ -41,6 +41,19 @@ pub struct Seen<T> {
     pub fresh_for: Duration,
 }
 
+/// How a listing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// How many images it has.
+    pub images: usize,
+    /// The service could not be asked the last time.
+    pub stale: bool,
+    /// How old it is.
+    pub listed: Option<Duration>,
+    /// How old the last one is that was complete.
+    pub complete: Option<Duration>,
+}
+
 /// The images of one mount. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Catalogue(Arc<Inner>);
@@ -132,6 +145,17 @@ impl Catalogue {
             (Ok(value), None) => Ok(Seen { value, fresh_for: Duration::ZERO }),
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
             (Err(error), _) => Err(error),
+        }
+    }
+
+    /// How the listing does, without asking.
+    pub fn health(&self) -> Health {
+        let state = self.state();
+        Health {
+            images: state.listing.as_ref().map_or(0, |listing| listing.value.len()),
+            stale: state.away,
+            listed: state.listing.as_ref().map(|listing| listing.since.elapsed()),
+            complete: state.complete.as_ref().map(|complete| complete.since.elapsed()),
         }
     }
 

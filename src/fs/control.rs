@@ -103,6 +103,7 @@ impl FileSystem {
     fn told(&self, file: ControlFile) -> String {
         match file {
             ControlFile::Errors => self.failures.lines(),
+            ControlFile::Status => self.status(),
             ControlFile::Uploads => {
                 let reports = self.uploads.as_ref().map(|uploads| uploads.list()).unwrap_or_default();
                 reports.iter().map(|report| Line::from(report).to_text()).collect()
@@ -116,7 +117,7 @@ impl FileSystem {
         if asked.writing.is_none() {
             return Ok(self.opened_small(text));
         }
-        if file == ControlFile::Errors {
+        if file != ControlFile::Uploads {
             return Err(FsError::NotPermitted(ONLY_READ));
         }
         self.writable()?;
@@ -144,7 +145,7 @@ impl FileSystem {
         for line in lines.iter().filter(|line| !line.trim().is_empty()) {
             match file {
                 ControlFile::Uploads => self.carry_out(Command::of(line)?).await?,
-                ControlFile::Errors => {}
+                ControlFile::Errors | ControlFile::Status => {}
             }
         }
         Ok(())

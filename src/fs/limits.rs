@@ -64,7 +64,9 @@ impl FileSystem {
             (Node::Root | Node::Control | Node::Queries | Node::Query(_) | Node::Link(..), _) => {
                 limits.push(FsError::NotPermitted(ONLY_THESE).into());
             }
-            (Node::ControlFile(ControlFile::Errors), _) => limits.push(FsError::NotPermitted(ONLY_READ).into()),
+            (Node::ControlFile(ControlFile::Errors | ControlFile::Status), _) => {
+                limits.push(FsError::NotPermitted(ONLY_READ).into());
+            }
             (_, Some(id)) => {
                 let image = self.catalogue.image(id).await?.value;
                 if matches!(node, Node::Data(_)) && image.status.has_data() {

@@ -31,6 +31,7 @@ mod removals;
 mod rename;
 mod results;
 mod scratch;
+mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 // The same, for a fuzzer that is no test.

@@ -103,17 +103,20 @@ pub(super) enum ControlFile {
     Uploads,
     /// `errors`: what failed lately.
     Errors,
+    /// `status.json`: how the mount does.
+    Status,
 }
 
 impl ControlFile {
     /// All of them, in the order in which `.glancefs/` lists them.
-    pub(super) const ALL: [Self; 2] = [Self::Uploads, Self::Errors];
+    pub(super) const ALL: [Self; 3] = [Self::Uploads, Self::Errors, Self::Status];
 
     /// Its name there.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Uploads => "uploads",
             Self::Errors => "errors",
+            Self::Status => "status.json",
         }
     }
 

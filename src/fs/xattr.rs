@@ -19,6 +19,8 @@ const ERROR: &str = "user.glancefs.error";
 const FAILURE: &str = "user.glancefs.failure";
 /// What keeps the one who asks from changing it, a sentence on each line. In no list, since nothing failed.
 const LIMITS: &str = "user.glancefs.limits";
+/// How old in seconds what is shown is, while the service cannot be asked; else absent.
+const STALE: &str = "user.glancefs.stale";
 const VERIFIED: &str = "user.glancefs.verified";
 
 impl FileSystem {
@@ -32,6 +34,7 @@ impl FileSystem {
             _ if name == FAILURE => self.failures.last(ino).map(|failed| failed.to_json()),
             _ if name == LIMITS => self.limits(&node, user).await?,
             _ if name == VERIFIED => self.verdict(&node),
+            _ if name == STALE => self.staleness(),
             _ => None,
         };
         value.map(String::into_bytes).ok_or(FsError::NoAttribute)
@@ -48,6 +51,7 @@ impl FileSystem {
         }
         names.extend(self.failures.last(ino).map(|_| ERROR.into()));
         names.extend(self.verdict(&node).map(|_| VERIFIED.into()));
+        names.extend(self.staleness().filter(|_| node.image().is_some()).map(|_| STALE.into()));
         Ok(names)
     }
 

@@ -33,7 +33,7 @@ fn entries(made: &BTreeMap<String, Made>) -> BTreeMap<String, String> {
     let shared = |name: &str| made.values().filter(|image| image.name == name).count() > 1;
     let entry = |(id, image): (&String, &Made)| {
         let alone = !shared(&image.name);
-        (if alone { image.name.clone() } else { format!("{}~{}", image.name, &id[..8]) }, id.clone())
+        (if alone { image.name.clone() } else { format!("{}~{}", image.name, id.get(..8).unwrap()) }, id.clone())
     };
     made.iter().map(entry).collect()
 }

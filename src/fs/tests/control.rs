@@ -74,7 +74,7 @@ impl Scene {
 async fn the_folder_is_in_no_listing_and_always_there_to_open() {
     let fs = mounted(&Fake::with([image(1, "disk")]));
     assert!(!fs.ls("").await.contains(&".glancefs".to_owned()));
-    assert_eq!(fs.ls(".glancefs").await, ["uploads", "errors"]);
+    assert_eq!(fs.ls(".glancefs").await, ["uploads", "errors", "status.json"]);
     let (folder, file) = (fs.walk(".glancefs").await.unwrap().attr, fs.walk(UPLOADS).await.unwrap().attr);
     assert_eq!((folder.kind, folder.perm), (FileKind::Directory, 0o555));
     assert_eq!((file.kind, file.perm, file.size), (FileKind::File, 0o644, 0));
@@ -178,4 +178,37 @@ async fn through_a_read_only_mount_nothing_can_be_told() {
     let writing = Some(Writing { process: Process(7), truncate: true });
     assert_eq!(errno(fs.open(file.ino, Asked { writing, ..Asked::default() }).await), libc::EROFS);
     assert_eq!(fs.cat(UPLOADS).await.unwrap(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_keeps_answering_while_the_service_is_away_and_says_how_old_it_is() {
+    let scene = Scene::new().await;
+    let status = async || {
+        let text = scene.fs.cat(".glancefs/status.json").await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["catalogue"].clone()
+    };
+    assert_eq!(status().await["listed_seconds_ago"], serde_json::Value::Null);
+    let data = scene.fs.walk("by-name/new-1/data").await.unwrap().attr.ino;
+    let stale = async || {
+        let value = scene.fs.getxattr(data, OsStr::new("user.glancefs.stale"), 0).await;
+        value.ok().map(|value| String::from_utf8(value).unwrap())
+    };
+    assert_eq!((status().await["images"].clone(), stale().await), (2.into(), None));
+
+    scene.service.change(|world| world.failing = Some(Kind::Unreachable));
+    tokio::time::advance(TTL + Duration::from_secs(7)).await;
+    assert_eq!(scene.fs.ls("by-name").await, ["new-1", "new-2"]);
+    assert_eq!(
+        (status().await["stale"].clone(), status().await["listed_seconds_ago"].clone()),
+        (true.into(), 12.into())
+    );
+    assert_eq!(stale().await.as_deref(), Some("12"));
+    assert!(scene.fs.listxattr(data).await.unwrap().contains(&"user.glancefs.stale".into()));
+
+    scene.service.change(|world| world.failing = None);
+    scene.fs.ls("by-name").await;
+    while status().await["stale"] == true {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stale().await, None);
 }
