@@ -387,5 +387,6 @@ impl Inner {
 
 /// Whether a failure means that the service cannot be asked now, so that what is known is the best answer.
 fn is_away(kind: &Kind) -> bool {
-    matches!(kind, Kind::Unavailable | Kind::TimedOut | Kind::Unreachable)
+    // What answers with something else than a document is not the service, or not whole.
+    matches!(kind, Kind::Unavailable | Kind::TimedOut | Kind::Unreachable | Kind::Malformed)
 }

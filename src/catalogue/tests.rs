@@ -309,3 +309,15 @@ async fn a_listing_that_turns_in_a_circle_comes_to_an_end() {
     assert_eq!(catalogue(&service).listing().await.unwrap().value.len(), 3);
     assert_eq!(service.calls("list"), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_cannot_be_read_takes_nothing_away() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    service.change(|world| world.failing = Some(Kind::Malformed));
+    tokio::time::advance(TTL).await;
+    assert_eq!(catalogue.listing().await.unwrap().value.len(), MANY as usize);
+    assert!(catalogue.health().stale);
+    assert_eq!(name_of(&catalogue, 1).await, "image 1");
+}
