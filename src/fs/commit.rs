@@ -42,15 +42,35 @@ impl FileSystem {
         let base = if is_own { self.readings.base_of(id, &document, by) } else { Base::Unknown };
         let changes =
             changes_from(base, &document, &current, &schema).map_err(|refused| self.anothers(refused, &current))?;
-        if !changes.is_empty() {
-            self.update(id, &changes).await?;
-        }
+        // Who writes the visibility alone means that.
+        let may_leave = !is_own && document.len() > 1;
+        self.send_changes(id, &changes, may_leave).await?;
         if is_own {
             // What its writer changes next is compared with what he has.
             let who = by.first().copied().unwrap_or(Process::UNKNOWN);
             self.readings.note(id, text, who);
         }
         Ok(())
+    }
+
+    /// Sends what a document changes. Not everybody may give an image each visibility, and who puts a backup back wants the
+    /// rest of it all the same: with `may_leave` that is passed over.
+    async fn send_changes(&self, id: ImageId, changes: &[Change], may_leave: bool) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        match self.update(id, changes).await {
+            Err(FsError::Change(error)) if may_leave && error.kind == Kind::Forbidden => {
+                let is_rest = |change: &&Change| !matches!(change, Change::Set { key, .. } if key == "visibility");
+                let rest: Vec<_> = changes.iter().filter(is_rest).cloned().collect();
+                match rest.len() {
+                    0 => Ok(()),
+                    count if count == changes.len() => Err(FsError::Change(error)),
+                    _ => self.update(id, &rest).await,
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Nobody changes what only the service writes. Of another project's image it is not the value that is wrong.

@@ -180,10 +180,12 @@ async fn what_cannot_be_written_is_forbidden(target: &Target) {
     let glance = target.glance("demo").await;
     let id = empty(target, &glance, "raw").await;
     upload(&glance, id, &noise(10)).await.unwrap();
-    for change in [Change::set("disk_format", "iso"), Change::set("size", 5), Change::remove("name")] {
+    for change in [Change::set("size", 5), Change::remove("name")] {
         let error = glance.update(id, std::slice::from_ref(&change)).await.unwrap_err();
         assert_eq!(error.kind, Kind::Forbidden, "{change:?}: {error}");
     }
+    let error = glance.update(id, &[Change::set("disk_format", "iso")]).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Conflict, "only its status forbids it: {error}");
     let error = glance.update(id, &[Change::set("min_disk", "x")]).await.unwrap_err();
     assert_eq!(error.kind, Kind::Invalid, "{error}");
     let error = glance.update(ImageId::random(), &[Change::set("p", "v")]).await.unwrap_err();

@@ -21,6 +21,7 @@ crate::promises![Both:
     a_backup_is_restored_into_a_new_image,
     data_have_to_fit_the_checksums_that_were_written_before,
     the_same_sentence_is_told_everywhere,
+    a_format_can_be_changed_until_there_are_bytes_and_no_rights_help_then,
 ];
 
 /// How `min_ram` becomes 64 in `metadata.json`. `$HOLD` returns when somebody else has changed the image meanwhile.
@@ -375,4 +376,34 @@ fn the_same_sentence_is_told_everywhere(target: &Target) {
     assert!(request.starts_with("req-") && explained.contains(request) && mount.log().contains(request));
     assert_eq!(target.wait(person.show(&id))["status"], "active");
     mount.end();
+}
+
+fn a_format_can_be_changed_until_there_are_bytes_and_no_rights_help_then(target: &Target) {
+    let owner = target.person("demo");
+    let attributes = json!({"name": target.name("formats"), "disk_format": "raw", "container_format": "bare"});
+    let (queued, active) = (target.image(&owner, &attributes), target.filled(&owner, &attributes, b"bytes"));
+    let edits = ["s/\"raw\"/\"vmdk\"/", "s/\"bare\"/\"ovf\"/"];
+    for (who, errno) in [("reader", libc::EPERM), ("admin", libc::EBUSY), ("demo", libc::EBUSY)] {
+        let mount = target.mount(who);
+        for edit in edits {
+            let document = mount.path("by-id").join(&active).join("metadata.json");
+            let edited = printed("sed", [edit.as_ref(), document.as_os_str()]);
+            let error = std::fs::write(&document, edited).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(errno), "{who}: {edit}");
+            let sentence = attribute(&document, "user.glancefs.error").unwrap();
+            let is_busy = errno == libc::EBUSY;
+            assert_eq!(sentence.contains("for a queued image: make a new one"), is_busy, "{who}: {sentence}");
+            assert_eq!(sentence.contains("more rights"), !is_busy, "{who}: {sentence}");
+            if who == "demo" {
+                shell(&mount.path("by-id").join(&queued), &format!("sed -i '{edit}' metadata.json"));
+            }
+        }
+        mount.end();
+    }
+    let formats = |id: &str| {
+        let image = shown(target, &owner, id);
+        (image["disk_format"].clone(), image["container_format"].clone())
+    };
+    assert_eq!(formats(&queued), (json!("vmdk"), json!("ovf")));
+    assert_eq!(formats(&active), (json!("raw"), json!("bare")));
 }

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use crate::mounted::Mount;
 use crate::person::Person;
 use crate::target::Target;
-use crate::tools::{attribute, shell};
+use crate::tools::{attribute, shell, tool};
 use crate::uploading::{id_of, made, shown};
 
 crate::promises![Both:
     a_backup_with_a_member_who_has_accepted_is_restored_again_and_again,
+    a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public,
 ];
 
 /// What people type to put the folder `$B` back into an image's folder, and to do so again. `cp` writes data anew, which
@@ -78,5 +79,37 @@ fn a_backup_with_a_member_who_has_accepted_is_restored_again_and_again(target: &
             assert!(limits.contains("sets its status here"), "{limits}");
         }
     }
+    mount.end();
+}
+
+fn a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public(target: &Target) {
+    let (administrator, mount) = (target.person("admin"), target.mount("demo"));
+    let attributes = json!({"name": target.name("public"), "visibility": "public", "os_distro": "debian", "tags": ["one"],
+        "min_ram": 32});
+    let old = target.filled(&administrator, &attributes, b"what all may have");
+    let copy = backup(target, &mount, &old);
+    let folder = fresh(target, &mount, "restored-public");
+    let was = shown(target, &folder)["visibility"].clone();
+    for run in ["first", "second"] {
+        let image = restored(target, &folder, &copy, "rsync -a $B/ ./");
+        assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(17)), "{run}");
+        assert_eq!(
+            (&image["os_distro"], &image["min_ram"], &image["tags"]),
+            (&json!("debian"), &json!(32), &json!(["one"]))
+        );
+        assert_eq!((&image["visibility"], &image["name"]), (&was, &json!(target.name("public"))), "{run}");
+    }
+    shell(
+        &folder,
+        "jq 'del(.id) | .min_ram = 64' metadata.json > t && jq '.visibility = \"public\"' t > t2 && mv t2 metadata.json",
+    );
+    assert_eq!(shown(target, &folder)["min_ram"], 64, "a template is one too");
+    for asked in
+        ["echo '{\"visibility\": \"public\"}' > metadata.json", "sed -i 's/\"shared\"/\"public\"/' metadata.json"]
+    {
+        let ran = tool("env", ["-C", folder.to_str().unwrap(), "sh", "-c", asked]);
+        assert!(ran.code != Some(0) && ran.err.contains("not permitted"), "{asked}: {ran:?}");
+    }
+    assert_eq!(shown(target, &folder)["visibility"], was);
     mount.end();
 }

@@ -74,7 +74,7 @@ pub(super) async fn settle(glance: &Glance, image: ImageId, action: &str, change
         let (fields, conflict) = match patch(glance, image, action, &left).await {
             Ok(fields) => (fields, None),
             Err(error) if error.kind == Kind::Conflict => (look(glance, image).await?, Some(error)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(too_late(error)),
         };
         let is_now = shown(fields.clone(), image, action)?;
         let before = left.len();
@@ -95,6 +95,19 @@ async fn patch(glance: &Glance, image: ImageId, action: &str, changes: &[&Change
     let document = Value::Array(changes.iter().copied().map(operation).collect());
     let call = Call::patch(action, glance.url(&["images", image.as_str()])?, PATCH, &document);
     understood(action, &glance.http.document(&call).await?)
+}
+
+/// Glance answers 403 to a change of a format that comes when there are bytes, whoever asks. It is the status that forbids
+/// it, and no rights would help.
+fn too_late(error: ServiceError) -> ServiceError {
+    let words = error.words.as_deref().filter(|words| words.contains("only replaced for a queued image"));
+    match words.map(|words| words.trim_end_matches('.').to_owned()) {
+        Some(words) if error.kind == Kind::Forbidden => {
+            let words = format!("{words}: make a new one, and say so before its data are there");
+            ServiceError { kind: Kind::Conflict, ..error }.with_words(words)
+        }
+        _ => error,
+    }
 }
 
 /// The changes without those that a later one of the same key makes void: how the image is to be afterwards.
@@ -202,6 +215,15 @@ mod tests {
             ..NewImage::new(id)
         };
         assert_eq!(new_document(&named), json!({"id": id.as_str(), "name": "n", "p": "v", "tags": ["t"]}));
+    }
+
+    #[test]
+    fn a_format_that_comes_too_late_is_a_matter_of_the_status_and_not_of_rights() {
+        let of = |words: &str| too_late(ServiceError::new(Kind::Forbidden, "change").with_words(words));
+        let late = of("Attribute disk_format can be only replaced for a queued image.");
+        assert_eq!(late.kind, Kind::Conflict);
+        assert!(late.to_string().contains("for a queued image: make a new one"), "{late}");
+        assert_eq!(of("You are not authorized to complete modify_image action.").kind, Kind::Forbidden);
     }
 
     #[test]
