@@ -47,8 +47,7 @@ impl FileSystem {
         self.send_changes(id, &changes, may_leave).await?;
         if is_own {
             // What its writer changes next is compared with what he has.
-            let who = by.first().copied().unwrap_or(Process::UNKNOWN);
-            self.readings.note(id, text, who);
+            self.readings.saved(id, text, by);
         }
         Ok(())
     }
@@ -159,7 +158,8 @@ impl FileSystem {
     }
 }
 
-/// What a document changes that was made from `base`. Where that is one of several, it must not matter which.
+/// What a document changes that was made from `base`. Where that is one of several, it must not matter which; where its writer
+/// had several, none of the changes may be one that he did not make.
 fn changes_from(
     base: Base,
     document: &Map<String, Value>,
@@ -169,9 +169,14 @@ fn changes_from(
     let changes = |base: Option<&Map<String, Value>>| document::changes(document, base, current, schema);
     match base {
         Base::Known(base) => changes(Some(&base)),
-        // No change of the image is younger than the document.
-        Base::Unknown if document::is_of(document, current) => changes(Some(&document::lines_of(current))),
         Base::Unknown => changes(None),
+        Base::InHand(bases) => {
+            let Some((newest, older)) = bases.split_first() else { return Err(Refused::Outdated) };
+            let found = changes(Some(newest))?;
+            let is_one = |change: &Change, older| document::takes_back(change, document, newest, older);
+            let is_doubtful = found.iter().any(|change| older.iter().any(|older| is_one(change, older)));
+            if is_doubtful { Err(Refused::Outdated) } else { Ok(found) }
+        }
         Base::OneOf(bases) => {
             let mut all = bases.iter().map(|base| changes(Some(base)));
             let first = all.next().unwrap_or(Err(Refused::Outdated))?;

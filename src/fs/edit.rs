@@ -108,7 +108,7 @@ impl FileSystem {
             self.text_of(node).await?
         };
         if let (Node::Document(id, Document::Metadata), false) = (node, asked.truncate) {
-            self.readings.note(*id, text.as_bytes(), asked.process);
+            self.readings.read(*id, text.as_bytes(), asked.process);
         }
         let rule = if matches!(node, Node::Document(_, Document::Metadata)) { Rule::Object } else { Rule::Line };
         let draft = Mutex::new(Draft::new(rule, text.into_bytes()));

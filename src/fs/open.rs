@@ -85,7 +85,7 @@ impl FileSystem {
         }
         let text = self.text_of(node).await?;
         if let Node::Document(id, Document::Metadata) = node {
-            self.readings.note(*id, text.as_bytes(), asked.by.process());
+            self.readings.read(*id, text.as_bytes(), asked.by.process());
         }
         Ok(self.opened_small(text.into()))
     }

@@ -10,6 +10,7 @@ mod limits;
 mod making;
 mod query;
 mod scratch;
+mod versions;
 mod writing;
 
 use std::ffi::OsStr;

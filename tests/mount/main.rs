@@ -55,6 +55,7 @@ mod tools;
 mod tree;
 mod upload_faults;
 mod uploading;
+mod versions;
 #[path = "../client/web.rs"]
 mod web;
 mod wild;
@@ -121,6 +122,7 @@ const SUBJECTS: &[&[Promise]] = &[
     files::PROMISES,
     editing::PROMISES,
     drafts::PROMISES,
+    versions::PROMISES,
     edit_cost::PROMISES,
     elsewhere::PROMISES,
     queries::PROMISES,

@@ -27,6 +27,12 @@ pub enum Refused {
          read it again, and change that"
     )]
     Outdated,
+    /// The writer changed what somebody else changed meanwhile, and nobody knows which of it is to be.
+    #[error("somebody else has changed {} since this document was read: read it again, and change that", quoted(key))]
+    Contested {
+        /// The attribute or property.
+        key: String,
+    },
     /// A value that the service would refuse.
     #[error(transparent)]
     Misfit(#[from] Misfit),
@@ -52,6 +58,26 @@ pub(in crate::fs) fn changes(
     if is_own { sides.edited() } else { sides.restored() }
 }
 
+/// Whether a change of what was `newest` is none of `older`: who wrote the document may have made it from that, and may not have
+/// known what the newest has.
+pub(in crate::fs) fn takes_back(
+    change: &Change,
+    document: &Map<String, Value>,
+    newest: &Map<String, Value>,
+    older: &Map<String, Value>,
+) -> bool {
+    let key = key_of(change);
+    if key != TAGS {
+        return document.get(key) == older.get(key);
+    }
+    let tags = |lines: &Map<String, Value>| -> BTreeSet<String> {
+        let tags = lines.get(TAGS).and_then(|tags| tags_in(tags).ok()).unwrap_or_default();
+        tags.into_iter().map(str::to_owned).collect()
+    };
+    let (given, newest, older) = (tags(document), tags(newest), tags(older));
+    given.symmetric_difference(&newest).any(|tag| given.contains(tag) == older.contains(tag))
+}
+
 fn fields(image: &Image) -> BTreeMap<&str, Value> {
     attributes(image).into_iter().collect()
 }
@@ -70,11 +96,10 @@ struct Sides<'a> {
 impl Sides<'_> {
     /// The image's own document, after somebody edited it.
     fn edited(&self) -> Result<Vec<Change>, Refused> {
-        let time = self.document.get("updated_at");
-        if self.before.is_none() && time.is_some() && time != self.now.get("updated_at") {
+        if self.before.is_none() && !self.is_of_now() {
             return Err(Refused::Outdated);
         }
-        let mut changes = self.removals();
+        let mut changes = self.removals()?;
         for (key, given) in self.lines() {
             changes.extend(self.edit(key, given)?);
         }
@@ -82,12 +107,31 @@ impl Sides<'_> {
         Ok(changes)
     }
 
+    /// Whether a document that nobody is known to have read can have been made from the image as it is. Its time is that of
+    /// the image then; and since that tells whole seconds, nothing is missing: who took that out is not known, and it may
+    /// have come to the image in the same second.
+    fn is_of_now(&self) -> bool {
+        let given = self.document.get(TAGS).and_then(|given| tags_in(given).ok());
+        let has_tags = given.is_none_or(|given| tags_of(self.current).is_subset(&given));
+        let has_properties = self.current.properties.keys().all(|key| self.document.contains_key(key));
+        self.document.get("updated_at") == self.now.get("updated_at") && has_tags && has_properties
+    }
+
     /// The properties whose lines were taken out. An attribute is always there, and a line less says nothing of it.
-    fn removals(&self) -> Vec<Change> {
+    fn removals(&self) -> Result<Vec<Change>, Refused> {
         let read = self.before.into_iter().flat_map(Map::keys);
         let gone = read.filter(|key| !self.document.contains_key(*key) && self.current.properties.contains_key(*key));
         let writable = gone.filter(|key| !self.schema.is_attribute(key) && !self.is_read_only(key));
-        writable.map(Change::remove).collect()
+        writable.map(|key| self.uncontested(key).map(|()| Change::remove(key))).collect()
+    }
+
+    /// Refuses to change what somebody else changed since it was read. A document that was saved says nothing of an attribute
+    /// whose line it left out.
+    fn uncontested(&self, key: &str) -> Result<(), Refused> {
+        let Some(before) = self.before else { return Ok(()) };
+        let (read, now) = (before.get(key), self.now.get(key));
+        let is_unknown = read.is_none() && self.schema.is_attribute(key);
+        if read == now || is_unknown { Ok(()) } else { Err(Refused::Contested { key: key.to_owned() }) }
     }
 
     /// What one line of an edited document changes.
@@ -100,8 +144,11 @@ impl Sides<'_> {
             return Err(Refused::ReadOnly { key: key.to_owned() });
         }
         self.schema.check(key, given)?;
-        let wanted = if key == TAGS { self.merged(&tags_in(given)?) } else { given.clone() };
-        Ok(self.set(key, wanted))
+        if key == TAGS {
+            return Ok(self.set(key, self.merged(&tags_in(given)?)));
+        }
+        self.uncontested(key)?;
+        Ok(self.set(key, given.clone()))
     }
 
     /// The image's tags, with those that the writer added and without those that they took out.

@@ -12,10 +12,10 @@ mod parse;
 use std::fmt::Write;
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use self::diff::Refused;
-pub(super) use self::diff::changes;
+pub(super) use self::diff::{changes, takes_back};
 #[cfg(test)]
 pub(super) use self::entries::colliding;
 pub(super) use self::entries::{Meant, may_be_cut, meant};
@@ -68,16 +68,6 @@ pub(super) fn attributes(image: &Image) -> Vec<(&str, Value)> {
     all.extend(image.properties.iter().map(|(name, value)| (name.as_str(), json!(value))));
     all.extend(image.other.iter().map(|(name, value)| (name.as_str(), value.clone())));
     all
-}
-
-/// The lines of an image's document.
-pub(super) fn lines_of(image: &Image) -> Map<String, Value> {
-    attributes(image).into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// Whether a document says that it was made from the image as it is.
-pub(super) fn is_of(document: &Map<String, Value>, image: &Image) -> bool {
-    document.get("updated_at").and_then(Value::as_str) == Some(image.updated_at.to_string().as_str())
 }
 
 /// `metadata.json`.

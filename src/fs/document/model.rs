@@ -10,7 +10,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
 use super::applied::applied;
-use super::{Base, Parsed, Readings, changes, metadata, parse};
+use super::{Base, Parsed, Readings, Refused, changes, metadata, parse};
 use crate::fs::Process;
 use crate::fs::testing::{id, image};
 use crate::image::{Image, Status};
@@ -180,6 +180,21 @@ fn merged(read: &Image, wanted: &Image, now: &Image) -> Image {
     }
 }
 
+/// Whether somebody else changed, since `read`, what the writer makes another thing of.
+fn is_contested(read: &Image, wanted: &Image, now: &Image) -> bool {
+    fn differ<T: PartialEq>(read: &T, wanted: &T, now: &T) -> bool {
+        read != wanted && wanted != now && now != read
+    }
+    let mut keys = [read, wanted, now].into_iter().flat_map(|image| image.properties.keys());
+    differ(&read.name, &wanted.name, &now.name)
+        || differ(&read.visibility, &wanted.visibility, &now.visibility)
+        || differ(&read.protected, &wanted.protected, &now.protected)
+        || differ(&read.hidden, &wanted.hidden, &now.hidden)
+        || differ(&read.disk_format, &wanted.disk_format, &now.disk_format)
+        || differ(&read.min_disk, &wanted.min_disk, &now.min_disk)
+        || keys.any(|key| differ(&read.properties.get(key), &wanted.properties.get(key), &now.properties.get(key)))
+}
+
 /// What `now` becomes where nothing is removed, because nobody knows what was read.
 fn added(wanted: &Image, now: &Image) -> Image {
     let mut tags: Vec<_> = wanted.tags.iter().chain(&now.tags).cloned().collect();
@@ -243,13 +258,18 @@ proptest! {
         let document = through_text(&document, pretty);
 
         let readings = Readings::default();
-        readings.note(read.id, metadata(&read).as_bytes(), WRITER);
-        readings.note(now.id, metadata(&now).as_bytes(), ANOTHER);
+        readings.read(read.id, metadata(&read).as_bytes(), WRITER);
+        readings.read(now.id, metadata(&now).as_bytes(), ANOTHER);
         let Base::Known(base) = readings.base_of(now.id, &document, &[WRITER]) else { panic!("it is known") };
         prop_assert_eq!(base.as_ref(), &shown(&read));
         let base = Some(base);
 
-        let made = changes(&document, base.as_deref(), &now, &Schema::builtin()).unwrap();
+        let made = changes(&document, base.as_deref(), &now, &Schema::builtin());
+        if is_contested(&read, &wanted, &now) {
+            prop_assert!(matches!(made, Err(Refused::Contested { .. })), "{:?}", made);
+            return Ok(());
+        }
+        let made = made.unwrap();
         let end = outcome(&made, &now);
         prop_assert_eq!(&end, &merged(&read, &wanted, &now));
         let again = changes(&document, base.as_deref(), &end, &Schema::builtin()).unwrap();
@@ -257,12 +277,18 @@ proptest! {
     }
 
     #[test]
-    fn an_edit_of_an_unknown_reading_is_made_and_removes_nothing(
+    fn an_edit_of_an_unknown_reading_is_made_unless_something_is_missing(
         now in any_image(), mine in edits(), pretty in any::<bool>(),
     ) {
         let (wanted, document) = edited(&now, &mine);
-        let made = changes(&through_text(&document, pretty), None, &now, &Schema::builtin()).unwrap();
-        prop_assert_eq!(outcome(&made, &now), added(&wanted, &now));
+        let made = changes(&through_text(&document, pretty), None, &now, &Schema::builtin());
+        let is_missing = now.properties.keys().any(|key| !wanted.properties.contains_key(key))
+            || now.tags.iter().any(|tag| !wanted.tags.contains(tag));
+        if is_missing {
+            prop_assert_eq!(made, Err(Refused::Outdated));
+        } else {
+            prop_assert_eq!(outcome(&made.unwrap(), &now), added(&wanted, &now));
+        }
     }
 
     #[test]

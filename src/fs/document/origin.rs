@@ -1,5 +1,6 @@
 //! From which version of an image a document was made. Pure.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -24,8 +25,9 @@ const PROCESSES: usize = 16;
 /// A document says by its `updated_at` which version it was made from. That holds also where one program reads and
 /// another writes (`jq … > new; mv new metadata.json`), and where an editor looks at the file again without taking that
 /// into what is being edited. But an editor saves twice without reading in between, and the service shows whole seconds,
-/// in which an image can change twice; so several can have the same time. Then that one counts that the writing program
-/// last read or saved; who has done neither could mean each of them.
+/// in which an image can change twice; so several can have the same time. A program that saved one had that one in its
+/// hands, and what it has now was made from that, or from one that it has read since; who only read could mean each that
+/// he read, and who has done neither, each of them.
 #[derive(Default)]
 pub(in crate::fs) struct Readings(Mutex<Known>);
 
@@ -36,6 +38,8 @@ pub(in crate::fs) enum Base {
     Known(Arc<Map<String, Value>>),
     /// Nobody knows.
     Unknown,
+    /// One of these, which its writer has had; the one that he had last is the first.
+    InHand(Vec<Arc<Map<String, Value>>>),
     /// One of these, and nobody knows which.
     OneOf(Vec<Arc<Map<String, Value>>>),
 }
@@ -45,20 +49,46 @@ pub(in crate::fs) enum Base {
 struct Known {
     versions: VecDeque<Version>,
     bytes: usize,
+    /// How often one was read or saved.
+    moment: u64,
 }
 
 struct Version {
     image: ImageId,
     document: Arc<Map<String, Value>>,
     bytes: usize,
-    by: VecDeque<Process>,
+    had: VecDeque<Had>,
+}
+
+/// When a process last had a version; 0 where it never had it so.
+#[derive(Clone, Copy)]
+struct Had {
+    process: Process,
+    read: u64,
+    saved: u64,
+}
+
+/// How a process had a version.
+#[derive(Clone, Copy)]
+enum How {
+    Read,
+    Saved,
 }
 
 impl Readings {
-    /// `by` has read the document of `image`, or saved it.
-    pub(in crate::fs) fn note(&self, image: ImageId, text: &[u8], by: Process) {
+    /// `by` has read the document of `image`.
+    pub(in crate::fs) fn read(&self, image: ImageId, text: &[u8], by: Process) {
+        self.note(image, text, &[by], How::Read);
+    }
+
+    /// `by` have saved the document of `image`: one wrote it, and another may have put it in place.
+    pub(in crate::fs) fn saved(&self, image: ImageId, text: &[u8], by: &[Process]) {
+        self.note(image, text, by, How::Saved);
+    }
+
+    fn note(&self, image: ImageId, text: &[u8], by: &[Process], how: How) {
         if let Ok(Parsed::Complete(document)) = parse(text) {
-            lock(&self.0).note(image, document, text.len(), by);
+            lock(&self.0).note(image, document, text.len(), by, how);
         }
     }
 
@@ -70,29 +100,40 @@ impl Readings {
             time @ Some(_) => version.document.get(UPDATED) == time,
             None => version.is_of(by),
         };
-        let candidates = || known.versions.iter().rev().filter(|it| it.image == image && may_be_it(it));
-        if let Some(own) = candidates().find(|version| version.is_of(by)) {
-            return Base::Known(Arc::clone(&own.document));
+        let all: Vec<_> = known.versions.iter().rev().filter(|it| it.image == image && may_be_it(it)).collect();
+        let mut own: Vec<_> = all.iter().copied().filter(|it| by.iter().any(|by| is_in_hand(it, *by, &all))).collect();
+        own.sort_by_key(|version| Reverse(version.last_had(by)));
+        let documents =
+            |versions: &[&Version]| versions.iter().map(|version| Arc::clone(&version.document)).collect::<Vec<_>>();
+        match (&own[..], &all[..]) {
+            ([], []) => Base::Unknown,
+            ([only], _) | ([], [only]) => Base::Known(Arc::clone(&only.document)),
+            ([], several) => Base::OneOf(documents(several)),
+            (several, _) => Base::InHand(documents(several)),
         }
-        let all: Vec<_> = candidates().map(|version| Arc::clone(&version.document)).collect();
-        if all.is_empty() { Base::Unknown } else { Base::OneOf(all) }
     }
+}
+
+/// Whether `version`, which is one of `all`, can be what `process` made something of: the one that it saved last, or one that
+/// it has read since.
+fn is_in_hand(version: &Version, process: Process, all: &[&Version]) -> bool {
+    let last = all.iter().filter_map(|version| version.had_by(process)).map(|had| had.saved).max().unwrap_or_default();
+    version.had_by(process).is_some_and(|had| had.read > last || (had.saved == last && last > 0))
 }
 
 const UPDATED: &str = "updated_at";
 
 impl Known {
-    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: Process) {
+    fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: &[Process], how: How) {
         let is_it = |version: &Version| version.image == image && *version.document == document;
         let known = self.versions.iter().position(is_it).and_then(|place| self.versions.remove(place));
         let mut version = known.unwrap_or_else(|| {
             self.bytes = self.bytes.saturating_add(bytes);
-            Version { image, document: Arc::new(document), bytes, by: VecDeque::new() }
+            Version { image, document: Arc::new(document), bytes, had: VecDeque::new() }
         });
-        version.by.retain(|known| *known != by);
-        version.by.push_back(by);
-        if version.by.len() > PROCESSES {
-            version.by.pop_front();
+        self.moment = self.moment.saturating_add(1);
+        for process in by {
+            version.note(*process, how, self.moment);
         }
         self.versions.push_back(version);
         while self.versions.len() > VERSIONS || (self.bytes > BYTES && self.versions.len() > 1) {
@@ -103,8 +144,29 @@ impl Known {
 }
 
 impl Version {
+    fn note(&mut self, process: Process, how: How, moment: u64) {
+        let before = self.had.iter().position(|had| had.process == process).and_then(|place| self.had.remove(place));
+        let before = before.unwrap_or(Had { process, read: 0, saved: 0 });
+        self.had.push_back(match how {
+            How::Read => Had { read: moment, ..before },
+            How::Saved => Had { saved: moment, ..before },
+        });
+        if self.had.len() > PROCESSES {
+            self.had.pop_front();
+        }
+    }
+
+    fn had_by(&self, process: Process) -> Option<&Had> {
+        self.had.iter().find(|had| had.process == process && process != Process::UNKNOWN)
+    }
+
+    fn last_had(&self, by: &[Process]) -> u64 {
+        let had = by.iter().filter_map(|process| self.had_by(*process));
+        had.map(|had| had.read.max(had.saved)).max().unwrap_or_default()
+    }
+
     fn is_of(&self, by: &[Process]) -> bool {
-        self.by.iter().any(|process| *process != Process::UNKNOWN && by.contains(process))
+        by.iter().any(|process| self.had_by(*process).is_some())
     }
 }
 
@@ -129,7 +191,7 @@ mod tests {
     fn noted(versions: &[(&str, Process)]) -> Readings {
         let readings = Readings::default();
         for (text, by) in versions {
-            readings.note(id(1), text.as_bytes(), *by);
+            readings.read(id(1), text.as_bytes(), *by);
         }
         readings
     }
@@ -139,7 +201,7 @@ mod tests {
         match readings.base_of(id(1), &document, by) {
             Base::Known(base) => Some(base["mark"].as_str().unwrap().to_owned()),
             Base::Unknown => None,
-            Base::OneOf(all) => {
+            Base::OneOf(all) | Base::InHand(all) => {
                 Some(all.iter().map(|base| base["mark"].as_str().unwrap()).collect::<Vec<_>>().join(" or "))
             }
         }
@@ -156,15 +218,21 @@ mod tests {
     }
 
     #[test]
-    fn of_two_versions_of_one_second_the_one_counts_that_its_writer_had_last() {
-        let (one, two) = (version(1, "one"), version(1, "two"));
+    fn of_several_versions_of_one_second_those_count_that_its_writer_can_have_in_his_hands() {
+        let (one, two, three) = (version(1, "one"), version(1, "two"), version(1, "three"));
         let readings = noted(&[(&one, VIM), (&two, CAT)]);
-        assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("one"));
-        assert_eq!(found(&readings, &one, &[JQ]).as_deref(), Some("two or one"), "nobody knows");
-        readings.note(id(1), two.as_bytes(), VIM);
-        assert_eq!(found(&readings, &one, &[VIM]).as_deref(), Some("two"), "saved by the same editor");
-        readings.note(id(1), one.as_bytes(), VIM);
-        assert_eq!(found(&readings, &two, &[VIM]).as_deref(), Some("one"), "taken back");
+        let found = |by: &[Process]| found(&readings, &one, by);
+        assert_eq!(found(&[VIM]).as_deref(), Some("one"));
+        assert_eq!(found(&[JQ]).as_deref(), Some("two or one"), "nobody knows");
+        assert_eq!(found(&[VIM, CAT]).as_deref(), Some("two or one"), "one of them made it, the other put it there");
+        readings.saved(id(1), two.as_bytes(), &[JQ, VIM]);
+        assert_eq!((found(&[VIM]).as_deref(), found(&[JQ]).as_deref()), (Some("two"), Some("two")));
+        readings.read(id(1), three.as_bytes(), VIM);
+        assert_eq!(found(&[VIM]).as_deref(), Some("three or two"), "it looked again, and may have taken that or not");
+        readings.read(id(1), two.as_bytes(), VIM);
+        assert_eq!(found(&[VIM]).as_deref(), Some("two or three"));
+        readings.saved(id(1), one.as_bytes(), &[VIM]);
+        assert_eq!(found(&[VIM]).as_deref(), Some("one"), "taken back");
     }
 
     #[test]
@@ -186,12 +254,12 @@ mod tests {
     fn what_is_remembered_is_bounded_and_who_polls_drives_nothing_out() {
         let readings = noted(&[(&version(1, "first"), VIM)]);
         for process in 0..500 {
-            readings.note(id(1), version(2, "polled").as_bytes(), Process(100 + process));
+            readings.read(id(1), version(2, "polled").as_bytes(), Process(100 + process));
         }
         assert_eq!(found(&readings, &version(1, "first"), &[]).as_deref(), Some("first"));
         let long = "x".repeat(1 << 20);
         for second in 0..40 {
-            readings.note(id(1), version(second, &long).as_bytes(), VIM);
+            readings.read(id(1), version(second, &long).as_bytes(), VIM);
         }
         let known = lock(&readings.0);
         assert!(known.bytes <= BYTES && known.versions.len() < 16);

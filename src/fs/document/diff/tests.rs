@@ -133,15 +133,51 @@ fn a_change_that_somebody_else_has_made_already_is_not_made_again() {
 }
 
 #[test]
-fn of_two_who_change_the_same_the_later_one_wins() {
-    let read = disk();
+fn what_two_have_changed_is_refused_by_name() {
+    let read = changed(&disk(), |image| drop(image.properties.insert("gone".to_owned(), "1".to_owned())));
     let now = changed(&read, |image| {
+        image.properties.remove("gone");
+        image.properties.insert("new".to_owned(), "theirs".to_owned());
         image.name = Some("theirs".to_owned());
         image.properties.insert("p".to_owned(), "theirs".to_owned());
         image.properties.insert("q".to_owned(), "theirs".to_owned());
     });
-    let text = without(edited(&read, &[("name", json!("mine")), ("p", json!("mine"))]), &["q"]);
-    assert_eq!(told(&text, Some(&read), &now), ["name=\"mine\"", "p=\"mine\"", "-q"]);
+    let contested = |text: &Map<String, Value>, key: &str| {
+        assert_eq!(refused(text, Some(&read), &now), Refused::Contested { key: key.to_owned() });
+    };
+    contested(&edited(&read, &[("name", json!("mine")), ("min_ram", json!(64))]), "name");
+    contested(&edited(&read, &[("p", json!("mine"))]), "p");
+    contested(&without(document(&read), &["q"]), "q");
+    contested(&edited(&read, &[("new", json!("mine"))]), "new");
+    contested(&edited(&read, &[("gone", json!("mine"))]), "gone");
+    let same = edited(&read, &[("name", json!("theirs")), ("new", json!("theirs")), ("min_ram", json!(64))]);
+    assert_eq!(told(&without(same, &["gone"]), Some(&read), &now), ["min_ram=64"], "both want the same");
+    let saved = without(document(&read), &["name"]);
+    let text = edited(&read, &[("name", json!("mine"))]);
+    let left = changes(&text, Some(&saved), &now, &Schema::builtin()).unwrap();
+    assert_eq!(left, [Change::set("name", "mine")], "what was saved before said nothing of it");
+}
+
+#[test]
+fn a_change_is_doubtful_that_an_older_version_explains_as_well() {
+    let read = disk();
+    let older = document(&read);
+    let newest = edited(&read, &[("elsewhere", json!("1")), ("p", json!("9")), ("tags", json!(["a", "new"]))]);
+    let doubtful = |change: Change, text: &Map<String, Value>| takes_back(&change, text, &newest, &older);
+    let gone = without(newest.clone(), &["elsewhere"]);
+    assert!(doubtful(Change::remove("elsewhere"), &gone), "it was not there before");
+    assert!(!doubtful(Change::remove("q"), &without(newest.clone(), &["q"])), "it was in both");
+    assert!(doubtful(Change::set("p", "1"), &older));
+    assert!(!doubtful(Change::set("p", "5"), &edited(&read, &[("p", json!("5"))])));
+    for (given, is_doubtful) in [
+        (json!(["a", "new", "mine"]), false),
+        (json!(["new"]), false),
+        (json!(["a", "mine"]), true),
+        (json!(["a", "b", "new"]), true),
+    ] {
+        let text = edited(&read, &[("tags", given.clone())]);
+        assert_eq!(doubtful(Change::set("tags", given.clone()), &text), is_doubtful, "{given}");
+    }
 }
 
 #[test]
@@ -249,13 +285,15 @@ fn a_value_that_the_service_would_refuse_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn an_own_document_of_an_unknown_reading_sets_what_differs_and_removes_nothing() {
+fn an_own_document_of_an_unknown_reading_sets_what_differs_and_is_refused_where_something_is_missing() {
     let now = disk();
-    let text = edited(&now, &[("p", json!("9")), ("tags", json!(["b", "c"])), ("new", json!("1"))]);
-    let text = without(text, &["q"]);
+    let text = edited(&now, &[("p", json!("9")), ("tags", json!(["b", "c", "a"])), ("new", json!("1"))]);
     assert_eq!(told(&text, None, &now), ["tags=[\"a\",\"b\",\"c\"]", "new=\"1\"", "p=\"9\""]);
     assert_eq!(refused(&edited(&now, &[("size", json!(6))]), None, &now), read_only("size"));
-    assert_eq!(told(&without(text, &["updated_at"]), None, &now).len(), 3);
+    assert_eq!(told(&without(text.clone(), &["tags", "name"]), None, &now).len(), 2);
+    assert_eq!(refused(&without(text.clone(), &["q"]), None, &now), Refused::Outdated, "who took it out is not known");
+    assert_eq!(refused(&without(text, &["updated_at"]), None, &now), Refused::Outdated);
+    assert_eq!(refused(&edited(&now, &[("tags", json!(["b"]))]), None, &now), Refused::Outdated);
 }
 
 #[test]
