@@ -41,6 +41,9 @@ pub enum Untaken {
     /// The program that opened the file was killed, and what it began is dropped.
     #[error("the program that opened this file was killed, and what it wrote is dropped: open the file again")]
     Killed,
+    /// The file was removed or renamed while it was open.
+    #[error("this file was removed or renamed while it was open: what is written to it would be nowhere")]
+    Removed,
 }
 
 /// A text that is being written.
@@ -56,12 +59,13 @@ pub(super) struct Draft {
     /// refused too, until the file is emptied: that nothing was taken leaves the writer where he was in it, so that his
     /// next line looks as if he began anew.
     refused: Option<FsError>,
+    is_removed: bool,
 }
 
 impl Draft {
     /// A draft of a file that holds `text`.
     pub(super) fn new(rule: Rule, text: Vec<u8>) -> Self {
-        Self { rule, settled: text.clone(), text, gaps: Vec::new(), refused: None }
+        Self { rule, settled: text.clone(), text, gaps: Vec::new(), refused: None, is_removed: false }
     }
 
     /// The bytes from `offset` on, at most `size` of them.
@@ -103,6 +107,9 @@ impl Draft {
 
     /// Takes bytes; answers the text, where they complete it.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Option<Vec<u8>>, Untaken> {
+        if self.is_removed {
+            return Err(Untaken::Removed);
+        }
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = start.checked_add(bytes.len()).filter(|end| *end <= LONGEST).ok_or(Untaken::TooLong)?;
         self.reach(end);
@@ -155,6 +162,18 @@ impl Draft {
     /// Why what was written was refused.
     pub(super) fn refusal(&self) -> Option<FsError> {
         self.refused.clone()
+    }
+
+    /// The file is not there any more. What was written to it goes with it, and no close brings it back.
+    pub(super) fn remove(&mut self) {
+        self.text.clear();
+        self.gaps.clear();
+        self.is_removed = true;
+    }
+
+    /// Whether it is not there any more.
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed
     }
 
     /// Drops what was written by one who was killed. What others go on to write stands behind what is dropped.
@@ -260,6 +279,15 @@ mod tests {
         assert_eq!(draft.rest(), Some(Err(Untaken::Gap(4..9))), "nobody wrote what a longer file ends with");
         draft.truncate(0).unwrap();
         assert_eq!(text(draft.write(0, b"a\0b\n").unwrap()).unwrap(), "a\0b\n", "that somebody wrote");
+    }
+
+    #[test]
+    fn of_a_file_that_was_removed_a_close_brings_nothing_back() {
+        let mut draft = emptied(Rule::Line);
+        draft.write(0, b"text").unwrap();
+        draft.remove();
+        assert!(draft.rest().is_none() && draft.refusal().is_none());
+        assert_eq!(draft.write(0, b"text\n"), Err(Untaken::Removed));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::mode::Mode;
 use super::node::{Collection, Document, Node};
 use super::open::{Opened, Writing};
 use super::ops::gone;
-use super::writing::{Asker, Process};
+use super::writing::{Asker, Closing, Process};
 use super::{FileSystem, Result, document};
 use crate::image::Image;
 use crate::sync::{Mutex, lock};
@@ -44,6 +44,10 @@ impl DraftHandle {
     fn is_written_by(&self, process: Process) -> bool {
         let is_open = self.opener == process && process != Process::UNKNOWN && !self.is_closed.load(Ordering::Relaxed);
         is_open && lock(&self.draft).is_ahead()
+    }
+
+    fn is_removed(&self) -> bool {
+        lock(&self.draft).is_removed()
     }
 
     fn changes(&self) {
@@ -172,22 +176,26 @@ impl FileSystem {
         }
     }
 
-    /// Somebody waits until the file is what he made it. A property that was made and got no value is one without: a close
-    /// says less, because a shell that makes one for its `echo` closes a descriptor before the `echo`.
+    /// Somebody waits until the file is what he made it. A property that was made and got no value is one without.
     pub(super) async fn fsync_draft(&self, file: &DraftHandle) -> Result<()> {
         self.sync_draft(file).await?;
+        if file.is_removed() {
+            return Ok(());
+        }
         let Some((image, entry)) = self.begun_of(&file.node) else { return Ok(()) };
         let outcome = self.commit_item(image, Collection::Properties, &entry, "").await;
         self.heard(file, outcome)
     }
 
-    /// A process closes one of its descriptors of a small file. The close by the one that opened it counts: descriptors that
-    /// others have inherited are closed while it still writes. What one wrote who was killed is not all, and is dropped.
+    /// A process closes one of its descriptors of a small file. The close by the one that opened it counts, and the last one
+    /// where it can be told: descriptors that others have inherited are closed while it still writes, and a shell that sends
+    /// an `echo` to a file closes one before the `echo`, or behind each. What one wrote who was killed is not all, and is
+    /// dropped.
     pub(super) async fn close_draft(
         &self,
         file: &DraftHandle,
         process: impl FnOnce() -> Process,
-        is_killed: impl Future<Output = bool>,
+        closing: impl Future<Output = Closing>,
     ) -> Result<()> {
         file.is_closed.store(true, Ordering::Relaxed);
         let (is_written, is_refused) = {
@@ -201,19 +209,39 @@ impl FileSystem {
         if process != file.opener || process == Process::UNKNOWN {
             return Ok(());
         }
-        if is_killed.await {
-            lock(&file.draft).abandon();
-            self.give_up_begun(&file.node);
-            return Ok(());
+        match closing.await {
+            Closing::Killed => {
+                lock(&file.draft).abandon();
+                self.give_up_begun(&file.node);
+                Ok(())
+            }
+            Closing::OneOfSeveral if self.is_only_one(file) => Ok(()),
+            Closing::OneOfSeveral | Closing::Last => self.fsync_draft(file).await,
         }
-        self.sync_draft(file).await
+    }
+
+    /// Whether its opener has the file open only once: what is open still is this, then.
+    fn is_only_one(&self, file: &DraftHandle) -> bool {
+        self.handles.drafts_of(&file.node).iter().filter(|draft| draft.opener == file.opener).count() == 1
+    }
+
+    /// The file was removed, or has another name: who has it open has nothing more to write to.
+    pub(super) fn draft_removed(&self, node: &Node) {
+        for draft in self.handles.drafts_of(node) {
+            lock(&draft.draft).remove();
+        }
+    }
+
+    /// Whether somebody has written to a file what is not complete yet.
+    pub(super) fn is_being_written(&self, node: &Node) -> bool {
+        self.handles.drafts_of(node).iter().any(|draft| lock(&draft.draft).rest().is_some())
     }
 
     /// The last descriptor is closed: what no close has made complete is complete now. Nobody hears what comes of it but
     /// those who look.
     pub(super) fn release_draft(self: &Arc<Self>, file: &Arc<DraftHandle>) {
         let is_written = lock(&file.draft).rest().is_some();
-        let begun = self.begun_of(&file.node);
+        let begun = self.begun_of(&file.node).filter(|_| !file.is_removed());
         if !is_written && begun.is_none() {
             return;
         }

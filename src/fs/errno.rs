@@ -11,7 +11,7 @@ impl FsError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::NotFound { .. } | Self::NoQuery(_) | Self::NoAnswer(_) => libc::ENOENT,
-            Self::Forgotten | Self::Replaced(_) => libc::ESTALE,
+            Self::Forgotten | Self::Replaced(_) | Self::Untaken(Untaken::Removed) => libc::ESTALE,
             Self::Deactivated(_) => libc::EACCES,
             Self::NoSize(_) => libc::EIO,
             Self::NotAFolder(_) => libc::ENOTDIR,

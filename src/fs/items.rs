@@ -106,6 +106,14 @@ impl FileSystem {
 
     /// Removes a tag, a member or a property.
     pub(super) async fn remove_item(&self, image: &Image, collection: Collection, entry: &str) -> Result<()> {
+        let removed = self.remove_known(image, collection, entry).await;
+        if removed.is_ok() {
+            self.draft_removed(&Node::Item(image.id, collection, entry.into()));
+        }
+        removed
+    }
+
+    async fn remove_known(&self, image: &Image, collection: Collection, entry: &str) -> Result<()> {
         let id = image.id;
         let name = self.item(image, collection, entry).await?.name;
         match collection {
@@ -236,6 +244,22 @@ impl FileSystem {
         let image = self.look(id).await?;
         let item = self.item(&image, collection, from).await?;
         let name = self.name_for(&image, collection, to).await?;
+        let renamed = self.rename_known(&image, collection, item, name, from).await;
+        if renamed.is_ok() {
+            self.draft_removed(&Node::Item(id, collection, from.into()));
+        }
+        renamed
+    }
+
+    async fn rename_known(
+        &self,
+        image: &Image,
+        collection: Collection,
+        item: Item,
+        name: String,
+        from: &str,
+    ) -> Result<()> {
+        let id = image.id;
         match collection {
             Collection::Members => Err(FsError::NotPermitted("a member cannot become another project")),
             Collection::Tags => {
@@ -246,14 +270,13 @@ impl FileSystem {
             Collection::Properties => {
                 self.removable(id).await?;
                 self.check_property(&name, value_of(&item.text)).await?;
-                if self.begun.remove(id, from) {
-                    if !image.properties.contains_key(&name) {
-                        self.begun.add(id, to);
-                    }
-                    return Ok(());
-                }
-                let changes = [Change::remove(item.name), Change::set(name, text_value(&item.text))];
-                self.update(id, &changes).await
+                // One that was begun is not there to be removed.
+                let removal = image.properties.contains_key(&item.name).then(|| Change::remove(item.name));
+                let set = Change::set(name, text_value(&item.text));
+                let changes: Vec<_> = removal.into_iter().chain([set]).collect();
+                self.update(id, &changes).await?;
+                self.begun.remove(id, from);
+                Ok(())
             }
         }
     }

@@ -64,7 +64,7 @@ pub use self::ops::Space;
 pub use self::pages::VoidPages;
 pub use self::query::NoQuery;
 pub use self::tree::Unmakeable;
-pub use self::writing::{Asker, Modified, Process};
+pub use self::writing::{Asker, Closing, Modified, Process};
 use crate::budget::Budget;
 use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;

@@ -33,6 +33,11 @@ fn mounted(service: &Fake) -> Arc<FileSystem> {
     FileSystem::new(Arc::new(service.clone()), None, settings(), UNIX_EPOCH).unwrap()
 }
 
+/// How a process closes a file for the last time.
+fn closing(is_killed: bool) -> Closing {
+    if is_killed { Closing::Killed } else { Closing::Last }
+}
+
 impl FileSystem {
     async fn walk(&self, path: &str) -> Result<Entry> {
         let mut entry = self.getattr(Ino::ROOT).await?;

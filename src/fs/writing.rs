@@ -32,6 +32,17 @@ impl Process {
     pub const UNKNOWN: Self = Self(0);
 }
 
+/// What it means that a process closes a descriptor of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It was the last one that the process had, as far as can be told.
+    Last,
+    /// The process has others with which the file can be written.
+    OneOfSeveral,
+    /// A signal ends the process.
+    Killed,
+}
+
 /// A time of change that is to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modified {
@@ -147,7 +158,7 @@ impl FileSystem {
         by: Asker,
     ) -> Result<Entry> {
         self.writable()?;
-        let is_touched = size.is_none() && modified == Some(Modified::Now);
+        let is_touched = size.is_none() && modified.is_some();
         match (size, handle) {
             (Some(size), Some(handle)) => self.truncate(handle, size).await?,
             (Some(size), None) => self.truncate_closed(ino, size, by).await?,
@@ -164,7 +175,7 @@ impl FileSystem {
                 }
             }
             (_, node @ Node::Item(..)) if is_touched => {
-                if let Some((image, entry)) = self.begun_of(&node) {
+                if let Some((image, entry)) = self.begun_of(&node).filter(|_| !self.is_being_written(&node)) {
                     self.settle_begun(image, &entry).await?;
                 }
             }
@@ -238,24 +249,24 @@ impl FileSystem {
     /// complete: this returns when the image is active and its hash was compared. One that was killed has not come to
     /// its end; what it wrote is kept, and sent only when somebody writes it again.
     ///
-    /// `is_killed` tells whether a signal ends the process, and is asked only where that matters.
+    /// `closing` tells what the close means to the process, and is asked only where that matters.
     pub async fn flush(
         &self,
         handle: HandleId,
         process: impl FnOnce() -> Process,
-        is_killed: impl Future<Output = bool>,
+        closing: impl Future<Output = Closing>,
     ) -> Result<()> {
         let handle = self.handles.get(handle)?;
         let file = match handle.as_ref() {
             Handle::Write(file) => file,
             Handle::Control(control) => return self.command_end(control).await,
-            Handle::Draft(file) => return self.close_draft(file, process, is_killed).await,
+            Handle::Draft(file) => return self.close_draft(file, process, closing).await,
             _ => return Ok(()),
         };
         if !file.is_closed_by(process) {
             return Ok(());
         }
-        let is_killed = is_killed.await;
+        let is_killed = closing.await == Closing::Killed;
         let outcome = match file.close(is_killed).await {
             Ok(Waits::ForTheService) if !self.settings.write_back => self.settled(file.upload()).await,
             Ok(_) => Ok(()),

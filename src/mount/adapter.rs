@@ -198,7 +198,7 @@ impl Filesystem for Adapter {
         let work = async move {
             tokio::select! {
                 biased;
-                outcome = files.flush(HandleId(handle.0), || caller.process(), caller.is_killed()) => outcome,
+                outcome = files.flush(HandleId(handle.0), || caller.process(), caller.closing(convert::ino(ino))) => outcome,
                 // The queue goes on without who waits for it.
                 () = caller.dying() => Err(FsError::Interrupted),
             }

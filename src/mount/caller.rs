@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::fs::{Asker, Process};
+use crate::fs::{Asker, Closing, Ino, Process};
 
 /// How often to look. Most requests are answered before the first look; a person who presses Ctrl-C waits this long.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -42,6 +42,23 @@ impl Caller {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
         Process(group.unwrap_or(self.0))
+    }
+
+    /// What it means that it closes a descriptor of `ino`.
+    pub(super) async fn closing(self, ino: Ino) -> Closing {
+        if self.is_killed().await {
+            return Closing::Killed;
+        }
+        let look = tokio::task::spawn_blocking(move || self.writes(ino));
+        let writes = tokio::time::timeout(LOOK, look).await.is_ok_and(Result::unwrap_or_default);
+        if writes { Closing::OneOfSeveral } else { Closing::Last }
+    }
+
+    /// Whether it has a descriptor with which it can write `ino`. The one that is being closed is none any more. Not known of
+    /// other users' processes, where we are not root, and not told by Linux before 5.14: then it has none.
+    fn writes(self, ino: Ino) -> bool {
+        let Ok(all) = std::fs::read_dir(format!("/proc/{}/fdinfo", self.0)) else { return false };
+        all.flatten().any(|one| std::fs::read_to_string(one.path()).is_ok_and(|about| can_write(&about, ino)))
     }
 
     /// Whether a signal ends its process. One that ends has given its memory back before the kernel closes its files.
@@ -94,9 +111,36 @@ fn is_killed(stat: &str) -> bool {
     status.is_some_and(|status| libc::WIFSIGNALED(status))
 }
 
+/// Whether the descriptor that `about` tells of (proc(5)) can write `ino`.
+fn can_write(about: &str, ino: Ino) -> bool {
+    let field = |name: &str| about.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let flags = field("flags").and_then(|flags| i32::from_str_radix(flags, 8).ok()).unwrap_or(libc::O_RDONLY);
+    flags & libc::O_ACCMODE != libc::O_RDONLY && field("ino").and_then(|number| number.parse().ok()) == Some(ino.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_close_is_the_last_one_once_nothing_is_left_to_write_the_file_with() {
+        use std::fs::File;
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = File::create(&path).unwrap();
+        let (reads, ino) = (File::open(&path).unwrap(), Ino(file.metadata().unwrap().ino()));
+        let closing = || Caller(std::process::id()).closing(ino);
+        assert_eq!(closing().await, Closing::OneOfSeveral);
+        drop(file);
+        assert_eq!(closing().await, Closing::Last, "what only reads does not count");
+        drop(reads);
+        assert_eq!(Caller(1 << 30).closing(ino).await, Closing::Last);
+        let about = "pos:\t0\nflags:\t0100002\nmnt_id:\t30\nino:\t7\n";
+        assert!(can_write(about, Ino(7)) && !can_write(about, Ino(70)) && !can_write("", Ino(7)));
+        assert!(!can_write(&about.replace("ino", "eno"), Ino(7)), "an older kernel does not say");
+    }
 
     #[tokio::test]
     async fn a_process_that_a_signal_ends_is_told_from_one_that_exits() {

@@ -15,6 +15,10 @@ crate::promises![Both:
     what_is_cut_by_its_name_holds_what_is_left,
     behind_a_line_that_was_refused_nothing_is_taken,
     checksums_can_be_appended_and_copied,
+    an_empty_property_is_there_or_refused_when_its_maker_closes_it,
+    what_is_removed_or_renamed_while_it_is_open_does_not_come_back,
+    a_shell_writes_a_document_line_by_line,
+    a_child_of_a_killed_program_completes_nothing,
 ];
 
 /// What a line of bash does in `folder`.
@@ -119,5 +123,90 @@ fn checksums_can_be_appended_and_copied(target: &Target) {
     let refused = tool("cp", [right.as_path(), &folder.join("data")]);
     assert!(refused.code != Some(0) && refused.err.contains("Input/output error"), "{refused:?}");
     shell(&folder, &format!("{sum} > checksums; cp {} data", right.display()));
+    mount.end();
+}
+
+fn an_empty_property_is_there_or_refused_when_its_maker_closes_it(target: &Target) {
+    let id = target.filled(&target.person("demo"), &json!({"name": target.name("empty")}), b"bytes");
+    let nothing = target.file_with("nothing", "");
+    let ways = [
+        ("open", "python3 -c 'open(\"properties/open\", \"w\").close()'".to_owned()),
+        ("cp", format!("cp {} properties/cp", nothing.display())),
+        ("touch", "touch -d 2001-02-03 properties/touch".to_owned()),
+        ("mknod", "python3 -c 'import os; os.mknod(\"properties/mknod\")'".to_owned()),
+        ("rsync", format!("rsync -a --inplace {} properties/rsync", nothing.display())),
+    ];
+    let reader = target.mount("reader");
+    let folder = reader.path("by-id").join(&id);
+    for (_, line) in &ways {
+        let refused = bash(&folder, line);
+        assert!(refused.code != Some(0) && refused.err.contains("not permitted"), "{line}: {refused:?}");
+    }
+    assert_eq!(shell(&folder, "ls properties"), "");
+    reader.end();
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let folder = mount.path("by-id").join(&id);
+    for (name, line) in &ways {
+        shell(&folder, line);
+        assert_eq!(target.wait(person.show(&id))[name], "", "{line}");
+    }
+    shell(&folder, ": > properties/colon; cat properties/colon");
+    mount.end();
+}
+
+fn what_is_removed_or_renamed_while_it_is_open_does_not_come_back(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("gone"), "a": "1"}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    for lines in [
+        "f = open(a, 'w'); f.write('2'); f.flush(); os.unlink(a); f.close()",
+        "f = open(a, 'w'); os.unlink(a); f.close()",
+        "f = open(a, 'w'); os.rename(a, a + 'b'); f.close()",
+    ] {
+        let ran = python(&folder, &format!("{lines}; assert 'a' not in os.listdir('properties')"));
+        assert!(ran.code == Some(0), "{lines}: {ran:?}");
+        assert!(target.wait(person.show(&id)).get("a").is_none(), "{lines}");
+    }
+    assert_eq!(shell(&folder, "ls properties"), "ab\n");
+    assert_eq!(target.wait(person.show(&id))["ab"], "");
+    let late = python(&folder, "f = open(a, 'w'); os.unlink(a); f.write('2\\n'); f.close()");
+    assert!(late.code != Some(0) && late.err.contains("Stale file handle"), "{late:?}");
+    mount.end();
+}
+
+fn a_shell_writes_a_document_line_by_line(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("lines")}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let written =
+        "exec 3> metadata.json; printf '{\\n' >&3 && printf '\"min_ram\":' >&3 && printf ' 64}\\n' >&3 && exec 3>&-";
+    let ran = bash(&folder, &format!("set -e; {written}; exec 3> properties/a; printf 1 >&3; printf 2 >&3; exec 3>&-"));
+    assert!(ran.code == Some(0), "{ran:?}");
+    let image = target.wait(person.show(&id));
+    assert_eq!((&image["min_ram"], &image["a"]), (&json!(64), &json!("12")));
+    mount.end();
+}
+
+fn a_child_of_a_killed_program_completes_nothing(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("child"), "a": "1"}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let lines = "
+import signal
+f = os.open(a, os.O_WRONLY | os.O_TRUNC)
+os.write(f, b'begun')
+kept, mine = os.pipe()
+if os.fork() == 0:
+    os.close(mine)
+    os.read(kept, 1)
+    try: os.write(f, b' and ended\\n')
+    except OSError as error: print(error.strerror, flush=True)
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+";
+    // The pipe ends the wait of the child only once its parent has closed its files.
+    let ran = python(&folder, lines);
+    assert!(ran.out.contains("Invalid argument"), "{ran:?}");
+    assert_eq!(property(target, &person, &id), json!("1"));
     mount.end();
 }

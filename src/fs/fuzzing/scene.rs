@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::fs::error::FsError;
 use crate::fs::testing::{Fake, image};
-use crate::fs::{Asked, Entry, FileSystem, Ino, Owner, Process, Result, Settings, Writing, errno};
+use crate::fs::{Asked, Closing, Entry, FileSystem, Ino, Owner, Process, Result, Settings, Writing, errno};
 use crate::image::{Image, Member, MemberStatus, Status};
 use crate::plain::Plain;
 use crate::read;
@@ -104,7 +104,7 @@ impl Scene {
                 break;
             }
         }
-        let closed = self.fs.flush(opened.handle, || WRITER, async { false }).await;
+        let closed = self.fs.flush(opened.handle, || WRITER, async { Closing::Last }).await;
         self.fs.release(opened.handle);
         outcome.and(closed)
     }

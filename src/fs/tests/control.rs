@@ -43,7 +43,7 @@ impl Scene {
     async fn failed(&self, n: u32) -> ImageId {
         let handle = self.opened(&format!("by-name/new-{n}/data")).await;
         self.fs.write(handle, 0, Bytes::from_static(b"no qcow2")).await.unwrap();
-        assert_eq!(errno(self.fs.flush(handle, || Process(7), async { false }).await), libc::EINVAL);
+        assert_eq!(errno(self.fs.flush(handle, || Process(7), async { Closing::Last }).await), libc::EINVAL);
         self.fs.release(handle);
         id(n)
     }
@@ -55,7 +55,7 @@ impl Scene {
         for piece in pieces {
             outcome = outcome.and(self.fs.write(handle, 0, Bytes::copy_from_slice(piece.as_bytes())).await);
         }
-        let closed = self.fs.flush(handle, || Process(7), async { false }).await;
+        let closed = self.fs.flush(handle, || Process(7), async { Closing::Last }).await;
         self.fs.release(handle);
         outcome.and(closed)
     }
@@ -109,7 +109,7 @@ async fn a_line_that_is_written_is_carried_out_in_that_write() {
     assert_eq!(scene.uploads.list().len(), 1, "before it is closed");
     scene.fs.write(handle, 45, Bytes::from(format!("discard {two}"))).await.unwrap();
     assert_eq!(scene.uploads.list().len(), 1, "the line has not ended");
-    scene.fs.flush(handle, || Process(7), async { false }).await.unwrap();
+    scene.fs.flush(handle, || Process(7), async { Closing::Last }).await.unwrap();
     assert_eq!(scene.uploads.list().len(), 0, "what nothing has ended, the close ends");
 }
 

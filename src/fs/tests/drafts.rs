@@ -111,7 +111,7 @@ async fn nobody_goes_on_with_what_a_killed_program_began() {
     let scene = Scene::new().await;
     let handle = opened(&scene, PROPERTY, true).await;
     scene.fs.write(handle, 0, Bytes::from_static(b"alp")).await.unwrap();
-    scene.fs.flush(handle, || EDITOR, async { true }).await.unwrap();
+    scene.fs.flush(handle, || EDITOR, async { Closing::Killed }).await.unwrap();
     // A child of it has the file open still.
     let refused = scene.fs.write(handle, 3, Bytes::from_static(b"ine\n")).await.unwrap_err();
     assert!(refused.errno() == libc::EINVAL && refused.to_string().contains("was killed"), "{refused}");
@@ -142,4 +142,95 @@ async fn checksums_that_data_have_to_fit_can_be_appended_and_have_a_length() {
     };
     scene.fs.readdir(folder, 0, true, &mut take).unwrap();
     assert_eq!(listed, Some((sha512.len() + md5.len()) as u64));
+}
+
+const PROPERTIES: &str = "by-name/disk/properties";
+
+/// Makes a property, which has no value yet.
+async fn begun(scene: &Scene, name: &str) -> (Entry, HandleId) {
+    let folder = scene.fs.walk(PROPERTIES).await.unwrap().attr.ino;
+    let (entry, opened) = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap();
+    (entry, opened.handle)
+}
+
+/// What is listed once nothing goes on in the background any more.
+async fn listed(scene: &Scene) -> Vec<String> {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    scene.fs.ls(PROPERTIES).await
+}
+
+async fn flushed(scene: &Scene, handle: HandleId, closing: Closing) -> i32 {
+    errno(scene.fs.flush(handle, || EDITOR, async { closing }).await)
+}
+
+#[tokio::test]
+async fn a_property_without_a_value_is_made_where_its_maker_hears_of_it() {
+    let scene = Scene::new().await;
+    let (_, handle) = begun(&scene, "closed").await;
+    assert_eq!((flushed(&scene, handle, Closing::OneOfSeveral).await, scene.changes()), (0, 0), "a value may come");
+    assert_eq!((flushed(&scene, handle, Closing::Last).await, scene.changes()), (0, 1));
+    scene.fs.release(handle);
+    let (entry, handle) = begun(&scene, "touched").await;
+    let then = Some(Modified::At(UNIX_EPOCH));
+    scene.fs.setattr(entry.attr.ino, None, None, then, Asker::UNKNOWN).await.unwrap();
+    assert_eq!(scene.changes(), 2);
+    scene.fs.release(handle);
+    let (entry, handle) = begun(&scene, "copied").await;
+    scene.fs.write(handle, 0, Bytes::from_static(b"value")).await.unwrap();
+    scene.fs.setattr(entry.attr.ino, None, None, then, Asker::UNKNOWN).await.unwrap();
+    assert_eq!((flushed(&scene, handle, Closing::Last).await, scene.changes()), (0, 3), "it gets its value at once");
+    scene.fs.release(handle);
+    scene.service.change(|world| {
+        world.refusing.insert("update", (Kind::Forbidden, "no"));
+    });
+    let (_, handle) = begun(&scene, "refused").await;
+    assert_eq!(flushed(&scene, handle, Closing::Last).await, libc::EPERM);
+    scene.fs.release(handle);
+    let (entry, handle) = begun(&scene, "refused").await;
+    assert_eq!(errno(scene.fs.setattr(entry.attr.ino, None, None, then, Asker::UNKNOWN).await), libc::EPERM);
+    scene.fs.release(handle);
+    assert_eq!(listed(&scene).await, ["closed", "copied", "os_distro", "touched"]);
+}
+
+#[tokio::test]
+async fn a_property_that_is_removed_or_renamed_while_it_is_open_does_not_come_back() {
+    let scene = Scene::new().await;
+    let folder = scene.fs.walk(PROPERTIES).await.unwrap().attr.ino;
+    let rename = async |from: &str, to: &str| {
+        scene.fs.rename((folder, OsStr::new(from)), (folder, OsStr::new(to)), Asker::UNKNOWN).await.unwrap();
+    };
+    for text in ["", "value"] {
+        let (_, handle) = begun(&scene, "removed").await;
+        scene.fs.write(handle, 0, Bytes::from_static(text.as_bytes())).await.unwrap();
+        scene.fs.unlink(folder, OsStr::new("removed")).await.unwrap();
+        assert_eq!(flushed(&scene, handle, Closing::Last).await, 0);
+        scene.fs.release(handle);
+        assert_eq!((listed(&scene).await, scene.changes()), (vec!["os_distro".to_owned()], 0), "{text}");
+    }
+    let (_, handle) = begun(&scene, "begun").await;
+    rename("begun", "renamed").await;
+    assert_eq!((scene.image().properties["renamed"].as_str(), scene.changes()), ("", 1));
+    assert_eq!(errno(scene.fs.write(handle, 0, Bytes::from_static(b"value\n")).await), libc::ESTALE);
+    scene.fs.release(handle);
+    let handle = opened(&scene, PROPERTY, true).await;
+    scene.fs.write(handle, 0, Bytes::from_static(b"value")).await.unwrap();
+    rename("os_distro", "distro").await;
+    assert_eq!(flushed(&scene, handle, Closing::Last).await, 0);
+    scene.fs.release(handle);
+    assert_eq!((listed(&scene).await, scene.changes()), (vec!["distro".to_owned(), "renamed".to_owned()], 2));
+}
+
+#[tokio::test]
+async fn a_shell_that_closes_a_descriptor_behind_each_line_writes_one_document() {
+    let scene = Scene::new().await;
+    let handle = opened(&scene, "by-name/disk/metadata.json", true).await;
+    let mut at = 0;
+    for (line, changes) in [("{\n", 0), ("\"min_ram\":\n", 0), ("64}\n", 1)] {
+        scene.fs.write(handle, at, Bytes::from_static(line.as_bytes())).await.unwrap();
+        at += line.len() as u64;
+        assert_eq!((flushed(&scene, handle, Closing::OneOfSeveral).await, scene.changes()), (0, changes), "{line}");
+    }
+    assert_eq!((flushed(&scene, handle, Closing::Last).await, scene.image().min_ram), (0, 64));
 }

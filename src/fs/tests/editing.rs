@@ -58,7 +58,7 @@ impl Scene {
             let folder = self.fs.walk(folder).await?.attr.ino;
             self.fs.create(folder, OsStr::new(name), EDITOR).await?.1
         };
-        self.close(opened.handle).await?;
+        self.fs.flush(opened.handle, || EDITOR, async { Closing::OneOfSeveral }).await?;
         let (mut at, mut outcome) = (0, Ok(()));
         for piece in pieces {
             outcome = self.fs.write(opened.handle, at, Bytes::copy_from_slice(piece.as_bytes())).await;
@@ -73,7 +73,7 @@ impl Scene {
     }
 
     pub(super) async fn close(&self, handle: HandleId) -> Result<()> {
-        self.fs.flush(handle, || EDITOR, async { false }).await
+        self.fs.flush(handle, || EDITOR, async { Closing::Last }).await
     }
 
     /// Reads the document as an editor does.
@@ -233,7 +233,7 @@ async fn what_an_editor_did_not_close_itself_is_done_by_the_last_release() {
     let ino = scene.fs.walk("by-name/disk/status").await.unwrap().attr.ino;
     let opened = scene.fs.open(ino, Scene::asked(true)).await.unwrap();
     scene.fs.write(opened.handle, 0, Bytes::from_static(b"deactivated")).await.unwrap();
-    scene.fs.flush(opened.handle, || Process(8), async { false }).await.unwrap();
+    scene.fs.flush(opened.handle, || Process(8), async { Closing::Last }).await.unwrap();
     assert_eq!(scene.changes(), 0, "somebody else has it open still");
     scene.fs.release(opened.handle);
     for _ in 0..100 {
@@ -248,7 +248,7 @@ async fn what_a_killed_program_left_half_written_is_not_sent() {
     let ino = scene.fs.walk("by-name/disk/properties/os_distro").await.unwrap().attr.ino;
     let opened = scene.fs.open(ino, Scene::asked(true)).await.unwrap();
     scene.fs.write(opened.handle, 0, Bytes::from_static(b"deb")).await.unwrap();
-    scene.fs.flush(opened.handle, || EDITOR, async { true }).await.unwrap();
+    scene.fs.flush(opened.handle, || EDITOR, async { Closing::Killed }).await.unwrap();
     scene.fs.release(opened.handle);
     tokio::task::yield_now().await;
     assert_eq!(scene.changes(), 0);

@@ -125,7 +125,7 @@ async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
         if !text.is_empty() {
             let _ = scene.fs.write(opened.handle, 0, Bytes::from_static(text)).await;
         }
-        let _ = scene.fs.flush(opened.handle, || EDITOR, async { is_killed }).await;
+        let _ = scene.fs.flush(opened.handle, || EDITOR, async { closing(is_killed) }).await;
         scene.fs.release(opened.handle);
         for _ in 0..100 {
             tokio::task::yield_now().await;

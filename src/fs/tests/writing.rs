@@ -50,7 +50,7 @@ impl Scene {
     }
 
     pub(super) async fn close(&self, handle: HandleId, process: Process, is_killed: bool) -> Result<()> {
-        self.fs.flush(handle, || process, async { is_killed }).await
+        self.fs.flush(handle, || process, async { closing(is_killed) }).await
     }
 
     /// The number of what is at `path`.
