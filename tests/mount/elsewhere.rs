@@ -64,6 +64,13 @@ fn compare(mount: &Mount, made: &BTreeMap<String, Made>, mark: &str) {
     }
 }
 
+/// How many changes are made: a real service, which is asked at each look, takes its time.
+fn steps(target: &Target) -> usize {
+    let mut steps = 5;
+    target.if_embedded(|_| steps = 30);
+    steps
+}
+
 /// Makes one change, drawn by lot.
 fn change(target: &Target, person: &Person, made: &mut BTreeMap<String, Made>, random: &mut fastrand::Rng) {
     let name = target.name(["one", "two", "three"][random.usize(..3)]);
@@ -96,7 +103,7 @@ fn what_others_change_shows_as_they_left_it(target: &Target) {
     println!("seed {seed}");
     let (mut random, mut made) = (fastrand::Rng::with_seed(seed), BTreeMap::new());
     let mark = target.name("");
-    for _ in 0..30 {
+    for _ in 0..steps(target) {
         change(target, &person, &mut made, &mut random);
         compare(&mount, &made, &mark);
     }
@@ -129,7 +136,7 @@ fn who_sits_in_a_folder_sees_images_come_and_go(target: &Target) {
         let mut random = fastrand::Rng::with_seed(seed);
         let image = Made { name: target.name("kept"), tags: Vec::new(), bytes: "kept".to_owned() };
         let mut made = BTreeMap::new();
-        for _ in 0..20 {
+        for _ in 0..steps(target) {
             change(target, &person, &mut made, &mut random);
         }
         over.store(true, Ordering::Relaxed);
