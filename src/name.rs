@@ -46,9 +46,9 @@ fn utf8_percent_encode_ascii(text: &str) -> impl Iterator<Item = &str> {
     plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
-/// The same for a tag, a property or a member: a leading dot is escaped too, because files that begin with one are
-/// programs' temporaries there.
-pub fn encode_item(name: &str) -> String {
+/// The same for a file in `files/`: a leading dot is escaped too, because files that begin with one are programs'
+/// temporaries there.
+fn encode_file(name: &str) -> String {
     let entry = encode(name);
     match entry.strip_prefix('.') {
         Some(rest) => format!("%2E{rest}"),
@@ -56,19 +56,48 @@ pub fn encode_item(name: &str) -> String {
     }
 }
 
-/// The name that `entry` stands for; `None` where no name is encoded so.
-pub fn decode(entry: &str) -> Option<String> {
-    let name = if entry == "%" { String::new() } else { percent_decode_str(entry).decode_utf8().ok()?.into_owned() };
-    (encode(&name) == entry).then_some(name)
+/// The same for a tag, a property or a member: what makes an entry a program's own ([`is_programs_own`]) is escaped too.
+pub fn encode_item(name: &str) -> String {
+    let mut entry = encode_file(name);
+    if entry.ends_with('~') {
+        entry.pop();
+        entry.push_str("%7E");
+    }
+    match entry.as_bytes().first() {
+        Some(first) if is_programs_own(&entry) => format!("%{first:02X}{}", entry.get(1..).unwrap_or_default()),
+        _ => entry,
+    }
 }
 
-/// The name of a tag, a property, a member or a flat file that `entry` stands for; `None` where no name is encoded so.
+/// Whether programs call their temporaries and backups so, among tags, properties and members: with a leading dot, with
+/// a trailing `~` (backups of Vim, Emacs, nano and rsync), `4913` (by which Vim tries whether it may make files), and
+/// `sed` with six letters or digits (what `sed -i` writes).
+pub fn is_programs_own(entry: &str) -> bool {
+    let is_random = |rest: &str| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    entry.starts_with('.')
+        || entry.ends_with('~')
+        || entry == "4913"
+        || entry.strip_prefix("sed").is_some_and(is_random)
+}
+
+/// The name that `entry` stands for; `None` where no name is encoded so.
+pub fn decode(entry: &str) -> Option<String> {
+    decode_by(entry, encode)
+}
+
+/// The name of an image that the stem of a file in `files/` stands for; `None` where no name is encoded so.
+pub fn decode_file(entry: &str) -> Option<String> {
+    decode_by(entry, encode_file)
+}
+
+/// The name of a tag, a property or a member that `entry` stands for; `None` where no name is encoded so.
 pub fn decode_item(entry: &str) -> Option<String> {
-    let plain = match entry.strip_prefix("%2E") {
-        Some(rest) if decode(entry).is_none() => format!(".{rest}"),
-        _ => entry.to_owned(),
-    };
-    decode(&plain).filter(|name| encode_item(name) == entry)
+    decode_by(entry, encode_item)
+}
+
+fn decode_by(entry: &str, encode: fn(&str) -> String) -> Option<String> {
+    let name = if entry == "%" { String::new() } else { percent_decode_str(entry).decode_utf8().ok()?.into_owned() };
+    (encode(&name) == entry).then_some(name)
 }
 
 /// The first bytes of an entry, at most `room` of them, cut neither inside a character nor inside an escape.
@@ -104,8 +133,39 @@ mod tests {
             assert_eq!(encode(name), entry);
             assert_eq!(decode(entry).as_deref(), Some(name));
         }
-        assert_eq!(encode_item(".hidden"), "%2Ehidden");
-        assert_eq!(encode_item(".."), "%2E%2E");
+        assert_eq!(encode_file(".hidden"), "%2Ehidden");
+        assert_eq!(
+            (decode_file("%2Ehidden").as_deref(), decode_file("sedentary~").as_deref()),
+            (Some(".hidden"), Some("sedentary~"))
+        );
+    }
+
+    #[test]
+    fn what_programs_call_their_own_is_escaped_in_an_item() {
+        let table = [
+            (".hidden", "%2Ehidden"),
+            ("..", "%2E%2E"),
+            ("os~", "os%7E"),
+            ("~", "%7E"),
+            ("a~~", "a~%7E"),
+            (".a~", "%2Ea%7E"),
+            ("4913", "%34913"),
+            ("sedentary", "%73edentary"),
+            ("sed1aB2cZ", "%73ed1aB2cZ"),
+            ("", "%"),
+        ];
+        for (name, entry) in table {
+            assert_eq!((encode_item(name).as_str(), decode_item(entry).as_deref()), (entry, Some(name)));
+            assert!(!is_programs_own(entry), "{entry}");
+            assert!(name.is_empty() || is_programs_own(name), "{name}");
+            assert_eq!(decode_item(name), None, "{name} is no item");
+        }
+        for plain in ["a~b", "~a", "49130", "4914", "sedation", "sedimented", "sed_2x-y.", "used123456", "sedéé1"] {
+            assert_eq!((encode_item(plain).as_str(), is_programs_own(plain)), (plain, false));
+        }
+        for entry in ["%34914", "%73edation", "a%7Eb", "%7Ea", "os%7e"] {
+            assert_eq!(decode_item(entry), None, "{entry}");
+        }
     }
 
     #[test]
@@ -127,13 +187,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_name_survives_the_way_there_and_back(name in "\\PC*|[%/.a\\x00-\\x1f]{0,8}") {
+        fn each_name_survives_the_way_there_and_back(name in "\\PC*|[%/.a~\\x00-\\x1f]{0,8}|(sed|4913)[a-z0-9~%é]{0,7}") {
             let entry = encode(&name);
             prop_assert!(!entry.contains('/') && !entry.contains('\0') && entry != "." && entry != "..");
             prop_assert_eq!(decode(&entry), Some(name.clone()));
+            prop_assert_eq!(decode_file(&encode_file(&name)), Some(name.clone()));
             let item = encode_item(&name);
-            prop_assert!(!item.starts_with('.'));
+            prop_assert!(!is_programs_own(&item));
             prop_assert_eq!(decode_item(&item), Some(name));
+        }
+
+        #[test]
+        fn an_entry_is_a_programs_own_or_one_items_or_nobodys(entry in "\\PC*|(sed|4913|%73ed|%34|%2E)?[a-z0-9~.%]{0,7}(~|%7E)?") {
+            if let Some(name) = decode_item(&entry) {
+                prop_assert!(!is_programs_own(&entry));
+                prop_assert_eq!(encode_item(&name), entry);
+            }
         }
     }
 }

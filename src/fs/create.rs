@@ -38,7 +38,7 @@ impl<'a> Wanted<'a> {
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let of_format = text.rsplit_once('.').filter(|(stem, format)| !stem.is_empty() && FORMATS.contains(format));
         let (stem, format) = of_format.map_or((text, None), |(stem, format)| (stem, Some(format)));
-        let name = name::decode_item(stem).filter(|name| !name.is_empty())?;
+        let name = name::decode_file(stem).filter(|name| !name.is_empty())?;
         Some(Self { name, format })
     }
 
@@ -151,6 +151,7 @@ mod tests {
         assert_eq!(of("cloud.img"), Some(("cloud.img".to_owned(), None)), "which says nothing of the content");
         assert_eq!(of("a%2Fb.iso"), Some(("a/b".to_owned(), Some("iso"))));
         assert_eq!(of("%2Ex.raw"), Some((".x".to_owned(), Some("raw"))));
+        assert_eq!(of("sedentary.raw"), Some(("sedentary".to_owned(), Some("raw"))));
         assert_eq!((of("100%.raw"), of("%")), (None, None));
     }
 

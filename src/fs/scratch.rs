@@ -1,7 +1,8 @@
 //! Scratch files: what editors and rsync write beside the files of an image, and rename onto them.
 //!
 //! Any name in an image's folder that is none of its own is a scratch file's, and so is one that begins with a dot in
-//! `files/`, `members/`, `tags/` and `properties/`. They are local, and an image never has them; renaming one onto a file
+//! `files/`. In `members/`, `tags/` and `properties/`, where any name can be one of the image's, those are that editors and
+//! `sed` give to their temporaries and backups ([`is_programs_own`]). They are local, and an image never has them; renaming one onto a file
 //! of an image, or to another name in those folders, is as if it had been written there.
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use super::node::{Collection, Node, Part};
 use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::ImageId;
+use crate::name::is_programs_own;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::write::{Scratch, WriteError};
 
@@ -40,7 +42,7 @@ impl Place {
         match folder {
             Node::Image(id, _) => Part::named(name).is_none().then_some(Self::Image(*id)),
             Node::Files => name.starts_with('.').then_some(Self::Files),
-            Node::Collection(id, _, collection) => name.starts_with('.').then_some(Self::Collection(*id, *collection)),
+            Node::Collection(id, _, collection) => is_programs_own(name).then_some(Self::Collection(*id, *collection)),
             _ => None,
         }
     }

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use crate::editing::{PROPERTY_EDITORS, edit_of};
 use crate::target::Target;
 use crate::tools::shell;
 
 crate::promises![Embedded:
     an_edit_asks_for_no_more_than_it_needs,
+    an_editor_changes_a_property_by_one_request,
 ];
 
 fn an_edit_asks_for_no_more_than_it_needs(target: &Target) {
@@ -33,6 +35,23 @@ fn an_edit_asks_for_no_more_than_it_needs(target: &Target) {
         let before = requests();
         shell(&folder, &line.replace("$TMPDIR", &target.file("").display().to_string()));
         assert_eq!(requests() - before, wanted, "{line}");
+    }
+    mount.end();
+}
+
+fn an_editor_changes_a_property_by_one_request(target: &Target) {
+    let attributes = json!({"name": target.name("property-cost"), "os": "0"});
+    let id = target.filled(&target.person("demo"), &attributes, b"bytes");
+    let mount = target.mount_with("demo", &["--ttl=5m"]);
+    let folder = mount.path("by-id").join(&id).join("properties");
+    shell(&folder, "ls -lR .. > /dev/null; echo first > first; rm first");
+    let requests = || target.server(|server| server.traffic().requests);
+    for (n, (editor, line, left)) in PROPERTY_EDITORS.into_iter().enumerate() {
+        let before = requests();
+        shell(&folder, &edit_of(line, n));
+        assert_eq!(requests() - before, 1, "{editor}");
+        assert_eq!(shell(&folder, "cat os; ls -A; rm -f os~"), format!("{}\n{left}", n + 1), "{editor}");
+        assert_eq!(requests() - before, 1, "{editor}, and what it left");
     }
     mount.end();
 }

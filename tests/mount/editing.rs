@@ -17,6 +17,8 @@ crate::promises![Both:
     every_editor_changes_what_was_edited_and_nothing_else,
     what_a_shell_writes_takes_effect_where_the_shell_looks,
     properties_tags_and_members_are_files,
+    every_editor_changes_a_property_and_nothing_else,
+    names_that_look_like_a_programs_own_are_escaped,
     what_cannot_be_is_refused_with_a_sentence_and_sends_nothing,
     a_backup_is_restored_into_a_new_image,
     data_have_to_fit_the_checksums_that_were_written_before,
@@ -96,6 +98,46 @@ f = os.open("metadata.json", os.O_WRONLY); os.ftruncate(f, 0); os.write(f, json.
     ),
     ("copied out and in", r#"sed 's/"min_ram": 0/"min_ram": 64/' metadata.json > $OUT; $HOLD; cp $OUT metadata.json"#),
 ];
+
+/// How `$OLD` becomes `$NEW` in the property `os`, and what `ls` shows of the folder then.
+pub(crate) const PROPERTY_EDITORS: [(&str, &str, &str); 9] = [
+    ("vim", "vim -Nu NONE -i NONE -es -c 'set backupskip=' -c '%s/$OLD/$NEW/' -c wq os", "os\n"),
+    (
+        "vim, backupcopy=yes",
+        "vim -Nu NONE -i NONE -es -c 'set backup backupskip= backupcopy=yes' -c '%s/$OLD/$NEW/' -c wq os",
+        "os\nos~\n",
+    ),
+    (
+        "vim, backupcopy=no",
+        "vim -Nu NONE -i NONE -es -c 'set backup backupskip= backupcopy=no' -c '%s/$OLD/$NEW/' -c wq os",
+        "os\nos~\n",
+    ),
+    (
+        "vim, backupcopy=auto",
+        "vim -Nu NONE -i NONE -es -c 'set nobackup writebackup backupskip= backupcopy=auto' -c '%s/$OLD/$NEW/' -c wq os",
+        "os\n",
+    ),
+    (
+        "emacs",
+        r#"emacs --batch -Q --eval '(setq backup-enable-predicate (lambda (_) t))' os --eval '(progn
+           (search-forward "$OLD") (replace-match "$NEW") (save-buffer))'"#,
+        "os\nos~\n",
+    ),
+    (
+        "emacs, backup-by-copying",
+        r#"emacs --batch -Q --eval '(setq backup-enable-predicate (lambda (_) t) backup-by-copying t)' os --eval '(progn
+           (search-forward "$OLD") (replace-match "$NEW") (save-buffer))'"#,
+        "os\nos~\n",
+    ),
+    ("sed -i", "sed -i s/$OLD/$NEW/ os", "os\n"),
+    ("sed -i~", "sed -i~ s/$OLD/$NEW/ os", "os\nos~\n"),
+    ("a backup by cp", "cp os os~; sed s/$OLD/$NEW/ os~ > os", "os\nos~\n"),
+];
+
+/// The line that makes `n` to `n + 1`.
+pub(crate) fn edit_of(line: &str, n: usize) -> String {
+    line.replace("$OLD", &n.to_string()).replace("$NEW", &(n + 1).to_string())
+}
 
 /// A program that waits, in the middle of an edit, until somebody else has changed the image.
 struct Hold {
@@ -242,6 +284,55 @@ fn properties_tags_and_members_are_files(target: &Target) {
     assert_eq!(std::fs::read_to_string(&own).unwrap(), "accepted\n");
     assert!(theirs.path("by-name").join(target.name("items")).exists(), "and is listed from now on");
     theirs.end();
+    mount.end();
+}
+
+fn every_editor_changes_a_property_and_nothing_else(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    // As many as an image may have: one more for a moment would be refused.
+    let mut attributes: serde_json::Map<_, _> = (1..128).map(|n| (format!("p{n}"), json!("x"))).collect();
+    attributes.extend([("name".to_owned(), json!(target.name("property"))), ("os".to_owned(), json!("0"))]);
+    let id = target.filled(&person, &Value::Object(attributes), b"bytes");
+    let folder = mount.path("by-id").join(&id).join("properties");
+    let mut wanted = shown(target, &person, &id);
+    for (n, (editor, line, left)) in PROPERTY_EDITORS.into_iter().enumerate() {
+        shell(&folder, &edit_of(line, n));
+        wanted["os"] = json!((n + 1).to_string());
+        assert_eq!(shown(target, &person, &id), wanted, "{editor}");
+        let there = shell(&folder, "ls -A | grep -vx 'p[0-9]*'");
+        assert_eq!(there, left, "{editor}");
+        if there.contains('~') {
+            assert_eq!(shell(&folder, "cat os~; rm os~"), format!("{n}\n"), "{editor}");
+            assert_eq!(shown(target, &person, &id), wanted, "{editor}: the backup is nobody's property");
+        }
+    }
+    mount.end();
+}
+
+fn names_that_look_like_a_programs_own_are_escaped(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let names = [("%2Edot", ".dot"), ("%34913", "4913"), ("%73edentary", "sedentary"), ("os%7E", "os~")];
+    let mut attributes = json!({"name": target.name("look"), "tags": names.map(|(_, name)| name)});
+    for (_, name) in names {
+        attributes[name] = json!("there");
+    }
+    let id = target.filled(&person, &attributes, b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let listed = names.map(|(entry, _)| format!("{entry}\n")).concat();
+    assert_eq!(shell(&folder, "export LC_ALL=C; ls -A tags; ls -A properties"), listed.repeat(2));
+    assert_eq!(shell(&folder, "cat properties/*"), "there\n".repeat(4));
+    let local = "touch tags/4913 tags/new~ properties/sedABC123; rm tags/4913 tags/new~ properties/sedABC123";
+    shell(&folder, local);
+    for (entry, _) in names {
+        shell(&folder, &format!("echo changed > properties/{entry}; rm tags/{entry}; touch tags/{entry}"));
+    }
+    shell(&folder, "rm tags/*; touch tags/a%7E; mv tags/a%7E tags/%34913; mv properties/os%7E properties/%73ed12345x");
+    let image = target.wait(person.show(&id));
+    assert_eq!(image["tags"], json!(["4913"]));
+    for name in [".dot", "4913", "sedentary", "sed12345x"] {
+        assert_eq!(image[name], json!("changed"), "{name}");
+    }
+    assert_eq!((image.get("os~"), image.get("sedABC123")), (None, None));
     mount.end();
 }
 

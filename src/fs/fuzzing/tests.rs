@@ -133,7 +133,7 @@ fn rounds(usual: u64) -> (u64, u64) {
 }
 
 /// Texts that mean something in one of the files.
-const WORDS: [&str; 32] = [
+const WORDS: [&str; 36] = [
     "disk",
     "p",
     "deactivated",
@@ -163,7 +163,11 @@ const WORDS: [&str; 32] = [
     "\u{2028}",
     "\u{202e}",
     "%2E",
+    "%7E",
     "~01234567",
+    "~",
+    "4913",
+    "sedABC123",
     "\u{1f600}",
     "x",
 ];
