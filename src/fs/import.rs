@@ -1,12 +1,17 @@
 //! `import`: a URL that is written to it makes the service fetch an image's bytes by itself; it reads as what came of that.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::create::{FORMATS, WRAPPED};
 use super::error::FsError;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status, Task, TaskStatus};
 use crate::service::{Change, Kind, ServiceError};
+use crate::sync::{Mutex, lock};
 use crate::write::WriteError;
 
 /// Formats by which the service knows what it is given. It refuses other bytes only when it has taken them, and leaves an
@@ -56,6 +61,25 @@ pub(super) fn is_importable(image: &Image) -> bool {
     matches!(image.status, Status::Queued | Status::Uploading | Status::Importing)
 }
 
+/// The formats that this mount took from the end of a URL, so that the service imports from there.
+#[derive(Default)]
+pub(super) struct Guesses(Mutex<HashMap<ImageId, Vec<Change>>>);
+
+impl Guesses {
+    fn note(&self, image: ImageId, changes: Vec<Change>) {
+        lock(&self.0).insert(image, changes);
+    }
+
+    fn has(&self, image: ImageId) -> bool {
+        lock(&self.0).contains_key(&image)
+    }
+
+    /// Nothing is known of the image any more. Answers what was guessed.
+    pub(super) fn forget(&self, image: ImageId) -> Vec<Change> {
+        lock(&self.0).remove(&image).unwrap_or_default()
+    }
+}
+
 impl FileSystem {
     /// What the service tells of the last import of an image; nothing where there was none.
     pub(super) async fn import_text(&self, id: ImageId) -> Result<String> {
@@ -65,7 +89,15 @@ impl FileSystem {
             return Ok(told(task));
         }
         // What an import that failed has left is known only by looking after it.
-        Ok(told(task) + &left_behind(&self.look(id).await?))
+        let mut image = self.look(id).await?;
+        if image.disk_format.is_none() {
+            // That was taken back with the import.
+            image.disk_format = task.uri.as_deref().and_then(format_of).map(str::to_owned);
+            image.container_format.get_or_insert_with(|| "bare".to_owned());
+        }
+        let text = told(task) + &left_behind(&image);
+        self.without_guess(id).await;
+        Ok(text)
     }
 
     /// Has the service fetch an image from a URL.
@@ -80,6 +112,7 @@ impl FileSystem {
         }
         self.set_formats(id, url).await?;
         if let Err(error) = self.service.import(id, url).await {
+            self.without_guess(id).await;
             return Err(FsError::Change(self.with_standstill(id, error).await));
         }
         if let Err(error) = self.look(id).await {
@@ -120,6 +153,7 @@ impl FileSystem {
     /// The service imports nothing of which it does not know the formats. Those that the image lacks are what the end of the
     /// URL says, in the usual wrapping.
     async fn set_formats(&self, id: ImageId, url: &str) -> Result<()> {
+        self.without_guess(id).await;
         let image = self.look(id).await?;
         let mut changes = Vec::new();
         if image.disk_format.is_none() {
@@ -129,8 +163,51 @@ impl FileSystem {
         if image.container_format.is_none() {
             changes.push(Change::set("container_format", "bare"));
         }
-        if changes.is_empty() { Ok(()) } else { self.update(id, &changes).await }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.update(id, &changes).await?;
+        self.guesses.note(id, changes);
+        Ok(())
     }
+
+    /// The same before data are written; answers the image as it is then.
+    pub(super) async fn unguessed(&self, image: Arc<Image>) -> Result<Arc<Image>> {
+        if !self.guesses.has(image.id) {
+            return Ok(image);
+        }
+        self.without_guess(image.id).await;
+        Ok(Arc::new(self.look(image.id).await?))
+    }
+
+    /// Takes the formats back that were guessed for an import of which nothing came: the next one may be of another format,
+    /// and so may data. Those that somebody has changed since stay.
+    async fn without_guess(&self, id: ImageId) {
+        if !self.guesses.has(id) {
+            return;
+        }
+        let Ok(image) = self.look(id).await else { return };
+        let is_under_way = matches!(self.standstill(&image).await, Some(Standstill::UnderWay));
+        if is_under_way {
+            return;
+        }
+        let is_so = |change: &Change| match change {
+            Change::Set { key, value } => value.as_str() == format_in(&image, key),
+            Change::Remove { .. } => false,
+        };
+        let guessed = self.guesses.forget(id).into_iter().filter(is_so);
+        let back: Vec<_> = guessed.map(|change| Change::set(change.key(), Value::Null)).collect();
+        if image.status != Status::Queued || back.is_empty() {
+            return;
+        }
+        if let Err(error) = self.update(id, &back).await {
+            tracing::warn!(image = %id, %error, "the formats that were guessed for an import could not be taken back");
+        }
+    }
+}
+
+fn format_in<'a>(image: &'a Image, key: &str) -> Option<&'a str> {
+    if key == "disk_format" { image.disk_format.as_deref() } else { image.container_format.as_deref() }
 }
 
 /// The disk format that the end of a URL's path names.

@@ -110,6 +110,7 @@ pub struct FileSystem {
     failures: failures::Failures,
     readings: document::Readings,
     begun: items::Begun,
+    guesses: import::Guesses,
     editing: turns::Turns,
     settings: Settings,
     /// What tests say is the sealed file of every image.
@@ -153,6 +154,7 @@ impl FileSystem {
             failures: failures::Failures::default(),
             readings: document::Readings::default(),
             begun: items::Begun::default(),
+            guesses: import::Guesses::default(),
             editing: turns::Turns::default(),
             settings,
             #[cfg(test)]

@@ -105,6 +105,7 @@ impl FileSystem {
         self.removals.forget(id);
         self.scratches.forget(id);
         self.begun.forget(id);
+        self.guesses.forget(id);
         self.reads.forget(id);
         Ok(())
     }

@@ -76,6 +76,7 @@ impl FileSystem {
     pub(super) async fn open_to_write(&self, ino: Ino, image: Arc<Image>, asked: Writing) -> Result<Opened> {
         self.writable()?;
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
+        let image = self.unguessed(image).await?;
         let writer = match uploads.begin(&image).await {
             Ok(writer) => writer,
             Err(error) => return Err(self.untaken(&image, error).await),

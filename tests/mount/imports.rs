@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::mounted::Mount;
 use crate::target::Target;
 use crate::tools::{attribute, shell};
-use crate::uploading::{assert_holds, becomes_active, made, shown};
+use crate::uploading::{assert_holds, becomes_active, id_of, made, shown};
 
 crate::promises![Both:
     a_url_that_is_written_to_import_becomes_the_image,
@@ -21,6 +21,7 @@ crate::promises![Both:
     what_was_fetched_in_another_format_says_what_can_be_done,
     an_image_that_stays_importing_for_ever_says_so_and_can_be_removed,
     an_image_whose_data_somebody_has_staged_says_who_has_to_go_on,
+    a_format_that_was_guessed_is_taken_back_when_nothing_comes_of_the_import,
 ];
 
 const BYTES: &[u8] = b"what the service fetches";
@@ -211,5 +212,32 @@ fn an_image_whose_data_somebody_has_staged_says_who_has_to_go_on(target: &Target
     let document: Value = serde_json::from_str(&shell(&folder, "cat metadata.json")).unwrap();
     assert_eq!((&document["status"], &document["checksum"]), (&json!("uploading"), &Value::Null));
     shell(&mount.path("by-id"), &format!("rmdir {}", folder.display()));
+    mount.end();
+}
+
+fn a_format_that_was_guessed_is_taken_back_when_nothing_comes_of_the_import(target: &Target) {
+    let mount = target.mount_with("demo", &["--ttl=1s"]);
+    let folder = made(target, &mount, "guessed");
+    let formats = || {
+        let image = shown(target, &folder);
+        (image["disk_format"].clone(), image["container_format"].clone())
+    };
+    refused(&folder, ("import", "ftp://images.example/typo.iso"), libc::EINVAL);
+    assert_eq!(formats(), (Value::Null, Value::Null), "it was refused");
+    let web = target.web(BYTES);
+    assert_eq!(written(&folder, "import", &web.url("/missing").replace("missing", "missing.iso")), 0);
+    let failed = told(&folder, "failure");
+    assert!(failed.contains("no iso"), "{failed}");
+    assert_eq!(formats(), (Value::Null, Value::Null), "it has failed");
+    assert_eq!(told(&folder, "failure"), failed, "and is told as before");
+    assert_eq!(written(&folder, "import", &web.url("/missing").replace("missing", "missing.iso")), 0);
+    let person = target.person("demo");
+    target.wait(person.settled(&id_of(&folder)));
+    drop(web);
+    assert_eq!(formats(), (json!("iso"), json!("bare")), "nobody has looked");
+    let other = target.file("other");
+    shell(&folder, &format!("qemu-img create -q -f qcow2 {0} 1M; cp {0} data", other.display()));
+    becomes_active(&folder);
+    assert_eq!(formats(), (json!("qcow2"), json!("bare")));
     mount.end();
 }
