@@ -321,3 +321,17 @@ async fn a_listing_that_cannot_be_read_takes_nothing_away() {
     assert!(catalogue.health().stale);
     assert_eq!(name_of(&catalogue, 1).await, "image 1");
 }
+
+#[tokio::test]
+async fn an_image_that_loses_its_name_leaves_the_names_and_comes_back_with_one() {
+    let service = Fake::with([image(1, "one"), image(2, "two")]);
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    for name in [None, Some(String::new()), Some("again".to_owned())] {
+        catalogue.learn(Image { name: name.clone(), ..image(1, "") });
+        let listing = catalogue.listing().await.unwrap().value;
+        let names: Vec<_> = listing.names().iter().map(|(entry, _)| entry.into_owned()).collect();
+        assert_eq!(names.contains(&"again".to_owned()), name.is_some_and(|name| !name.is_empty()));
+        assert!(names.contains(&"two".to_owned()) && listing.image(id(1)).is_some());
+    }
+}
