@@ -138,6 +138,11 @@ impl FileSystem {
         if expected == Expected::default() {
             return Ok(());
         }
+        if !self.rights_on(image).change {
+            return Err(FsError::NotPermitted(
+                "the image belongs to another project, which says what its data are to be",
+            ));
+        }
         let upload = if let Some(upload) = self.spooled(image.id) {
             upload
         } else {

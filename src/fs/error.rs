@@ -147,6 +147,11 @@ pub enum FsError {
     /// An image was to be imported whose data somebody writes.
     #[error("the data of image {0} are being written or sent, and cannot be imported as well")]
     HasSpool(crate::image::ImageId),
+    /// An image was to be imported of which somebody said what its data are to be.
+    #[error(
+        "image {0} is to have the checksums that were written to it, and the service compares none when it imports: 'glancefs uploads discard {0}' takes them back"
+    )]
+    Expected(crate::image::ImageId),
     /// What another project's image holds was to be changed where nobody changes it.
     #[error("image {0} belongs to another project, and cannot be changed from here: {1}")]
     Anothers(crate::image::ImageId, Refused),
@@ -228,6 +233,7 @@ impl FsError {
             | Self::Attribute(_)
             | Self::Unshared(_)
             | Self::HasSpool(_)
+            | Self::Expected(_)
             | Self::Anothers(..)
             | Self::OtherChecksums(_)
             | Self::NoChecksum(_)

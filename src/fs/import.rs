@@ -110,6 +110,9 @@ impl FileSystem {
         if self.spooled(id).is_some_and(|upload| upload.len().is_ok_and(|length| length > 0)) {
             return Err(FsError::HasSpool(id));
         }
+        if self.expected_text(id).is_some() {
+            return Err(FsError::Expected(id));
+        }
         self.set_formats(id, url).await?;
         if let Err(error) = self.service.import(id, url).await {
             self.without_guess(id).await;

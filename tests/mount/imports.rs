@@ -22,6 +22,7 @@ crate::promises![Both:
     an_image_that_stays_importing_for_ever_says_so_and_can_be_removed,
     an_image_whose_data_somebody_has_staged_says_who_has_to_go_on,
     a_format_that_was_guessed_is_taken_back_when_nothing_comes_of_the_import,
+    an_image_that_is_to_have_certain_checksums_is_not_imported_unseen,
 ];
 
 const BYTES: &[u8] = b"what the service fetches";
@@ -239,5 +240,20 @@ fn a_format_that_was_guessed_is_taken_back_when_nothing_comes_of_the_import(targ
     shell(&folder, &format!("qemu-img create -q -f qcow2 {0} 1M; cp {0} data", other.display()));
     becomes_active(&folder);
     assert_eq!(formats(), (json!("qcow2"), json!("bare")));
+    mount.end();
+}
+
+fn an_image_that_is_to_have_certain_checksums_is_not_imported_unseen(target: &Target) {
+    let (mount, web) = (target.mount_with("demo", &["--ttl=1s"]), target.web(BYTES));
+    let folder = ready(target, &mount, "expected", "raw");
+    let id = id_of(&folder);
+    shell(&folder, "echo 'MD5 (data) = 00000000000000000000000000000000' > checksums");
+    let sentence = refused(&folder, ("import", &web.url("/whole")), libc::EBUSY);
+    assert!(sentence.contains(&format!("'glancefs uploads discard {id}'")), "{sentence}");
+    shell(&mount.root(), &format!("echo discard {id} > .glancefs/uploads"));
+    assert_eq!(shell(&folder, "cat checksums"), "");
+    assert_eq!(written(&folder, "import", &web.url("/whole")), 0);
+    becomes_active(&folder);
+    assert_holds(target, &folder, BYTES, "import");
     mount.end();
 }
