@@ -69,10 +69,10 @@ struct State {
     listing: Option<Timed<Arc<Snapshot>>>,
     /// The last refresh failed: what is known is served at once while the next one runs.
     away: bool,
-    refresh: Flight<Arc<Snapshot>>,
+    refresh: Flight<()>,
     /// The last complete listing: how long it took.
     complete: Option<Timed<Duration>>,
-    completing: Flight<Arc<Snapshot>>,
+    completing: Flight<()>,
     /// The latest `updated_at` that a listing showed.
     latest: Timestamp,
     /// What was odd in listings and is known to have been said.
@@ -139,10 +139,8 @@ impl Catalogue {
         };
         let outcome = flight.await;
         match (outcome, self.state().listing.as_ref()) {
-            (Ok(value), Some(known)) => {
-                Ok(known.within(self.0.ttl).unwrap_or(Seen { value, fresh_for: Duration::ZERO }))
-            }
-            (Ok(value), None) => Ok(Seen { value, fresh_for: Duration::ZERO }),
+            (Ok(()), Some(known)) => Ok(known.within(self.0.ttl).unwrap_or_else(|| known.stale())),
+            (Ok(()), None) => Ok(Seen { value: Arc::default(), fresh_for: Duration::ZERO }),
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
             (Err(error), _) => Err(error),
         }

@@ -48,7 +48,12 @@ pub(super) async fn all(service: &dyn ImageService, query: &ListQuery, part: &Pa
 async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) -> Result<Listed> {
     let mut listed = Listed::default();
     let mut markers = HashSet::new();
-    let mut page = service.list(query, part.marker).await?;
+    // A marker that somebody gave does not come back, however often the listing begins again.
+    let unknown = |error: ServiceError| match error.kind {
+        Kind::MarkerGone if part.marker.is_some() => ServiceError { kind: Kind::Invalid, ..error },
+        _ => error,
+    };
+    let mut page = service.list(query, part.marker).await.map_err(unknown)?;
     while let Some(marker) = page.next.clone().filter(|_| listed.images.len() < part.most) {
         if !markers.insert(marker.0.clone()) || listed.images.len() > MOST {
             listed

@@ -32,8 +32,9 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
 const SAID: usize = 1000;
 
 impl Inner {
-    /// Asks the service for what is new.
-    pub(super) async fn refresh(self: Arc<Self>) -> Result<Arc<Snapshot>> {
+    /// Asks the service for what is new. The listing itself is not the answer: whoever holds that makes the next change
+    /// copy it.
+    pub(super) async fn refresh(self: Arc<Self>) -> Result<()> {
         let known = self.state().listing.as_ref().map_or(0, |listing| listing.value.len());
         let outcome = if known > ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
         let mut state = self.state();
@@ -47,7 +48,7 @@ impl Inner {
     }
 
     /// Takes in what changed lately.
-    async fn catch_up(&self) -> Result<Arc<Snapshot>> {
+    async fn catch_up(&self) -> Result<()> {
         let (since, latest) = (Instant::now(), self.state().latest);
         let query = ListQuery { filters: vec![("updated_at".to_owned(), changed_from(latest))], sort: Vec::new() };
         let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await?;
@@ -59,11 +60,14 @@ impl Inner {
         let news: Vec<Change> = news.map(|image| Change::Image(Arc::new(image))).collect();
         drop(known);
         state.apply(news, since);
-        Ok(state.is_known_since(since))
+        if let Some(listing) = &mut state.listing {
+            listing.since = listing.since.max(since);
+        }
+        Ok(())
     }
 
     /// Asks for all of it.
-    async fn list_completely(&self) -> Result<Arc<Snapshot>> {
+    async fn list_completely(&self) -> Result<()> {
         let since = Instant::now();
         self.state().changes.asked(since);
         let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &Part::ALL).await;
@@ -77,11 +81,11 @@ impl Inner {
             snapshot
         });
         state.changes.answered(since);
-        let snapshot = Arc::new(complete?);
+        let value = Arc::new(complete?);
         state.complete = Some(Timed { value: since.elapsed(), since });
         let newer = state.listing.as_ref().map_or(since, |known| known.since.max(since));
-        state.listing = Some(Timed { value: Arc::clone(&snapshot), since: newer });
-        Ok(snapshot)
+        state.listing = Some(Timed { value, since: newer });
+        Ok(())
     }
 
     /// Lets a complete listing begin behind a short one, where it is time for it. Nobody waits for it.
@@ -103,12 +107,6 @@ impl State {
             }
             self.changes.note(change, since);
         }
-    }
-
-    fn is_known_since(&mut self, since: Instant) -> Arc<Snapshot> {
-        let Some(listing) = &mut self.listing else { return Arc::default() };
-        listing.since = listing.since.max(since);
-        Arc::clone(&listing.value)
     }
 
     /// Notes how far the listing reaches.

@@ -335,3 +335,14 @@ async fn an_image_that_loses_its_name_leaves_the_names_and_comes_back_with_one()
         assert!(names.contains(&"two".to_owned()) && listing.image(id(1)).is_some());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_nobody_reads_is_changed_in_place() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    for _ in 0..2 {
+        drop(catalogue.listing().await.unwrap());
+        assert_eq!(catalogue.state().listing.as_ref().map(|listing| Arc::strong_count(&listing.value)), Some(1));
+        tokio::time::advance(TTL).await;
+    }
+}

@@ -86,7 +86,7 @@ impl FileSystem {
         let listed =
             self.catalogue.find(&expression.list, expression.marker.as_ref(), most, |image| expression.takes(image));
         let images = listed.await.map_err(|error| match error.kind {
-            Kind::Invalid | Kind::MarkerGone => FsError::NoAnswer(error),
+            Kind::Invalid => FsError::NoAnswer(error),
             _ => error.into(),
         })?;
         if images.is_empty() && !expression.goes_beyond() {

@@ -152,7 +152,7 @@ impl FileSystem {
                 let image = self.removable(*id).await?;
                 self.remove_item(&image, *collection, entry).await
             }
-            Node::ControlFile(_) => Err(FsError::NotPermitted("this file belongs to the mount")),
+            Node::ControlFile(_) | Node::Link(..) => Err(FsError::NotPermitted("this file belongs to the mount")),
             folder => Err(FsError::IsAFolder(folder.path())),
         }
     }

@@ -29,6 +29,17 @@ async fn the_folder_of_queries_lists_nothing_and_is_listed() {
     assert!(fs.ls("").await.contains(&"query".to_owned()));
     let parent = fs.walk("query").await.unwrap().attr.ino;
     assert_eq!(errno(fs.mkdir(parent, OsStr::new("status=active")).await), libc::EPERM);
+
+    let (answer, link) = (fs.walk("query/limit=1").await.unwrap().attr.ino, OsStr::new("x"));
+    assert!(fs.walk("query/limit=1/x").await.is_ok());
+    for refused in [
+        errno(fs.unlink(answer, link).await),
+        errno(fs.rename((answer, link), (answer, OsStr::new("y")), Asker::UNKNOWN).await),
+        errno(fs.mknod(answer, OsStr::new("new")).await),
+        errno(fs.mkdir(answer, OsStr::new("new")).await),
+    ] {
+        assert_eq!(refused, libc::EPERM);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,10 +57,13 @@ async fn a_question_is_asked_once_a_ttl() {
 
 #[tokio::test]
 async fn an_answer_begins_behind_its_marker_and_ends_at_its_limit() {
-    let fs = mounted(&world());
+    let service = world();
+    let fs = mounted(&service);
     assert_eq!(fs.ls(&format!("query/marker={}&limit=1", id(2))).await, ["x"]);
     assert_eq!(fs.ls(&format!("query/marker={}", id(2))).await, ["x", "old"]);
+    let before = service.calls("list");
     assert_eq!(errno(fs.walk(&format!("query/marker={}", id(9))).await), libc::ENOENT);
+    assert_eq!(service.calls("list"), before + 1);
 }
 
 #[tokio::test]
