@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -59,7 +59,11 @@ pub fn start(sink: Sink, detail: Detail) {
     let lines = registry().with(filter);
     // It fails only where a log was started before, which then stays.
     let _ = match sink {
-        Sink::Stderr => lines.with(Layer::new().fmt_fields(fields()).with_writer(io::stderr)).try_init(),
+        Sink::Stderr => {
+            // In a file or a journal, colours are noise.
+            let layer = Layer::new().fmt_fields(fields()).with_ansi(io::stderr().is_terminal());
+            lines.with(layer.with_writer(io::stderr)).try_init()
+        }
         Sink::File(file) => {
             let layer = Layer::new().fmt_fields(fields()).with_ansi(false);
             lines.with(layer.with_writer(Mutex::new(file))).try_init()

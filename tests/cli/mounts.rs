@@ -208,7 +208,8 @@ fn in_the_foreground_it_stays_until_it_is_unmounted() {
     assert!(log.by_ref().map(Result::unwrap).any(|line| line.contains("mounted")), "it never says that it is mounted");
     assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
     tool("umount", &[place.mount().as_os_str()]).succeeded();
-    log.for_each(drop);
+    let coloured = log.map(Result::unwrap).find(|line| line.contains('\u{1b}'));
+    assert_eq!(coloured, None, "what goes to no terminal has no colours");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     place.assert_nothing_is_left();
 }
