@@ -12,38 +12,29 @@
     reason = "a benchmark prints, and its figures are rounded anyway"
 )]
 
-mod cloud;
+#[allow(dead_code, reason = "each bench uses a part of it")]
+#[path = "../common/mod.rs"]
+mod common;
 mod floor;
-mod http;
 mod link;
 mod mounts;
 mod nginx;
 mod options;
 mod preads;
-mod process;
-mod rounds;
 mod scene;
-mod scratch;
-mod stats;
-mod table;
 mod work;
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use common::scratch::Scratch;
+use common::table::{self, Row};
 use options::Options;
 use scene::{Plan, Scene};
-use scratch::Scratch;
-use table::{Row, Wanted};
 use work::whole::{self, FAR, What};
 use work::{Bench, again, random, real};
-
-/// How long one command may take: several times what the slowest peer needs for a whole image.
-const LIMIT: Duration = Duration::from_mins(4);
 
 /// A work: its name for `--only`, and what runs it.
 type Work = (&'static str, fn(&Bench<'_>) -> Result<Vec<Row>>);
@@ -66,23 +57,13 @@ const WORKS: &[Work] = &[
 /// Only where it is asked for, because it needs a real service.
 const REAL: Work = ("real", real::copy);
 
-/// What may be needed in memory beside the image data.
-const BESIDE: u64 = 48 << 20;
-
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let done = match arguments.as_slice() {
         [floor, file, point] if floor == "--floor" => floor::serve(Path::new(file), Path::new(point)).map(|()| true),
         _ => run(arguments),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    common::exit(done)
 }
 
 /// Runs what was asked for; answers whether all of it could be measured.
@@ -93,26 +74,23 @@ fn run(arguments: Vec<String>) -> Result<bool> {
         return Ok(true);
     };
     let works = WORKS.iter().chain(options.real.then_some(&REAL));
-    let chosen: Vec<_> = works.filter(|(name, _)| options.wants(name)).collect();
+    let chosen: Vec<_> = works.filter(|(name, _)| options.common.wants(name)).collect();
     ensure!(!chosen.is_empty(), "no work is called so; --list names them");
     let cache = options.cache()?;
     let scratch = Scratch::make(&cache)?;
-    let plan = Plan { binary: &options.binary, cache: &cache, scratch: scratch.path(), mebibytes: options.mebibytes() };
+    let common = &options.common;
+    let plan = Plan { binary: &common.binary, cache: &cache, scratch: scratch.path(), mebibytes: options.mebibytes() };
     let scene = Scene::set(&plan).context("the scene could not be set")?;
     let bench = Bench {
         scene: &scene,
-        rounds: options.rounds,
+        rounds: common.rounds,
         peers: options.peers,
-        options: options.mount(),
-        disk_cache: offers(&options, "--cache-dir")?,
-        limit: LIMIT,
+        options: common.mount(),
+        disk_cache: offers(&common.binary, "--cache-dir")?,
     };
     let (mut rows, complete) = measure(&bench, &chosen);
-    rows.extend(memory(&rows, options.memory));
-    print!("{}", table::markdown(&rows));
-    if let Some(file) = &options.json {
-        fs::write(file, table::lines(&rows)).with_context(|| format!("{} cannot be written", file.display()))?;
-    }
+    rows.extend(table::peak(&rows, common.memory));
+    common::report(&rows, common)?;
     Ok(complete)
 }
 
@@ -120,41 +98,15 @@ fn run(arguments: Vec<String>) -> Result<bool> {
 fn measure(bench: &Bench<'_>, works: &[&Work]) -> (Vec<Row>, bool) {
     let (mut rows, mut complete) = (Vec::new(), true);
     for (name, work) in works {
-        match bench.scene.warm().and_then(|()| work(bench)) {
-            Ok(more) => {
-                eprint!("{}", table::markdown(&more));
-                rows.extend(more);
-            }
-            Err(error) => {
-                eprintln!("{name} COULD NOT BE MEASURED: {error:#}");
-                complete = false;
-            }
-        }
+        let more = common::rows_of(name, bench.scene.warm().and_then(|()| work(bench)));
+        complete &= more.is_some();
+        rows.extend(more.unwrap_or_default());
     }
     (rows, complete)
 }
 
-/// The most memory in all of them.
-fn memory(rows: &[Row], budget: u64) -> Option<Row> {
-    let peak = rows.iter().filter_map(|row| row.peak).max()?;
-    let bound = (budget + BESIDE) >> 20;
-    Some(Row {
-        work: "peak memory in all of these".into(),
-        against: "--memory + 48 MiB".into(),
-        ours: format!("{} MiB", peak >> 20),
-        theirs: format!("{bound} MiB"),
-        figure: Some(peak as f64 / f64::from(1 << 20)),
-        unit: " MiB",
-        wanted: Wanted::AtMost(bound as f64),
-        peak: Some(peak),
-        cpu: None,
-        moved: None,
-        spread: (0.0, 0.0),
-    })
-}
-
 /// Whether the program under test knows an option of `mount`.
-fn offers(options: &Options, name: &str) -> Result<bool> {
-    let help = Command::new(&options.binary).args(["mount", "--help"]).output()?;
+fn offers(binary: &Path, name: &str) -> Result<bool> {
+    let help = Command::new(binary).args(["mount", "--help"]).output()?;
     Ok(String::from_utf8_lossy(&help.stdout).contains(name))
 }

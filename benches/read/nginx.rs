@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::http::Connection;
-use crate::process::Running;
+use crate::common::http::Connection;
+use crate::common::process::Running;
+use crate::common::rounds::Traffic;
 
 /// How the service is shown; each has a port of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +31,6 @@ impl Front {
         Self { hashes: true, ranges: false },
         Self { hashes: false, ranges: false },
     ];
-}
-
-/// What was moved for an image's file.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) requests: u64,
-    /// Bytes of bodies, as far as the kernel took them from the server.
-    pub(crate) bytes: u64,
-}
-
-impl Traffic {
-    pub(crate) fn since(self, earlier: Self) -> Self {
-        Self { requests: self.requests - earlier.requests, bytes: self.bytes - earlier.bytes }
-    }
 }
 
 /// A running nginx.
@@ -87,7 +74,7 @@ impl Nginx {
     fn await_answer(&mut self) -> Result<()> {
         let address = self.address(Front::PLAIN)?;
         let until = Instant::now() + Duration::from_secs(10);
-        while Connection::open(address).is_err() {
+        while Connection::to(address).is_err() {
             self.running.alive()?;
             anyhow::ensure!(Instant::now() < until, "nginx does not answer");
             thread::sleep(Duration::from_millis(10));
@@ -100,7 +87,7 @@ impl Nginx {
         found.map(|(_, address)| *address).context("a front that does not exist")
     }
 
-    /// What was moved since the last call. A request is counted when its connection is done with it, which this waits for.
+    /// What was moved for the image's file since the last call. A request is counted when its connection is done with it, which this waits for.
     pub(crate) fn traffic(&self) -> Result<Traffic> {
         self.settle()?;
         let traffic = self.traffic_so_far()?;
@@ -120,7 +107,7 @@ impl Nginx {
 
     fn settle(&self) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(10);
-        let mut connection = Connection::open(self.address(Front::PLAIN)?)?;
+        let mut connection = Connection::to(self.address(Front::PLAIN)?)?;
         loop {
             let (_, body) = connection.get("/connections", None)?;
             let text = String::from_utf8(body)?;

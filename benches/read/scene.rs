@@ -1,19 +1,20 @@
 //! The scene: one image of random bytes in the embedded service, with nginx in front of it.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::http::Connection;
-use crate::nginx::{Behind, Front, Nginx, Traffic};
-use crate::process::{Running, timed};
+use crate::common::embedded::Embedded;
+use crate::common::http::Connection;
+use crate::common::process::timed;
+use crate::common::random::write_random;
+use crate::common::rounds::Traffic;
+use crate::nginx::{Behind, Front, Nginx};
 
 /// The image's id: always the same, so that the folder of a run serves the next one.
 const IMAGE: &str = "b7c1d2a4-5e0f-4d63-9a18-2f6c3e8b9d01";
@@ -26,7 +27,7 @@ const PREPARATION: Duration = Duration::from_mins(5);
 pub(crate) struct Scene {
     // nginx ends before the service that it stands before.
     nginx: Nginx,
-    _service: Running,
+    _service: Embedded,
     /// The program under test.
     pub(crate) binary: PathBuf,
     /// For outputs, mount points and logs; what is in it is of no use after the run.
@@ -53,7 +54,8 @@ impl Scene {
         let store = plan.cache.join(format!("store-{}", plan.mebibytes));
         fs::create_dir_all(&store)?;
         let size = plan.mebibytes << 20;
-        let (service, address) = serve(plan, &store)?;
+        let service = Embedded::start(plan.binary, &store, &plan.scratch.join("serve.log"))?;
+        let address = service.host.parse()?;
         let document = match document(address)? {
             Some(document) => document,
             None => upload(plan, address)?,
@@ -78,7 +80,7 @@ impl Scene {
     /// The fronts show what they should: a scene that does not would measure something else.
     fn check(&self) -> Result<()> {
         for (hashes, ranges) in [(true, true), (false, true), (true, false), (false, false)] {
-            let mut connection = Connection::open(self.address(Front { hashes, ranges })?)?;
+            let mut connection = Connection::to(self.address(Front { hashes, ranges })?)?;
             let (status, _) = connection.get(&file_path(), Some((0, 4095)))?;
             ensure!(status == if ranges { 206 } else { 400 }, "a range is answered with {status}");
             let (_, body) = connection.get(&format!("/v2/images/{IMAGE}"), None)?;
@@ -142,27 +144,9 @@ pub(crate) fn path_in(mount: &Path, id: Option<&str>) -> PathBuf {
     mount.join("by-id").join(id.unwrap_or(IMAGE)).join("data")
 }
 
-fn serve(plan: &Plan<'_>, store: &Path) -> Result<(Running, SocketAddr)> {
-    let log = plan.scratch.join("serve.log");
-    let mut command = Command::new(plan.binary);
-    command.arg("serve").arg(store).args(["--listen", "127.0.0.1:0"]);
-    let mut service = Running::start(&command, &log)?;
-    let until = Instant::now() + PREPARATION;
-    loop {
-        let said = fs::read_to_string(&log)?;
-        let url = said.lines().find_map(|line| line.strip_prefix("Image service: http://"));
-        if let Some(address) = url {
-            return Ok((service, address.trim_end_matches('/').parse()?));
-        }
-        service.alive().with_context(|| said.clone())?;
-        ensure!(Instant::now() < until, "the embedded service does not start: {said}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// The image as the service shows it, if it has it.
 fn document(address: SocketAddr) -> Result<Option<Value>> {
-    let (status, body) = Connection::open(address)?.get(&format!("/v2/images/{IMAGE}"), None)?;
+    let (status, body) = Connection::to(address)?.get(&format!("/v2/images/{IMAGE}"), None)?;
     ensure!(matches!(status, 200 | 404), "the embedded service answers {status}");
     Ok(if status == 200 { Some(serde_json::from_slice(&body)?) } else { None })
 }
@@ -181,17 +165,4 @@ fn upload(plan: &Plan<'_>, address: SocketAddr) -> Result<Value> {
     timed(send.arg(file_url(address)), PREPARATION)?;
     fs::remove_file(&source)?;
     document(address)?.context("the image is not there after it was sent")
-}
-
-/// The same bytes each time, that no program can compress or guess.
-fn write_random(path: &Path, mebibytes: u64) -> Result<()> {
-    let mut random = fastrand::Rng::with_seed(mebibytes);
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut piece = vec![0; 1 << 20];
-    for _ in 0..mebibytes {
-        random.fill(&mut piece);
-        file.write_all(&piece)?;
-    }
-    file.flush()?;
-    Ok(())
 }

@@ -1,18 +1,18 @@
 //! One large image: `cp` into a mount until close returns, beside scripts that upload with `curl` and compare the hashes.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::mounts::Mount;
-use crate::process::{said, timed};
-use crate::rounds::{Contender, Sample, Series, in_turns};
-use crate::table::{Row, Wanted};
-use crate::{Bench, LIMIT};
+use crate::common::LIMIT;
+use crate::common::process::{said, timed};
+use crate::common::random::write_random;
+use crate::common::rounds::{Contender, Sample, in_turns};
+use crate::common::table::{Row, Wanted};
+use crate::{Bench, mounts};
 
 /// Nothing but the upload: what every other way has to do too.
 const PLAIN: &str = r#"curl --fail --silent --show-error -H "$HEADER" -H "$TYPE" -T "$S" "$FILE""#;
@@ -64,18 +64,11 @@ fn compared(bench: &Bench<'_>, work: &str, most: f64) -> Result<Vec<Row>> {
     fs::remove_file(&source.file)?;
     let [plain, again, beside, first, ours] = all.as_slice() else { bail!("five contenders") };
     Ok(vec![
-        times(&format!("noise: {}", plain.name), again, plain, Wanted::Shown),
-        times(&format!("{work} until close returns"), ours, beside, Wanted::AtMost(most)),
-        times(&format!("{work} until close returns"), ours, first, Wanted::Shown),
-        times(&format!("{work} until close returns"), ours, plain, Wanted::Shown),
+        Row::times(&format!("noise: {}", plain.name), again, plain, Wanted::Shown),
+        Row::times(&format!("{work} until close returns"), ours, beside, Wanted::AtMost(most)),
+        Row::times(&format!("{work} until close returns"), ours, first, Wanted::Shown),
+        Row::times(&format!("{work} until close returns"), ours, plain, Wanted::Shown),
     ])
-}
-
-/// Times side by side.
-fn times(work: &str, ours: &Series, theirs: &Series, wanted: Wanted) -> Row {
-    let row = Row::of(work, ours, theirs, wanted, |series| format!("{:.2} s", series.seconds()));
-    let both = ours.failed.is_none() && theirs.failed.is_none();
-    Row { figure: both.then(|| ours.seconds() / theirs.seconds()), ..row }
 }
 
 /// A script on a new image.
@@ -93,8 +86,8 @@ fn scripted(bench: &Bench<'_>, source: &Source, script: &str) -> Result<Sample> 
 
 /// Our copy on a new image, in a fresh mount.
 fn copied(bench: &Bench<'_>, source: &Source) -> Result<Sample> {
-    let mount = Mount::of(bench, None)?;
-    let folder = mount.images().join(format!("bench-{:08x}", fastrand::u32(..)));
+    let mount = mounts::of(bench, None)?;
+    let folder = mount.target.join(format!("bench-{:08x}", fastrand::u32(..)));
     fs::create_dir(&folder)?;
     let before = mount.usage()?;
     let took = timed(Command::new("cp").arg(&source.file).arg(folder.join("data")), LIMIT)?;
@@ -110,22 +103,9 @@ impl Source {
     /// Random bytes, in the page cache.
     fn make(bench: &Bench<'_>) -> Result<Self> {
         let file = bench.scratch.join("source");
-        write_random(&file, bench.size)?;
+        write_random(&file, bench.size >> 20)?;
         let said = said(Command::new("sha512sum").arg(&file))?;
         let sha512 = said.split(' ').next().context("no hash")?.to_owned();
         Ok(Self { file, sha512 })
     }
-}
-
-/// The same bytes each time, that no program can compress or guess.
-fn write_random(path: &Path, size: u64) -> Result<()> {
-    let mut random = fastrand::Rng::with_seed(size);
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut piece = vec![0; 1 << 20];
-    for _ in 0..size >> 20 {
-        random.fill(&mut piece);
-        file.write_all(&piece)?;
-    }
-    file.flush()?;
-    Ok(())
 }

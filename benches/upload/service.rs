@@ -1,30 +1,24 @@
 //! The Image service that is written to: the embedded one, or a real one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::client::Connection;
-use crate::cloud::{log_in, write_secret};
-use crate::process::Running;
+use crate::common::cloud::{log_in, write_secret};
+use crate::common::embedded::Embedded;
+use crate::common::http::Connection;
 
 /// The cloud of clouds.yaml that is used.
 const WHO: &str = "demo";
-
-/// How long the embedded service may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The type of a document.
 pub(crate) const JSON: &str = "application/json";
 
 /// A service.
 pub(crate) struct Service {
-    _embedded: Option<Running>,
+    _embedded: Option<Embedded>,
     /// `host:port`.
     pub(crate) host: String,
     /// What is in front of `/v2` in its paths.
@@ -40,24 +34,11 @@ pub(crate) struct Service {
 impl Service {
     /// Starts the program's own.
     pub(crate) fn embedded(binary: &Path, scratch: &Path) -> Result<Self> {
-        let log = scratch.join("serve.log");
-        let mut command = Command::new(binary);
-        command.arg("serve").arg(scratch.join("store")).args(["--listen", "127.0.0.1:0"]);
-        let mut running = Running::start(&command, &log)?;
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let said = fs::read_to_string(&log)?;
-            if let Some(url) = said.lines().find_map(|line| line.strip_prefix("Image service: http://")) {
-                let host = url.trim_end_matches('/').to_owned();
-                let header_file = scratch.join("header.embedded");
-                write_secret(&header_file, "X-Auth-Token: none")?;
-                let (root, header) = (String::new(), String::new());
-                return Ok(Self { _embedded: Some(running), host, root, header, header_file, clouds: None });
-            }
-            running.alive().with_context(|| said.clone())?;
-            ensure!(Instant::now() < until, "the embedded service does not start: {said}");
-            thread::sleep(Duration::from_millis(10));
-        }
+        let embedded = Embedded::start(binary, &scratch.join("store"), &scratch.join("serve.log"))?;
+        let (host, root, header) = (embedded.host.clone(), String::new(), String::new());
+        let header_file = scratch.join("header.embedded");
+        write_secret(&header_file, "X-Auth-Token: none")?;
+        Ok(Self { _embedded: Some(embedded), host, root, header, header_file, clouds: None })
     }
 
     /// Logs in to the one that the environment names.

@@ -7,11 +7,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::Bench;
-use crate::mounts::Mount;
-use crate::rounds::{Contender, Sample, in_turns};
+use crate::common::rounds::{Contender, Sample, in_turns};
+use crate::common::table::{Row, Wanted};
 use crate::service::JSON;
-use crate::table::{Row, Wanted};
+use crate::{Bench, mounts};
 
 /// How many images a round makes.
 const IMAGES: u16 = 100;
@@ -69,8 +68,8 @@ fn bare(bench: &Bench<'_>, bytes: &[u8]) -> Result<Sample> {
 
 /// The same through a mount, by one program that makes folders and files: what `mkdir` and `cp` take to start is theirs.
 fn mounted(bench: &Bench<'_>, bytes: &[u8]) -> Result<Sample> {
-    let mount = Mount::of(bench, None)?;
-    let folders: Vec<_> = (0..IMAGES).map(|number| mount.images().join(format!("ours-{number}"))).collect();
+    let mount = mounts::of(bench, None)?;
+    let folders: Vec<_> = (0..IMAGES).map(|number| mount.target.join(format!("ours-{number}"))).collect();
     let before = mount.usage()?;
     let began = Instant::now();
     for folder in &folders {

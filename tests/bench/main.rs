@@ -7,7 +7,7 @@ mod link;
 #[expect(dead_code, reason = "shared with the bench, which asks for more")]
 #[path = "../../benches/read/preads.rs"]
 mod preads;
-#[path = "../../benches/read/stats.rs"]
+#[path = "../../benches/common/stats.rs"]
 mod stats;
 
 use std::io::{Read, Write};

@@ -7,20 +7,21 @@ use anyhow::{Context, Result, ensure};
 
 use super::Bench;
 use super::whole::dd;
-use crate::mounts::Mount;
+use crate::common::LIMIT;
+use crate::common::process::timed;
+use crate::common::rounds::{Contender, Sample, in_turns};
+use crate::common::table::{Row, Wanted};
+use crate::mounts;
 use crate::nginx::Front;
-use crate::process::timed;
-use crate::rounds::{Contender, Sample, in_turns};
-use crate::table::{Row, Wanted};
 
 /// The same mount again: no request reaches the daemon.
 pub(crate) fn page_cache(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let mount = Mount::ours(bench.scene, bench.scene.address(Front::PLAIN)?, &bench.options)?;
-    read(bench, &mount.file)?;
+    let mount = mounts::ours(bench.scene, bench.scene.address(Front::PLAIN)?, &bench.options)?;
+    read(bench, &mount.target)?;
     let ours = || {
         let before = mount.usage()?;
         let traffic = bench.scene.traffic_so_far()?;
-        let sample = read(bench, &mount.file)?.with_usage(before, &mount)?;
+        let sample = read(bench, &mount.target)?.with_usage(before, &mount)?;
         Ok(Sample { moved: Some(bench.scene.traffic_so_far()?.since(traffic)), ..sample })
     };
     compared(bench, "dd again, page cache", ours)
@@ -40,16 +41,16 @@ pub(crate) fn sealed(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let address = bench.scene.address(Front::PLAIN)?;
     // Once to fill it, once to have what it wrote in memory, as the original is.
     for _ in 0..2 {
-        let mount = Mount::ours(bench.scene, address, &options)?;
-        read(bench, &mount.file)?;
+        let mount = mounts::ours(bench.scene, address, &options)?;
+        read(bench, &mount.target)?;
     }
     let kept = kept(&folder)?;
     ensure!(kept >= bench.scene.size, "of the image only {} MiB were kept on disk", kept >> 20);
     let ours = || {
         bench.scene.traffic()?;
-        let mount = Mount::ours(bench.scene, address, &options)?;
+        let mount = mounts::ours(bench.scene, address, &options)?;
         let before = mount.usage()?;
-        let sample = read(bench, &mount.file)?.with_usage(before, &mount)?;
+        let sample = read(bench, &mount.target)?.with_usage(before, &mount)?;
         drop(mount);
         Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
     };
@@ -79,6 +80,6 @@ fn compared(bench: &Bench<'_>, name: &str, ours: impl FnMut() -> Result<Sample>)
 }
 
 fn read(bench: &Bench<'_>, file: &Path) -> Result<Sample> {
-    let took = timed(&mut dd(file, Path::new("/dev/null"), bench.scene.size), bench.limit)?;
+    let took = timed(&mut dd(file, Path::new("/dev/null"), bench.scene.size), LIMIT)?;
     Ok(Sample::of(took, bench.scene.size))
 }

@@ -6,7 +6,6 @@ pub(crate) mod real;
 pub(crate) mod whole;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::scene::Scene;
 
@@ -21,8 +20,6 @@ pub(crate) struct Bench<'a> {
     pub(crate) options: Vec<String>,
     /// Whether the program under test can keep blocks on disk.
     pub(crate) disk_cache: bool,
-    /// How long one command may take.
-    pub(crate) limit: Duration,
 }
 
 impl Bench<'_> {

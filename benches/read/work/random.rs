@@ -7,14 +7,15 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::Bench;
-use crate::http::Connection;
+use crate::common::http::Connection;
+use crate::common::mounts::Mount;
+use crate::common::rounds::{Contender, Sample, Series, in_turns};
+use crate::common::table::{Row, Wanted};
 use crate::link::Link;
-use crate::mounts::Mount;
+use crate::mounts;
 use crate::nginx::Front;
 use crate::preads::{Buffer, PAGE, open_direct, pages, read_and_compare, read_through};
-use crate::rounds::{Contender, Sample, Series, in_turns};
 use crate::scene;
-use crate::table::{Row, Wanted};
 
 /// One page in so many is touched in a cold image: of 2 GiB, 32 MiB.
 const ONE_IN: u64 = 64;
@@ -47,9 +48,9 @@ pub(crate) fn cold(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let blocks: HashSet<_> = chosen.iter().map(|page| page * PAGE as u64 / BLOCK).collect();
         touched = blocks.len() as u64 * BLOCK;
         bench.scene.traffic()?;
-        let mount = Mount::ours(bench.scene, address, &bench.options)?;
+        let mount = mounts::ours(bench.scene, address, &bench.options)?;
         let before = mount.usage()?;
-        let file = File::open(&mount.file)?;
+        let file = File::open(&mount.target)?;
         let began = Instant::now();
         read_and_compare(&file, &original, &chosen).with_context(|| format!("with seed {seed}"))?;
         let sample = Sample::of(began.elapsed(), (chosen.len() * PAGE) as u64).with_usage(before, &mount)?;
@@ -67,8 +68,8 @@ pub(crate) fn cold(bench: &Bench<'_>) -> Result<Vec<Row>> {
 
 /// Pages here and there in a region that is in the daemon's memory, past the page cache.
 pub(crate) fn in_memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let ours = Mount::ours(bench.scene, bench.scene.address(Front::PLAIN)?, &bench.options)?;
-    let floor = Mount::floor(bench.scene)?;
+    let ours = mounts::ours(bench.scene, bench.scene.address(Front::PLAIN)?, &bench.options)?;
+    let floor = mounts::floor(bench.scene)?;
     let start = bench.scene.size / 2;
     let chosen: Vec<_> = {
         let mut random = fastrand::Rng::with_seed(7);
@@ -76,7 +77,7 @@ pub(crate) fn in_memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
     };
     let original = File::open(&bench.scene.data)?;
     let open = |mount: &Mount| {
-        let file = open_direct(&mount.file)?;
+        let file = open_direct(&mount.target)?;
         // Once to fetch it, once more to be sure that it stayed, and each byte is right.
         read_through(&file, start, start + REGION, 1 << 20)?;
         read_and_compare(&file, &original, &chosen).map(|()| file)
@@ -115,15 +116,15 @@ pub(crate) fn first(bench: &Bench<'_>) -> Result<Vec<Row>> {
     ] {
         let ours = || {
             // What the mount needs to know about the image is known before, as to a program that has listed the folder.
-            let mount = Mount::ours(bench.scene, address, &bench.options)?;
-            fs::metadata(&mount.file)?;
+            let mount = mounts::ours(bench.scene, address, &bench.options)?;
+            fs::metadata(&mount.target)?;
             let before = mount.usage()?;
             let began = Instant::now();
-            let file = File::open(&mount.file)?;
+            let file = File::open(&mount.target)?;
             read_through(&file, 0, PAGE as u64, PAGE)?;
             Sample::of(began.elapsed(), PAGE as u64).with_usage(before, &mount)
         };
-        let mut connection = Connection::open(address)?;
+        let mut connection = Connection::to(address)?;
         let mut request = move || {
             let began = Instant::now();
             let (status, body) = connection.get(&scene::file_path(), Some((0, PAGE as u64 - 1)))?;
@@ -148,9 +149,9 @@ pub(crate) fn interleaved(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let (size, half) = (bench.scene.size, bench.scene.size / 2);
     let round = |read: &dyn Fn(&File) -> Result<()>| {
         bench.scene.traffic()?;
-        let mount = Mount::ours(bench.scene, address, &bench.options)?;
+        let mount = mounts::ours(bench.scene, address, &bench.options)?;
         let before = mount.usage()?;
-        let file = File::open(&mount.file)?;
+        let file = File::open(&mount.target)?;
         let began = Instant::now();
         read(&file)?;
         let sample = Sample::of(began.elapsed(), size).with_usage(before, &mount)?;

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::whole::{cp, fresh_output};
-use crate::cloud::{log_in, write_secret};
-use crate::mounts::Mount;
-use crate::process::{processor_seconds, said, timed};
-use crate::rounds::{Contender, Sample, Series, in_turns};
-use crate::table::{Row, Wanted};
+use crate::common::LIMIT;
+use crate::common::cloud::{log_in, write_secret};
+use crate::common::process::{processor_seconds, said, timed};
+use crate::common::rounds::{Contender, Sample, Series, in_turns};
+use crate::common::table::{Row, Wanted};
+use crate::mounts;
 
 /// The cloud of clouds.yaml that is used.
 const WHO: &str = "demo";
@@ -33,15 +34,15 @@ pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let output = fresh_output(bench)?;
         let mut command = image.curl();
         command.arg("--output").arg(&output).arg(image.file_url());
-        spending(server, || Ok(Sample::of(timed(&mut command, bench.limit)?, bench.scene.size)))
+        spending(server, || Ok(Sample::of(timed(&mut command, LIMIT)?, bench.scene.size)))
     };
     let ours = || {
-        let mount = Mount::cloud(bench.scene, &image.clouds, WHO, &image.id, &bench.options)?;
+        let mount = mounts::cloud(bench.scene, &image.clouds, WHO, &image.id, &bench.options)?;
         let before = mount.usage()?;
         let output = fresh_output(bench)?;
-        let copy = || Ok(Sample::of(timed(&mut cp(&mount.file, &output), bench.limit)?, bench.scene.size));
+        let copy = || Ok(Sample::of(timed(&mut cp(&mount.target, &output), LIMIT)?, bench.scene.size));
         let sample = spending(server, copy)?.with_usage(before, &mount)?;
-        timed(Command::new("cmp").arg(&output).arg(&bench.scene.data), bench.limit).context("WRONG BYTES")?;
+        timed(Command::new("cmp").arg(&output).arg(&bench.scene.data), LIMIT).context("WRONG BYTES")?;
         Ok(sample)
     };
     let name = "cp, real Glance";

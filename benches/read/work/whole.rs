@@ -9,13 +9,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Bench;
+use crate::common::LIMIT;
+use crate::common::mounts::Mount;
+use crate::common::process::timed;
+use crate::common::rounds::{Contender, Sample, Series, in_turns};
+use crate::common::table::{Row, Wanted};
 use crate::link::{Link, Way};
-use crate::mounts::{Mount, Peer};
+use crate::mounts::{self, Peer};
 use crate::nginx::Front;
-use crate::process::timed;
-use crate::rounds::{Contender, Sample, Series, in_turns};
 use crate::scene;
-use crate::table::{Row, Wanted};
 
 /// A distant service that limits each connection.
 pub(crate) const FAR: Way = Way { round_trip: Duration::from_millis(20), rate: Some(100_000_000) };
@@ -143,7 +145,7 @@ fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Co
             (false, Peer::Httpdirfs) => bench.scene.size.min(SLOW_NEAR << 20),
             (false, Peer::Rclone | Peer::Nbdfuse) => bench.scene.size,
         };
-        let mount = Mount::peer(bench.scene, peer, address)?;
+        let mount = mounts::peer(bench.scene, peer, address)?;
         read_through(bench, what, &mount, length)
     };
     let mounting = Peer::ALL.into_iter().map(|peer| Contender::new(peer.name(), move || round(peer)));
@@ -177,14 +179,14 @@ fn curl(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
     let output = fresh(bench, what)?;
     let mut command = Command::new("curl");
     command.args(["--fail", "--silent", "--show-error", "--output"]).arg(&output).arg(scene::file_url(address));
-    let sample = Sample::of(timed(&mut command, bench.limit)?, bench.scene.size);
+    let sample = Sample::of(timed(&mut command, LIMIT)?, bench.scene.size);
     discard(bench)?;
     Ok(sample)
 }
 
 fn ours(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
     bench.scene.traffic()?;
-    let mount = Mount::ours(bench.scene, address, &bench.options)?;
+    let mount = mounts::ours(bench.scene, address, &bench.options)?;
     let before = mount.usage()?;
     let sample = read_through(bench, what, &mount, bench.scene.size)?.with_usage(before, &mount)?;
     drop(mount);
@@ -198,15 +200,15 @@ fn curls(bench: &Bench<'_>, address: SocketAddr) -> Result<Sample> {
         format!("curl --fail --silent --output /dev/null --range {}-{} {url} &\n", at * part, (at + 1) * part - 1)
     };
     let script: String = (0..16).map(one).chain(["wait".to_owned()]).collect();
-    Ok(Sample::of(timed(Command::new("sh").arg("-c").arg(script), bench.limit)?, bench.scene.size))
+    Ok(Sample::of(timed(Command::new("sh").arg("-c").arg(script), LIMIT)?, bench.scene.size))
 }
 
 fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Result<Sample> {
     let output = fresh(bench, what)?;
     let whole = length == bench.scene.size;
     let mut command =
-        if what == What::Copy && whole { cp(&mount.file, &output) } else { dd(&mount.file, &output, length) };
-    let sample = Sample::of(timed(&mut command, bench.limit)?, length);
+        if what == What::Copy && whole { cp(&mount.target, &output) } else { dd(&mount.target, &output, length) };
+    let sample = Sample::of(timed(&mut command, LIMIT)?, length);
     discard(bench)?;
     Ok(sample)
 }
@@ -241,7 +243,7 @@ fn qemu_img(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample
     } else {
         command.args(["curl", &format!("url={url}"), "--run", &convert("$uri")]);
     }
-    let sample = Sample::of(timed(&mut command, bench.limit)?, bench.scene.size);
+    let sample = Sample::of(timed(&mut command, LIMIT)?, bench.scene.size);
     discard(bench)?;
     Ok(sample)
 }
@@ -274,16 +276,16 @@ fn discard(bench: &Bench<'_>) -> Result<()> {
 /// What the mount shows, read as it was measured, is the original: byte for byte.
 fn compare(bench: &Bench<'_>, what: What, ends: &Ends) -> Result<()> {
     for address in [ends.hashed, ends.unhashed] {
-        let mount = Mount::ours(bench.scene, address, &bench.options)?;
+        let mount = mounts::ours(bench.scene, address, &bench.options)?;
         let read = match what {
             What::Copy => {
                 let output = fresh(bench, what)?;
-                timed(&mut cp(&mount.file, &output), bench.limit)?;
+                timed(&mut cp(&mount.target, &output), LIMIT)?;
                 output
             }
-            What::Read => mount.file.clone(),
+            What::Read => mount.target.clone(),
         };
-        timed(Command::new("cmp").arg(&read).arg(&bench.scene.data), bench.limit).context("WRONG BYTES")?;
+        timed(Command::new("cmp").arg(&read).arg(&bench.scene.data), LIMIT).context("WRONG BYTES")?;
         discard(bench)?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::mounts::mounted_below;
+use super::mounts::mounted_below;
 
 const PREFIX: &str = "run-";
 

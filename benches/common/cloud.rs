@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::process::said;
+use super::process::said;
 
 /// A token of somebody in a clouds.yaml, and where the Image service is.
 pub(crate) fn log_in(clouds: &Path, who: &str, scratch: &Path) -> Result<(String, String)> {

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::rounds::Series;
+use super::rounds::{Series, mebibytes};
+
+/// What may be needed in memory beside the image data.
+const BESIDE: u64 = 48 << 20;
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +66,30 @@ impl Row {
         let both = ours.failed.is_none() && theirs.failed.is_none();
         let figure = both.then(|| ours.rate() / theirs.rate());
         Self { figure, ..Self::of(work, ours, theirs, wanted, rate) }
+    }
+
+    /// Times side by side.
+    pub(crate) fn times(work: &str, ours: &Series, theirs: &Series, wanted: Wanted) -> Self {
+        let both = ours.failed.is_none() && theirs.failed.is_none();
+        let figure = both.then(|| ours.seconds() / theirs.seconds());
+        Self { figure, ..Self::of(work, ours, theirs, wanted, |series| time(series.seconds())) }
+    }
+
+    /// One figure, and what it is judged by.
+    pub(crate) fn figure(work: &str, (ours, theirs): (String, String), figure: f64, wanted: Wanted) -> Self {
+        Self {
+            work: work.to_owned(),
+            against: String::new(),
+            ours,
+            theirs,
+            figure: Some(figure),
+            unit: "",
+            wanted,
+            peak: None,
+            cpu: None,
+            moved: None,
+            spread: (0.0, 0.0),
+        }
     }
 
     /// All but the figure; each side is written as `write` says.
@@ -138,6 +165,26 @@ impl Row {
             "moved_bytes": moved.map(|both| both.0), "requests": moved.map(|both| both.1),
             "spread_ours": spread.0, "spread_theirs": spread.1,
         })
+    }
+}
+
+/// The most memory in all rows, held against what our mounts got as `--memory` and what may be needed beside it.
+pub(crate) fn peak(rows: &[Row], budget: u64) -> Option<Row> {
+    let peak = rows.iter().filter_map(|row| row.peak).max()?;
+    let bound = (budget + BESIDE) >> 20;
+    let sides = (format!("{} MiB", peak >> 20), format!("{bound} MiB"));
+    let row = Row::figure("peak memory in all of these", sides, mebibytes(peak), Wanted::AtMost(bound as f64));
+    Some(Row { against: "--memory + 48 MiB".into(), unit: " MiB", peak: Some(peak), ..row })
+}
+
+/// Seconds as they are read.
+pub(crate) fn time(seconds: f64) -> String {
+    if seconds >= 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds >= 0.001 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{:.1} us", seconds * 1e6)
     }
 }
 

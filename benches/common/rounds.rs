@@ -4,9 +4,22 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::mounts::{Mount, Usage};
-use crate::nginx::Traffic;
-use crate::stats::{median, spread};
+use super::mounts::{Mount, Usage};
+use super::stats::{median, spread};
+
+/// What was moved over the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) requests: u64,
+    /// Bytes of bodies, as far as the kernel took them from the server.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { requests: self.requests - earlier.requests, bytes: self.bytes - earlier.bytes }
+    }
+}
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
@@ -115,9 +128,10 @@ pub(crate) fn in_turns(work: &str, rounds: usize, mut contenders: Vec<Contender<
             }
             match (contender.round)() {
                 Ok(sample) => {
-                    let rate = mebibytes(sample.bytes) / sample.took.as_secs_f64();
                     let took = sample.took.as_secs_f64();
-                    eprintln!("{work}, round {round}: {:<28} {took:8.3} s {rate:8.1} MiB/s", series.name);
+                    let rate = mebibytes(sample.bytes) / took;
+                    let rate = if sample.bytes > 0 { format!(" {rate:8.1} MiB/s") } else { String::new() };
+                    eprintln!("{work}, round {round}: {:<28} {took:8.3} s{rate}", series.name);
                     series.samples.push(sample);
                 }
                 Err(error) => {
