@@ -134,6 +134,11 @@ impl FileSystem {
         self.noted(handle.ino, &Node::ControlFile(handle.file), outcome)
     }
 
+    /// Notes why space was not reserved in such a file.
+    pub(super) fn unreservable(&self, handle: &ControlHandle) -> Result<()> {
+        self.noted(handle.ino, &Node::ControlFile(handle.file), Err(FsError::Unreservable))
+    }
+
     /// Carries out the last line, where no newline has ended it.
     pub(super) async fn command_end(&self, handle: &ControlHandle) -> Result<()> {
         let outcome = self.carry_out_all(handle.file, &[handle.rest()]).await;

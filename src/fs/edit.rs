@@ -150,6 +150,11 @@ impl FileSystem {
         self.noted_write(file.ino, &file.node, outcome)
     }
 
+    /// Notes what came of something else than writing.
+    pub(super) fn noted_draft(&self, file: &DraftHandle, outcome: Result<()>) -> Result<()> {
+        self.noted_write(file.ino, &file.node, outcome)
+    }
+
     /// Cuts what was written.
     pub(super) fn truncate_draft(&self, file: &DraftHandle, length: u64) -> Result<()> {
         file.changes();

@@ -44,7 +44,7 @@ impl FsError {
             | Self::OtherChecksums(_) => libc::EPERM,
             Self::Change(error) => of_change(&error.kind),
             Self::NoAttribute => libc::ENODATA,
-            Self::ForeignAttribute => libc::EOPNOTSUPP,
+            Self::ForeignAttribute | Self::Unreservable => libc::EOPNOTSUPP,
             Self::BadHandle => libc::EBADF,
             Self::Interrupted | Self::Unfinished(_) => libc::EINTR,
             Self::Service(error) => of_kind(&error.kind),

@@ -178,6 +178,9 @@ pub enum FsError {
     /// Extended attributes of another kind than our own.
     #[error("only extended attributes that begin with user. are offered")]
     ForeignAttribute,
+    /// Space was to be reserved in a small file.
+    #[error("no space can be reserved in this file, or given back: it is as long as what is written to it")]
+    Unreservable,
     /// The handle is not one of ours, or not of this kind.
     #[error("the file handle is not valid")]
     BadHandle,
@@ -243,6 +246,7 @@ impl FsError {
             | Self::NoSize(_)
             | Self::NotAFolder(_)
             | Self::IsAFolder(_)
+            | Self::Unreservable
             | Self::BadHandle
             | Self::NoSpool
             | Self::Unfinished(_)

@@ -213,8 +213,14 @@ impl FileSystem {
 
     /// Reserves or gives back space, as fallocate(2) does.
     pub async fn allocate(&self, handle: HandleId, how: Allocation, offset: u64, length: u64) -> Result<()> {
-        if let Handle::Scratch(file, scratch) = self.handles.get(handle)?.as_ref() {
-            return self.scratched(file, scratch.allocate(how, offset, length).await);
+        match self.handles.get(handle)?.as_ref() {
+            Handle::Scratch(file, scratch) => {
+                return self.scratched(file, scratch.allocate(how, offset, length).await);
+            }
+            // Who goes on without it may write.
+            Handle::Draft(file) => return self.noted_draft(file, Err(FsError::Unreservable)),
+            Handle::Control(control) => return self.unreservable(control),
+            _ => {}
         }
         let allocate = async |writer: Arc<Writer>| Ok(writer.allocate(how, offset, length).await?);
         self.change(handle, allocate).await

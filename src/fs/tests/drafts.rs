@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::editing::{EDITOR, Scene};
 use super::*;
 use crate::image::Image;
+use crate::write::Allocation;
 
 /// How long a file is for a process, by an open file of its own or by none.
 async fn length(scene: &Scene, path: &str, handle: Option<HandleId>, process: u32) -> u64 {
@@ -142,6 +143,30 @@ async fn checksums_that_data_have_to_fit_can_be_appended_and_have_a_length() {
     };
     scene.fs.readdir(folder, 0, true, &mut take).unwrap();
     assert_eq!(listed, Some((sha512.len() + md5.len()) as u64));
+}
+
+#[tokio::test]
+async fn no_space_is_reserved_in_a_small_file_and_it_says_so() {
+    let scene = Scene::new().await;
+    let reserve = async |handle: HandleId| errno(scene.fs.allocate(handle, Allocation::Reserve, 0, 10).await);
+    for path in [PROPERTY, "by-name/disk/metadata.json", "by-name/disk/status", "by-name/disk/tags/one"] {
+        let handle = opened(&scene, path, false).await;
+        assert_eq!(reserve(handle).await, libc::EOPNOTSUPP, "{path}");
+        assert!(scene.sentence(path).await.contains("no space can be reserved"), "{path}");
+        scene.close(handle).await.unwrap();
+        scene.fs.release(handle);
+    }
+    let (_, handle) = begun(&scene, "new").await;
+    assert_eq!(reserve(handle).await, libc::EOPNOTSUPP);
+    scene.close(handle).await.unwrap();
+    scene.fs.release(handle);
+    assert_eq!((listed(&scene).await, scene.changes()), (vec!["os_distro".to_owned()], 0), "nothing was made");
+    let handle = opened(&scene, PROPERTY, true).await;
+    assert_eq!(reserve(handle).await, libc::EOPNOTSUPP);
+    scene.fs.write(handle, 0, Bytes::from_static(b"alpine\n")).await.unwrap();
+    assert_eq!(scene.image().properties["os_distro"], "alpine", "who goes on without it is heard");
+    let handle = opened(&scene, ".glancefs/uploads", false).await;
+    assert_eq!(reserve(handle).await, libc::EOPNOTSUPP);
 }
 
 const PROPERTIES: &str = "by-name/disk/properties";
