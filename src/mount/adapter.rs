@@ -32,11 +32,10 @@ use super::backing::Backings;
 use super::caller::Caller;
 use super::reply::{self, GENERATION, Refuse, name_list, send_attribute};
 use super::session::Passthrough;
+use super::waiting::{self, Shown, Untold};
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
-use crate::fs::{
-    self, Asked, Entry, FileSystem, FsError, HandleId, Listed, Mode, Modified, Opened, Unmakeable, Writing,
-};
+use crate::fs::{self, Asked, Entry, FileSystem, HandleId, Listed, Mode, Modified, Opened, Unmakeable, Writing};
 use crate::write::Allocation;
 
 /// Answers the kernel out of a [`FileSystem`].
@@ -53,6 +52,38 @@ impl Adapter {
     /// An adapter that waits on the current runtime.
     pub(super) fn new(files: Arc<FileSystem>, ownership: Ownership, end: oneshot::Sender<()>) -> Self {
         Self { files, ownership, runtime: Handle::current(), backings: Arc::default(), end: Some(end) }
+    }
+
+    /// Looks at something for `request`.
+    fn look<R, T>(
+        &self,
+        request: &Request,
+        span: Span,
+        reply: R,
+        work: impl Future<Output = fs::Result<T>> + Send + 'static,
+        send: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+    {
+        self.answer(span, reply, waiting::looked(Caller(request.pid()), work), send);
+    }
+
+    /// Changes something for `request`.
+    fn change<R, T>(
+        &self,
+        request: &Request,
+        span: Span,
+        reply: R,
+        work: impl Future<Output = fs::Result<T>> + Send + 'static,
+        send: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Untold + Send + 'static,
+    {
+        let files = Arc::clone(&self.files);
+        let work = waiting::done(Caller(request.pid()), work, move |value: T| value.forgotten(&files));
+        self.answer(span, reply, work, send);
     }
 
     /// Does `work` and gives its result to `send`; a failure goes to the kernel as its errno.
@@ -126,11 +157,11 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("lookup", parent = parent.0, ?name);
         let work = async move { files.lookup(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, self.entry());
+        self.look(request, span, reply, work, self.entry());
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
@@ -141,7 +172,7 @@ impl Filesystem for Adapter {
         let (files, ownership) = (Arc::clone(&self.files), self.ownership);
         let (handle, by) = (handle.map(|handle| HandleId(handle.0)), Caller(request.pid()).asker());
         let work = async move { files.stat(convert::ino(ino), handle, by).await };
-        self.answer(debug_span!("getattr", ino = ino.0), reply, work, move |reply, entry| {
+        self.look(request, debug_span!("getattr", ino = ino.0), reply, work, move |reply, entry| {
             reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
         });
     }
@@ -155,7 +186,7 @@ impl Filesystem for Adapter {
         let asked = Asked { direct, passthrough, by, writing, available: memory::available };
         let asking = Arc::clone(&files);
         let work = async move { asking.open(convert::ino(ino), asked).await };
-        self.answer(debug_span!("open", ino = ino.0), reply, work, move |reply, opened| {
+        self.change(request, debug_span!("open", ino = ino.0), reply, work, move |reply, opened| {
             let granted = granted(&backings, ino, &opened, &reply);
             match (granted, &opened.mode) {
                 (Ok(Some(backing)), mode) => {
@@ -182,28 +213,18 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let files = Arc::clone(&self.files);
-        let caller = Caller(request.pid());
-        let work = async move {
-            tokio::select! {
-                biased;
-                outcome = files.read(HandleId(handle.0), offset, size) => outcome,
-                () = caller.dying() => Err(FsError::Interrupted),
-            }
-        };
-        self.answer(debug_span!("read", ino = ino.0, offset, size), reply, work, |reply, bytes| reply.data(&bytes));
+        let work = async move { files.read(HandleId(handle.0), offset, size).await };
+        self.look(request, debug_span!("read", ino = ino.0, offset, size), reply, work, |reply, bytes| {
+            reply.data(&bytes);
+        });
     }
 
     fn flush(&self, request: &Request, ino: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         let (files, caller) = (Arc::clone(&self.files), Caller(request.pid()));
         let work = async move {
-            tokio::select! {
-                biased;
-                outcome = files.flush(HandleId(handle.0), || caller.process(), caller.closing(convert::ino(ino))) => outcome,
-                // The queue goes on without who waits for it.
-                () = caller.dying() => Err(FsError::Interrupted),
-            }
+            files.flush(HandleId(handle.0), || caller.process(), caller.closing(convert::ino(ino))).await
         };
-        self.answer(debug_span!("flush", ino = ino.0), reply, work, |reply, ()| reply.ok());
+        self.change(request, debug_span!("flush", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
     fn release(
@@ -223,16 +244,16 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, ino: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
+    fn fsync(&self, request: &Request, ino: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
         let files = Arc::clone(&self.files);
         let work = async move { files.fsync(HandleId(handle.0)).await };
-        self.answer(debug_span!("fsync", ino = ino.0), reply, work, |reply, ()| reply.ok());
+        self.change(request, debug_span!("fsync", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
-    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let files = Arc::clone(&self.files);
         let work = async move { files.opendir(convert::ino(ino)).await };
-        self.answer(debug_span!("opendir", ino = ino.0), reply, work, |reply, handle| {
+        self.look(request, debug_span!("opendir", ino = ino.0), reply, work, |reply, handle| {
             reply.opened(FileHandle(handle.0), FopenFlags::empty());
         });
     }
@@ -262,10 +283,10 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, _: INodeNo, reply: ReplyStatfs) {
         let files = Arc::clone(&self.files);
         let work = async move { files.statfs().await };
-        self.answer(debug_span!("statfs"), reply, work, |reply, space| {
+        self.look(request, debug_span!("statfs"), reply, work, |reply, space| {
             let fs::Space { block_size, blocks, free, files, files_free, name_max } = space;
             reply.statfs(blocks, free, free, files, files_free, block_size, name_max, block_size);
         });
@@ -275,13 +296,13 @@ impl Filesystem for Adapter {
         let (files, name, user) = (Arc::clone(&self.files), name.to_owned(), request.uid());
         let span = debug_span!("getxattr", ino = ino.0, ?name);
         let work = async move { files.getxattr(convert::ino(ino), &name, user).await };
-        self.answer(span, reply, work, move |reply, value| send_attribute(reply, room, &value));
+        self.look(request, span, reply, work, move |reply, value| send_attribute(reply, room, &value));
     }
 
-    fn listxattr(&self, _: &Request, ino: INodeNo, room: u32, reply: ReplyXattr) {
+    fn listxattr(&self, request: &Request, ino: INodeNo, room: u32, reply: ReplyXattr) {
         let files = Arc::clone(&self.files);
         let work = async move { files.listxattr(convert::ino(ino)).await };
-        self.answer(debug_span!("listxattr", ino = ino.0), reply, work, move |reply, names| {
+        self.look(request, debug_span!("listxattr", ino = ino.0), reply, work, move |reply, names| {
             send_attribute(reply, room, &name_list(&names));
         });
     }
@@ -359,48 +380,48 @@ impl Filesystem for Adapter {
             TimeOrNow::Now => Modified::Now,
         });
         let by = Caller(request.pid()).asker();
-        let work = async move { files.setattr(convert::ino(ino), handle, size, modified, by).await };
-        self.answer(debug_span!("setattr", ino = ino.0), reply, work, move |reply, entry| {
+        let work = async move { files.setattr(convert::ino(ino), handle, size, modified, by).await.map(Shown) };
+        self.change(request, debug_span!("setattr", ino = ino.0), reply, work, move |reply, Shown(entry)| {
             reply.attr(&entry.ttl, &convert::attributes(&entry.attr, &ownership));
         });
     }
 
-    fn mknod(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
+    fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
         if mode & libc::S_IFMT != libc::S_IFREG {
             return reply.error(convert::errno(&self.files.refuse(convert::ino(parent), Unmakeable::Device)));
         }
         let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("mknod", parent = parent.0, ?name);
         let work = async move { files.mknod(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, self.entry());
+        self.change(request, span, reply, work, self.entry());
     }
 
-    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
         let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("mkdir", parent = parent.0, ?name);
         let work = async move { files.mkdir(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, self.entry());
+        self.change(request, span, reply, work, self.entry());
     }
 
-    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("unlink", parent = parent.0, ?name);
         let work = async move { files.unlink(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, |reply, ()| reply.ok());
+        self.change(request, span, reply, work, |reply, ()| reply.ok());
     }
 
-    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (files, name) = (Arc::clone(&self.files), name.to_owned());
         let span = debug_span!("rmdir", parent = parent.0, ?name);
         let work = async move { files.rmdir(convert::ino(parent), &name).await };
-        self.answer(span, reply, work, |reply, ()| reply.ok());
+        self.change(request, span, reply, work, |reply, ()| reply.ok());
     }
 
-    fn symlink(&self, _: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (files, name, target) = (Arc::clone(&self.files), name.to_owned(), target.to_owned());
         let span = debug_span!("symlink", parent = parent.0, ?name);
         let work = async move { files.symlink(convert::ino(parent), &name, &target).await };
-        self.answer(span, reply, work, self.entry());
+        self.change(request, span, reply, work, self.entry());
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
@@ -426,17 +447,9 @@ impl Filesystem for Adapter {
         let (files, name, new_name) = (Arc::clone(&self.files), name.to_owned(), new_name.to_owned());
         let span = debug_span!("rename", parent = parent.0, ?name, new_parent = new_parent.0, ?new_name);
         let (from, to) = (convert::ino(parent), convert::ino(new_parent));
-        let caller = Caller(request.pid());
-        let work = async move {
-            // What was begun is not left half done when who waits for it is killed.
-            let renaming = async move { files.rename((from, &name), (to, &new_name), caller.asker()).await };
-            tokio::select! {
-                biased;
-                outcome = tokio::spawn(renaming) => outcome.unwrap_or(Err(FsError::Interrupted)),
-                () = caller.dying() => Err(FsError::Interrupted),
-            }
-        };
-        self.answer(span, reply, work, |reply, ()| reply.ok());
+        let by = Caller(request.pid()).asker();
+        let work = async move { files.rename((from, &name), (to, &new_name), by).await };
+        self.change(request, span, reply, work, |reply, ()| reply.ok());
     }
 
     fn link(&self, _: &Request, _: INodeNo, parent: INodeNo, _: &OsStr, reply: ReplyEntry) {
@@ -445,7 +458,7 @@ impl Filesystem for Adapter {
 
     fn write(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -469,7 +482,7 @@ impl Filesystem for Adapter {
                         files.write(handle, offset, bytes).await
                     }
                 };
-                self.answer(span, reply, work, move |reply, ()| reply.written(length));
+                self.change(request, span, reply, work, move |reply, ()| reply.written(length));
             }
             Err(error) => reply.error(convert::errno(&error)),
         }
@@ -479,7 +492,7 @@ impl Filesystem for Adapter {
         let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
         let (span, process) = (debug_span!("create", parent = parent.0, ?name), Caller(request.pid()).process());
         let work = async move { files.create(convert::ino(parent), &name, process).await };
-        self.answer(span, reply, work, move |reply, (entry, opened)| {
+        self.change(request, span, reply, work, move |reply, (entry, opened)| {
             let attributes = convert::attributes(&entry.attr, &ownership);
             let (handle, flags) = (FileHandle(opened.handle.0), convert::open_flags(&opened.mode));
             reply.created(&entry.ttl, &attributes, GENERATION, handle, flags);
@@ -488,7 +501,7 @@ impl Filesystem for Adapter {
 
     fn fallocate(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -499,7 +512,7 @@ impl Filesystem for Adapter {
         let Some(how) = Allocation::of_flags(mode) else { return reply.error(Errno::EOPNOTSUPP) };
         let files = Arc::clone(&self.files);
         let work = async move { files.allocate(HandleId(handle.0), how, offset, length).await };
-        self.answer(debug_span!("fallocate", ino = ino.0), reply, work, |reply, ()| reply.ok());
+        self.change(request, debug_span!("fallocate", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
     fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {

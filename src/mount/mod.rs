@@ -10,6 +10,7 @@
 //! | `convert` | the filesystem's values in the kernel's words |
 //! | `backing` | local files that the kernel reads in our place |
 //! | `caller` | who waits for an answer, and whether they can still use it |
+//! | `waiting` | waiting for the network, until who waits is killed |
 //! | `notify` | telling the kernel to drop pages |
 //! | `memory` | how much memory the page cache may take |
 //! | [`life`] | from the mount to its end: signals, unmounting from outside |
@@ -32,6 +33,7 @@ pub mod point;
 mod reply;
 pub mod session;
 pub mod unmount;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,7 @@ mod proxy;
 mod queries;
 mod queue;
 mod restoring;
+mod silence;
 mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
 #[path = "../cli/support.rs"]
@@ -134,6 +135,7 @@ const SUBJECTS: &[&[Promise]] = &[
     at_once::PROMISES,
     model::PROMISES,
     queue::PROMISES,
+    silence::PROMISES,
     restoring::PROMISES,
     login::PROMISES,
     kept::PROMISES,

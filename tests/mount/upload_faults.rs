@@ -68,7 +68,10 @@ fn all() -> Vec<Fault> {
 }
 
 /// A proxy before the service, and a clouds.yaml in which `demo` goes through it.
-fn proxied(target: &Target, judge: impl Fn(&Request, Step) -> Act + Send + Sync + 'static) -> (Proxy, PathBuf) {
+pub(crate) fn proxied(
+    target: &Target,
+    judge: impl Fn(&Request, Step) -> Act + Send + Sync + 'static,
+) -> (Proxy, PathBuf) {
     let glance = target.person("demo").glance;
     let origin = glance.trim_start_matches("http://");
     let (host, path) = origin.split_once('/').unwrap_or((origin, ""));
