@@ -326,6 +326,18 @@ impl Catalogue {
         self.state().forget_members(id);
     }
 
+    /// Takes in that an image is shared with one more project. An answer that is on its way may lack it, and is not remembered.
+    pub fn shared(&self, id: ImageId, member: &Member) {
+        let mut state = self.state();
+        let known = state.members.pop(&id);
+        state.forget_members(id);
+        if let Some(Timed { value, since }) = known {
+            let others = value.iter().filter(|other| other.project != member.project);
+            let value = others.chain([member]).cloned().collect();
+            state.members.put(id, Timed { value, since });
+        }
+    }
+
     /// Takes in that we deleted an image.
     pub fn gone(&self, id: ImageId) {
         let mut state = self.state();

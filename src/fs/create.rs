@@ -69,12 +69,10 @@ impl FileSystem {
         }
     }
 
-    /// Makes the file `name`, which nobody has open: a property has no value then, and that is all that it gets.
+    /// Makes the file `name`, which nobody has open, so that it gets no text: a property has no value then.
     pub async fn mknod(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let entry = self.make_entry(parent, name).await?;
-        if let Some((image, property)) = self.begun_of(&self.node(entry.attr.ino)?)
-            && let Err(error) = self.settle_begun(image, &property).await
-        {
+        if let Err(error) = self.settle_begun(&self.node(entry.attr.ino)?).await {
             self.forget(entry.attr.ino, 1);
             return Err(error);
         }
@@ -99,7 +97,7 @@ impl FileSystem {
                 let wanted = wanted(folder, text)?;
                 self.make_image(wanted).await.map(drop)
             }
-            (Node::Collection(id, _, collection), _) => self.make_item(*id, *collection, text).await,
+            (Node::Collection(id, _, collection), _) => self.begin_item(*id, *collection, text).await,
             (Node::Image(id, _), Some(Part::Document(Document::Import))) => {
                 let status = self.catalogue.image(*id).await?.value.status.to_string();
                 Err(FsError::NoImport { image: *id, status })

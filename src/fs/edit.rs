@@ -27,6 +27,8 @@ pub(super) struct DraftHandle {
     draft: Mutex<Draft>,
     /// Somebody closed it, and nobody has changed it since.
     is_closed: AtomicBool,
+    /// Somebody opened a tag or a member as who makes it does, and may have found what is there no more.
+    is_made: AtomicBool,
 }
 
 impl DraftHandle {
@@ -116,8 +118,15 @@ impl FileSystem {
         }
         let rule = if matches!(node, Node::Document(_, Document::Metadata)) { Rule::Object } else { Rule::Line };
         let draft = Mutex::new(Draft::new(rule, text.into_bytes()));
-        let handle =
-            DraftHandle { ino, node: node.clone(), opener: asked.process, draft, is_closed: AtomicBool::new(false) };
+        let is_named = matches!(node, Node::Item(_, Collection::Tags | Collection::Members, _));
+        let handle = DraftHandle {
+            ino,
+            node: node.clone(),
+            opener: asked.process,
+            draft,
+            is_closed: AtomicBool::new(false),
+            is_made: AtomicBool::new(asked.truncate && is_named),
+        };
         Ok(Opened { handle: self.handles.insert(Handle::Draft(Arc::new(handle))), mode: Mode::Direct { keep: false } })
     }
 
@@ -137,6 +146,7 @@ impl FileSystem {
 
     async fn commit_draft(&self, file: &DraftHandle, text: Vec<u8>) -> Result<()> {
         self.commit(&file.node, &text, &[file.opener]).await?;
+        file.is_made.store(false, Ordering::Relaxed);
         lock(&file.draft).settle(text);
         Ok(())
     }
@@ -181,14 +191,18 @@ impl FileSystem {
         }
     }
 
-    /// Somebody waits until the file is what he made it. A property that was made and got no value is one without.
+    /// Somebody waits until the file is what he made it. What was made and got no text is there without.
     pub(super) async fn fsync_draft(&self, file: &DraftHandle) -> Result<()> {
         self.sync_draft(file).await?;
         if file.is_removed() {
             return Ok(());
         }
-        let Some((image, entry)) = self.begun_of(&file.node) else { return Ok(()) };
-        let outcome = self.commit_item(image, Collection::Properties, &entry, "").await;
+        let is_made = file.is_made.swap(false, Ordering::Relaxed);
+        let outcome = match self.begun.has(&file.node) {
+            true => self.make_begun(&file.node).await,
+            false if is_made => self.put_back(&file.node).await,
+            false => return Ok(()),
+        };
         self.heard(file, outcome)
     }
 
@@ -207,7 +221,8 @@ impl FileSystem {
             let draft = lock(&file.draft);
             (draft.rest().is_some(), draft.refusal().is_some())
         };
-        if !is_written && !is_refused && self.begun_of(&file.node).is_none() {
+        let is_made = self.begun.has(&file.node) || file.is_made.load(Ordering::Relaxed);
+        if !is_written && !is_refused && !is_made {
             return Ok(());
         }
         let process = process();
@@ -217,7 +232,7 @@ impl FileSystem {
         match closing.await {
             Closing::Killed => {
                 lock(&file.draft).abandon();
-                self.give_up_begun(&file.node);
+                self.begun.remove(&file.node);
                 Ok(())
             }
             Closing::OneOfSeveral if self.is_only_one(file) => Ok(()),
@@ -246,16 +261,16 @@ impl FileSystem {
     /// those who look.
     pub(super) fn release_draft(self: &Arc<Self>, file: &Arc<DraftHandle>) {
         let is_written = lock(&file.draft).rest().is_some();
-        let begun = self.begun_of(&file.node).filter(|_| !file.is_removed());
-        if !is_written && begun.is_none() {
+        let is_begun = self.begun.has(&file.node) && !file.is_removed();
+        if !is_written && !is_begun {
             return;
         }
         let (fs, file) = (Arc::clone(self), Arc::clone(file));
         tokio::spawn(async move {
             // The outcome is noted by who does it.
             let _ = fs.sync_draft(&file).await;
-            if let Some((image, entry)) = begun {
-                let _ = fs.settle_begun(image, &entry).await;
+            if is_begun {
+                let _ = fs.settle_begun(&file.node).await;
             }
         });
     }

@@ -1,12 +1,10 @@
 //! `tags/`, `properties/` and `members/`: each file is one of them, made, removed, renamed and written as such.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::commit::{text_value, value_of};
 use super::document::{self, Item, Meant};
 use super::error::FsError;
-use super::inode::Ino;
 use super::node::{Collection, Node, View};
 use super::tree::unnameable;
 use super::{FileSystem, Result};
@@ -14,43 +12,9 @@ use crate::image::{Image, ImageId, MemberStatus, Visibility};
 use crate::name;
 use crate::schema::Schema;
 use crate::service::{Change, Kind};
-use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Why an entry is no tag, property or member.
 const NO_ITEM: &str = "a '%' is written %25 here";
-
-/// Properties that were made and have no value yet. The service knows them from their first value on: so a shell's
-/// `echo x > properties/p` is one request.
-#[derive(Default)]
-pub(super) struct Begun(Mutex<HashSet<(ImageId, Box<str>)>>);
-
-impl Begun {
-    fn add(&self, image: ImageId, entry: &str) {
-        self.all().insert((image, entry.into()));
-    }
-
-    /// It has a value, or is gone. Answers whether it had none.
-    fn remove(&self, image: ImageId, entry: &str) -> bool {
-        self.all().remove(&(image, entry.into()))
-    }
-
-    fn has(&self, image: ImageId, entry: &str) -> bool {
-        self.all().contains(&(image, entry.into()))
-    }
-
-    /// The image is gone, and what was begun in it.
-    pub(super) fn forget(&self, image: ImageId) {
-        self.all().retain(|(of, _)| *of != image);
-    }
-
-    fn of(&self, image: ImageId) -> Vec<Box<str>> {
-        self.all().iter().filter(|(of, _)| *of == image).map(|(_, entry)| entry.clone()).collect()
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashSet<(ImageId, Box<str>)>> {
-        lock(&self.0)
-    }
-}
 
 impl FileSystem {
     /// The entries of a collection; asks for the members where they are meant.
@@ -59,9 +23,7 @@ impl FileSystem {
             Collection::Members => self.catalogue.members(image).await?.value,
             Collection::Tags | Collection::Properties => Arc::default(),
         };
-        let begun = if collection == Collection::Properties { self.begun.of(image.id) } else { Vec::new() };
-        let begun = begun.iter().filter_map(|entry| name::decode_item(entry));
-        let begun = begun.filter(|name| !image.properties.contains_key(name)).collect();
+        let begun = self.begun.of(image.id, collection).iter().filter_map(|entry| name::decode_item(entry)).collect();
         Ok(document::items(image, collection, &members, begun))
     }
 
@@ -78,7 +40,7 @@ impl FileSystem {
     }
 
     /// The tag, property or project that an entry stands for, whether there is one already or not.
-    async fn name_for(&self, image: &Image, collection: Collection, entry: &str) -> Result<String> {
+    pub(super) async fn name_for(&self, image: &Image, collection: Collection, entry: &str) -> Result<String> {
         if document::may_be_cut(entry) {
             match document::meant(&self.items(image, collection).await?, entry) {
                 Meant::One(item) => return Ok(item.name.clone()),
@@ -89,19 +51,38 @@ impl FileSystem {
         item_name(image.id, collection, entry)
     }
 
-    /// Makes a tag, a member, or a property without a value.
-    pub(super) async fn make_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
+    /// Whether the service has it, as far as is known.
+    pub(super) async fn has_item(&self, image: &Image, collection: Collection, name: &str) -> Result<bool> {
+        Ok(match collection {
+            Collection::Tags => image.tags.iter().any(|tag| tag == name),
+            Collection::Members => self.catalogue.members(image).await?.value.iter().any(|one| one.project == name),
+            Collection::Properties => image.properties.contains_key(name),
+        })
+    }
+
+    /// Begins a tag, a member or a property; refuses what can be none.
+    pub(super) async fn begin_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
         let image = self.catalogue.image(id).await?.value;
         let name = self.name_for(&image, collection, entry).await?;
         match collection {
-            Collection::Tags => self.add_tag(id, &name).await,
-            Collection::Members => self.add_member(&image, &name).await,
-            Collection::Properties => {
-                self.check_name(&name).await?;
-                self.begun.add(id, entry);
-                Ok(())
-            }
+            Collection::Tags => {}
+            Collection::Members => self.sharing(&image).await?,
+            Collection::Properties => self.check_name(&name).await.map(drop)?,
         }
+        self.begun.add(Node::Item(id, collection, entry.into()));
+        Ok(())
+    }
+
+    /// Makes a tag, a member, or a property without a value.
+    pub(super) async fn make_known(&self, image: &Image, collection: Collection, entry: &str) -> Result<()> {
+        let name = self.name_for(image, collection, entry).await?;
+        match collection {
+            Collection::Tags => self.add_tag(image.id, &name).await?,
+            Collection::Members => self.add_member(image, &name).await?,
+            Collection::Properties => self.commit_property(image.id, &name, "").await?,
+        }
+        self.begun.remove(&Node::Item(image.id, collection, entry.into()));
+        Ok(())
     }
 
     /// Removes a tag, a member or a property.
@@ -116,8 +97,11 @@ impl FileSystem {
     async fn remove_known(&self, image: &Image, collection: Collection, entry: &str) -> Result<()> {
         let id = image.id;
         let name = self.item(image, collection, entry).await?.name;
+        let is_begun = self.begun.remove(&Node::Item(id, collection, entry.into()));
+        if is_begun && !self.has_item(image, collection, &name).await? {
+            return Ok(());
+        }
         match collection {
-            Collection::Properties if self.begun.remove(id, entry) && !image.properties.contains_key(&name) => Ok(()),
             Collection::Properties => self.update(id, &[Change::remove(name)]).await,
             Collection::Tags => {
                 let _turn = self.editing.turn(id).await;
@@ -144,20 +128,21 @@ impl FileSystem {
             Some(item) => item.name.clone(),
             None => self.name_for(&image, collection, entry).await?,
         };
+        let is_known = known.is_some() && self.has_item(&image, collection, &name).await?;
         match collection {
-            Collection::Tags if !text.trim().is_empty() => Err(FsError::TagText),
-            Collection::Tags if known.is_some() => Ok(()),
-            Collection::Tags => self.add_tag(id, &name).await,
-            Collection::Members => self.commit_member(&image, &name, text, known.is_some()).await,
-            Collection::Properties => self.commit_property(id, entry, &name, text).await,
+            Collection::Tags if !text.trim().is_empty() => return Err(FsError::TagText),
+            Collection::Tags if is_known => {}
+            Collection::Tags => self.add_tag(id, &name).await?,
+            Collection::Members => self.commit_member(&image, &name, text, is_known).await?,
+            Collection::Properties => self.commit_property(id, &name, text).await?,
         }
+        self.begun.remove(&Node::Item(id, collection, entry.into()));
+        Ok(())
     }
 
-    async fn commit_property(&self, id: ImageId, entry: &str, name: &str, text: &str) -> Result<()> {
+    async fn commit_property(&self, id: ImageId, name: &str, text: &str) -> Result<()> {
         self.check_property(name, value_of(text)).await?;
-        self.update(id, &[Change::set(name, text_value(text))]).await?;
-        self.begun.remove(id, entry);
-        Ok(())
+        self.update(id, &[Change::set(name, text_value(text))]).await
     }
 
     /// Refuses what is no property, or cannot have this value.
@@ -186,14 +171,27 @@ impl FileSystem {
         Ok(())
     }
 
-    async fn add_member(&self, image: &Image, project: &str) -> Result<()> {
+    /// Refuses members of an image that is not shared.
+    async fn sharing(&self, image: &Image) -> Result<()> {
         // Somebody else may have shared it since the last look.
         if image.visibility != Visibility::Shared && self.look(image.id).await?.visibility != Visibility::Shared {
             return Err(FsError::Unshared(image.id));
         }
-        let added = self.service.add_member(image.id, project).await;
-        self.catalogue.forget_members(image.id);
-        added.map(drop).map_err(FsError::Change)
+        Ok(())
+    }
+
+    async fn add_member(&self, image: &Image, project: &str) -> Result<()> {
+        self.sharing(image).await?;
+        match self.service.add_member(image.id, project).await {
+            Ok(member) => {
+                self.catalogue.shared(image.id, &member);
+                Ok(())
+            }
+            Err(error) => {
+                self.catalogue.forget_members(image.id);
+                Err(FsError::Change(error))
+            }
+        }
     }
 
     async fn commit_member(&self, image: &Image, project: &str, text: &str, is_known: bool) -> Result<()> {
@@ -261,11 +259,11 @@ impl FileSystem {
     ) -> Result<()> {
         let id = image.id;
         match collection {
-            Collection::Members => Err(FsError::NotPermitted("a member cannot become another project")),
+            Collection::Members => return Err(FsError::NotPermitted("a member cannot become another project")),
             Collection::Tags => {
                 let mut tags: Vec<_> = image.tags.iter().filter(|tag| **tag != item.name).cloned().collect();
                 tags.push(name);
-                self.update(id, &[Change::set("tags", tags)]).await
+                self.update(id, &[Change::set("tags", tags)]).await?;
             }
             Collection::Properties => {
                 self.removable(id).await?;
@@ -275,47 +273,10 @@ impl FileSystem {
                 let set = Change::set(name, text_value(&item.text));
                 let changes: Vec<_> = removal.into_iter().chain([set]).collect();
                 self.update(id, &changes).await?;
-                self.begun.remove(id, from);
-                Ok(())
             }
         }
-    }
-
-    /// The property that was made and has no value yet, if `node` is one.
-    pub(super) fn begun_of(&self, node: &Node) -> Option<(ImageId, Box<str>)> {
-        match node {
-            Node::Item(id, Collection::Properties, entry) if self.begun.has(*id, entry) => Some((*id, entry.clone())),
-            _ => None,
-        }
-    }
-
-    /// Nothing comes of a property that was made and has no value yet. Answers whether `node` was one.
-    pub(super) fn give_up_begun(&self, node: &Node) -> bool {
-        self.begun_of(node).is_some_and(|(image, entry)| self.begun.remove(image, &entry))
-    }
-
-    /// Notes what came of a write to a small file. Where a property was refused that had no value yet there is none, and who
-    /// looks for the reason finds the folder.
-    pub(super) fn noted_write(&self, ino: Ino, node: &Node, outcome: Result<()>) -> Result<()> {
-        let is_gone = outcome.is_err() && self.give_up_begun(node);
-        let outcome = self.noted(ino, node, outcome);
-        if let (true, Node::Item(id, collection, _)) = (is_gone, node) {
-            for view in View::ALL {
-                let folder = Node::Collection(*id, view, *collection);
-                self.failures.tell_also(self.inodes.number(&folder), ino);
-            }
-        }
-        outcome
-    }
-
-    /// Somebody made a property and wants it to be there as it is: without a value.
-    pub(super) async fn settle_begun(&self, id: ImageId, entry: &str) -> Result<()> {
-        if !self.begun.has(id, entry) {
-            return Ok(());
-        }
-        let node = Node::Item(id, Collection::Properties, entry.into());
-        let outcome = self.commit_item(id, Collection::Properties, entry, "").await;
-        self.noted_write(self.inodes.number(&node), &node, outcome)
+        self.begun.remove(&Node::Item(id, collection, from.into()));
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! A failed operation is a [`FsError`], whose `Display` is a sentence and whose errno is the kernel's.
 
 mod attr;
+mod begun;
 mod commit;
 mod control;
 mod create;
@@ -109,7 +110,7 @@ pub struct FileSystem {
     scratches: scratch::Scratches,
     failures: failures::Failures,
     readings: document::Readings,
-    begun: items::Begun,
+    begun: begun::Begun,
     guesses: import::Guesses,
     editing: turns::Turns,
     settings: Settings,
@@ -153,7 +154,7 @@ impl FileSystem {
             scratches: scratch::Scratches::default(),
             failures: failures::Failures::default(),
             readings: document::Readings::default(),
-            begun: items::Begun::default(),
+            begun: begun::Begun::default(),
             guesses: import::Guesses::default(),
             editing: turns::Turns::default(),
             settings,

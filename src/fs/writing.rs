@@ -175,10 +175,8 @@ impl FileSystem {
                     bytes.set_time(modified);
                 }
             }
-            (_, node @ Node::Item(..)) if is_touched => {
-                if let Some((image, entry)) = self.begun_of(&node).filter(|_| !self.is_being_written(&node)) {
-                    self.settle_begun(image, &entry).await?;
-                }
+            (Some(modified), node @ Node::Item(..)) if is_touched && !self.is_being_written(&node) => {
+                self.touched(ino, &node, modified).await?;
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::editing::patch;
 use crate::person::Person;
 use crate::support::Ran;
 use crate::target::Target;
@@ -16,6 +17,8 @@ crate::promises![Both:
     behind_a_line_that_was_refused_nothing_is_taken,
     checksums_can_be_appended_and_copied,
     an_empty_property_is_there_or_refused_when_its_maker_closes_it,
+    a_tag_or_member_is_made_in_every_way_and_by_no_text_that_is_refused,
+    what_somebody_else_removed_is_there_again_once_it_is_touched,
     what_is_removed_or_renamed_while_it_is_open_does_not_come_back,
     a_shell_writes_a_document_line_by_line,
     a_child_of_a_killed_program_completes_nothing,
@@ -151,6 +154,78 @@ fn an_empty_property_is_there_or_refused_when_its_maker_closes_it(target: &Targe
         assert_eq!(target.wait(person.show(&id))[name], "", "{line}");
     }
     shell(&folder, ": > properties/colon; cat properties/colon");
+    mount.end();
+}
+
+fn a_tag_or_member_is_made_in_every_way_and_by_no_text_that_is_refused(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let id = target.filled(&person, &json!({"name": target.name("made"), "visibility": "shared"}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    for line in
+        ["echo text > tags/no", "printf text > tags/no; : > status", "echo bogus > members/no", "echo > members/no"]
+    {
+        let refused = bash(&folder, &format!("{line}; echo $?; ls tags members"));
+        let is_heard = refused.err.contains("Invalid argument") || line.contains("printf");
+        assert!(is_heard && !refused.out.contains("no\n"), "{line}: {refused:?}");
+    }
+    let nothing = target.file_with("nothing", "");
+    let ways = [
+        ("touch", "touch $".to_owned()),
+        ("open", "python3 -c 'open(\"$\", \"w\").close()'".to_owned()),
+        ("mknod", "python3 -c 'import os; os.mknod(\"$\")'".to_owned()),
+        ("cp", format!("cp {} $", nothing.display())),
+        ("kept", format!("cp -p {} $", nothing.display())),
+        ("rsync", format!("rsync -a --inplace {} $", nothing.display())),
+        ("colon", ": > $".to_owned()),
+    ];
+    for (name, line) in &ways {
+        shell(&folder, &line.replace('$', &format!("tags/{name}")));
+        shell(&folder, &line.replace('$', &format!("members/{name}")));
+        let members = target.wait(person.get(&format!("/v2/images/{id}/members"))).is(200).json();
+        let is_member = |member: &Value| member["member_id"] == *name && member["status"] == "pending";
+        assert!(members["members"].as_array().unwrap().iter().any(is_member), "{line}: {members}");
+        assert!(target.wait(person.show(&id))["tags"].as_array().unwrap().contains(&json!(name)), "{line}");
+    }
+    mount.end();
+    let reader = target.mount("reader");
+    for folder in ["tags", "members"] {
+        let refused =
+            bash(&reader.path("by-id").join(&id), &format!("touch {folder}/x; echo x > {folder}/y; ls {folder}"));
+        assert_eq!(
+            refused.err.matches("not permitted").count() + refused.err.matches("Invalid").count(),
+            2,
+            "{refused:?}"
+        );
+        assert!(!refused.out.contains("x\n") && !refused.out.contains("y\n"), "{refused:?}");
+    }
+    reader.end();
+}
+
+fn what_somebody_else_removed_is_there_again_once_it_is_touched(target: &Target) {
+    let person = target.person("demo");
+    let attributes = json!({"name": target.name("again"), "visibility": "shared", "tags": ["t"], "p": "value"});
+    let id = target.filled(&person, &attributes, b"bytes");
+    let at = |below: &str| format!("/v2/images/{id}/{below}");
+    target.wait(person.post(&at("members"), &json!({"member": "m"}))).is(200);
+    let mount = target.mount_with("demo", &["--ttl=5m"]);
+    let folder = mount.path("by-id").join(&id);
+    for lines in [
+        ["touch tags/t", "touch members/m"],
+        [": > tags/t", "python3 -c 'open(\"members/m\", \"w\").close()'"],
+        ["python3 -c 'import pathlib; pathlib.Path(\"tags/t\").touch()'", "touch members/m"],
+    ] {
+        assert_eq!(shell(&folder, "ls tags members"), "members:\nm\n\ntags:\nt\n");
+        for gone in ["tags/t", "members/m"] {
+            target.wait(person.request("DELETE", &at(gone)).send()).is(204);
+        }
+        shell(&folder, &lines.join("; "));
+        assert_eq!(target.wait(person.show(&id))["tags"], json!(["t"]), "{lines:?}");
+        let members = target.wait(person.get(&at("members"))).is(200).json();
+        assert_eq!(members["members"][0]["member_id"], json!("m"), "{lines:?}");
+    }
+    patch(target, &person, &id, &json!([{"op": "remove", "path": "/p"}]));
+    shell(&folder, "touch properties/p");
+    assert_eq!(target.wait(person.show(&id))["p"], json!(""));
     mount.end();
 }
 

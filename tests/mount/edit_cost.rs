@@ -24,8 +24,12 @@ fn an_edit_asks_for_no_more_than_it_needs(target: &Target) {
         ("touch properties/empty", 1),
         ("rm properties/p", 1),
         ("touch tags/t", 1),
-        ("touch tags/t", 0),
+        // Somebody may have removed it meanwhile.
+        ("touch tags/t", 1),
         ("rm tags/t", 1),
+        ("! echo text 2> $TMPDIR/no > tags/t", 0),
+        ("! echo bogus 2> $TMPDIR/no > members/m", 0),
+        ("touch members/m", 1),
         ("echo deactivated > status", 1),
         ("echo active > status", 1),
         ("sed -i 's/\"min_ram\": 0/\"min_ram\": 64/' metadata.json", 2),

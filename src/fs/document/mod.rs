@@ -136,7 +136,7 @@ pub(super) struct Item {
 }
 
 /// The entries of a collection, in the order of their names in the service. `members` is looked at for `members/` alone;
-/// `begun` are properties that the service does not know yet.
+/// `begun` are those that the service does not know yet.
 pub(super) fn items(image: &Image, collection: Collection, members: &[Member], begun: Vec<String>) -> Vec<Item> {
     let own = |name: &String, text: String| (name.clone(), text);
     let mut contents: Vec<_> = match collection {
@@ -148,7 +148,8 @@ pub(super) fn items(image: &Image, collection: Collection, members: &[Member], b
             members.iter().map(|member| own(&member.project, format!("{}\n", member.status))).collect()
         }
     };
-    contents.extend(begun.into_iter().map(|name| (name, String::new())));
+    let news: Vec<_> = begun.into_iter().filter(|name| !contents.iter().any(|(known, _)| known == name)).collect();
+    contents.extend(news.into_iter().map(|name| (name, String::new())));
     entries::listed(contents)
 }
 

@@ -102,6 +102,70 @@ async fn an_image_that_is_not_shared_has_no_members_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_is_made_with_a_text_that_is_refused_was_never_there() {
+    let scene = Scene::new().await;
+    for (folder, text, word) in [("members", "bogus\n", "no status"), ("tags", "text\n", "its name alone")] {
+        let path = format!("by-name/disk/{folder}");
+        let before = scene.fs.ls(&path).await;
+        for text in [text, text.trim()] {
+            assert_eq!(errno(scene.put(&format!("{path}/new"), &[text]).await), libc::EINVAL, "{path}: {text}");
+            assert!(scene.sentence(&path).await.contains(word), "{path}");
+            assert_eq!((settled(&scene, &path).await, scene.changes()), (before.clone(), 0), "{path}: {text}");
+            assert!(scene.fs.walk(&format!("{path}/new")).await.is_err(), "{path}: {text}");
+        }
+    }
+    for (n, path) in ["by-name/disk/members/new", "by-name/disk/tags/new"].into_iter().enumerate() {
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        let folder = scene.fs.walk(folder).await.unwrap().attr.ino;
+        let (entry, opened) = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap();
+        assert_eq!(scene.changes(), n, "{path}");
+        scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now), Asker::UNKNOWN).await.unwrap();
+        scene.close(opened.handle).await.unwrap();
+        scene.fs.release(opened.handle);
+        assert!(scene.fs.walk(path).await.is_ok() && scene.changes() == n + 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_else_removed_is_there_again_once_it_is_touched() {
+    let scene = Scene::new().await;
+    scene.put("by-name/disk/members/them", &[]).await.unwrap();
+    let remove = |path: &str| {
+        scene.service.change(|world| match path.split('/').nth(2).unwrap() {
+            "members" => world.members.clear(),
+            "tags" => world.images[0].tags.clear(),
+            _ => world.images[0].properties.clear(),
+        });
+    };
+    let touch = async |path: &str, modified: Modified| {
+        let ino = scene.fs.walk(path).await.unwrap().attr.ino;
+        scene.fs.setattr(ino, None, None, Some(modified), Asker::UNKNOWN).await
+    };
+    for path in ["members/them", "tags/one", "properties/os_distro"] {
+        let path = format!("by-name/disk/{path}");
+        let before = scene.changes();
+        touch(&path, Modified::Now).await.unwrap();
+        assert_eq!(scene.changes(), before, "{path} is there");
+        remove(&path);
+        touch(&path, Modified::At(UNIX_EPOCH)).await.unwrap();
+        assert_eq!(scene.changes(), before, "{path}: so does who copies each of many");
+        touch(&path, Modified::Now).await.unwrap();
+        assert_eq!(scene.changes(), before + 1, "{path} is made again");
+    }
+    for path in ["by-name/disk/members/them", "by-name/disk/tags/one"] {
+        remove(path);
+        let before = scene.changes();
+        scene.put(path, &[]).await.unwrap();
+        assert_eq!(scene.changes(), before + 1, "{path} is opened as who makes it does");
+        scene.put(path, &[]).await.unwrap();
+        assert_eq!(scene.changes(), before + 1, "{path} is there");
+    }
+    remove("by-name/disk/tags/one");
+    scene.service.change(|world| world.refusing.insert("add_tag", (Kind::Forbidden, "no")));
+    assert_eq!(errno(touch("by-name/disk/tags/one", Modified::Now).await), libc::EPERM);
+}
+
+#[tokio::test]
 async fn temporary_files_of_rsync_become_tags_properties_and_members() {
     let scene = Scene::new().await;
     for (folder, text) in [("tags", ""), ("properties", "value\n"), ("members", "pending\n")] {
@@ -192,8 +256,8 @@ async fn fsync_of_what_cannot_be_fails_and_so_does_the_close_behind_it() {
     for (path, text, why, place) in [
         ("properties/without", "", libc::EPERM, "properties"),
         ("properties/with", "value", libc::EPERM, "properties"),
-        ("tags/tag", "text", libc::EINVAL, "tags/tag"),
-        ("members/new", "acc", libc::EINVAL, "members/new"),
+        ("tags/tag", "text", libc::EINVAL, "tags"),
+        ("members/new", "acc", libc::EINVAL, "members"),
     ] {
         let (handle, outcome) = synced(&scene, &format!("by-name/disk/{path}"), text).await;
         assert_eq!(errno(outcome), why, "{path}");
