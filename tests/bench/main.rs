@@ -1,23 +1,36 @@
-//! What the benches measure with: the link that plays a long and narrow way, and the arithmetic of their figures.
+//! What the benches measure with: the link that plays a long and narrow way, the proxy that counts, and the arithmetic of
+//! their figures.
 
 #![expect(clippy::unwrap_used, reason = "a promise that does not hold ends with a panic")]
 
+#[allow(dead_code, reason = "shared with the benches, which ask for more")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "shared with the benches, which print figures"
+)]
+#[path = "../../benches/common/mod.rs"]
+mod common;
 #[path = "../../benches/read/link/mod.rs"]
 mod link;
 #[expect(dead_code, reason = "shared with the bench, which asks for more")]
 #[path = "../../benches/read/preads.rs"]
 mod preads;
-#[path = "../../benches/common/stats.rs"]
-mod stats;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::http::Connection;
+use common::options::Options;
+use common::process::processor_time;
+use common::proxy::Proxy;
+use common::stats::{median, spread};
+use common::table::{Row, Wanted, time};
 use link::{Link, Schedule, Way};
 use preads::{Buffer, PAGE, pages};
-use stats::{median, spread};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -160,4 +173,70 @@ fn a_buffer_begins_at_a_page_and_is_as_long_as_asked() {
     let mut buffer = Buffer::new(3 * PAGE);
     assert_eq!(buffer.bytes().len(), 3 * PAGE);
     assert_eq!(buffer.bytes().as_ptr().align_offset(PAGE), 0);
+}
+
+/// Answers two requests on one connection; tells where it listens.
+fn answering_twice() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = Vec::new();
+        for answer in 1..=2 {
+            while asked.windows(4).filter(|end| end == b"\r\n\r\n").count() < answer {
+                let mut piece = [0; 256];
+                let length = stream.read(&mut piece).unwrap();
+                asked.extend_from_slice(piece.get(..length).unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+    });
+    host
+}
+
+#[test]
+fn a_proxy_writes_down_each_request_and_changes_none() {
+    let proxy = Proxy::start(&answering_twice()).unwrap();
+    let mut connection = Connection::open(&proxy.address, "").unwrap();
+    assert_eq!(connection.get("/one?a=b", None).unwrap(), (200, b"ok".to_vec()));
+    assert_eq!(proxy.count(), 1);
+    assert_eq!(connection.get("/two", None).unwrap(), (200, b"ok".to_vec()));
+    assert_eq!(proxy.take(), ["GET /one?a=b", "GET /two"]);
+    assert_eq!(proxy.count(), 0);
+}
+
+#[test]
+fn a_figure_is_judged_by_what_was_wanted() {
+    let row = |figure, wanted| Row::figure("work", (String::new(), String::new()), figure, wanted);
+    assert_eq!(row(1.0, Wanted::AtMost(1.0)).is_met(), Some(true));
+    assert_eq!(row(1.1, Wanted::AtMost(1.0)).is_met(), Some(false));
+    assert_eq!(row(0.9, Wanted::AtLeast(1.0)).is_met(), Some(false));
+    assert_eq!(row(0.9, Wanted::Shown).is_met(), None);
+    assert_eq!(Row { figure: None, ..row(0.9, Wanted::AtMost(1.0)) }.is_met(), Some(false), "a side that failed");
+}
+
+#[test]
+fn times_are_written_in_their_own_unit() {
+    assert_eq!([2.0, 0.25, 0.000_5].map(time), ["2.00 s", "250.0 ms", "500.0 us"]);
+}
+
+#[test]
+fn processor_time_is_counted_to_less_than_a_tick() {
+    let own = std::process::id();
+    let before = processor_time(own).unwrap();
+    let sum = (0..10_000_u64).fold(0, |sum: u64, number| std::hint::black_box(sum.wrapping_mul(31) ^ number));
+    assert!(processor_time(own).unwrap() > before, "{sum}");
+}
+
+#[test]
+fn a_first_look_has_three_rounds_and_what_nobody_knows_is_refused() {
+    let parse = |words: &str| Options::parse("", words.split(' ').map(str::to_owned), |word, _| Ok(word == "--own"));
+    assert_eq!(parse("--bench --own").unwrap().unwrap().rounds, 5);
+    assert_eq!(parse("--quick").unwrap().unwrap().rounds, 3);
+    assert_eq!(parse("--quick --rounds 7").unwrap().unwrap().rounds, 7);
+    let mounted = parse("--memory 32 -- --ttl 1s").unwrap().unwrap().mount();
+    assert_eq!(mounted, ["--memory", "32MiB", "--ttl", "1s"]);
+    assert!(parse("--list").unwrap().is_none());
+    assert!(parse("--only").is_err(), "a value is missing");
+    assert!(parse("--other").is_err());
 }
