@@ -13,6 +13,7 @@ use crate::uploading::{id_of, made, shown};
 crate::promises![Both:
     a_backup_with_a_member_who_has_accepted_is_restored_again_and_again,
     a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public,
+    a_copy_in_another_images_folder_is_called_as_that_folder,
 ];
 
 /// What people type to put the folder `$B` back into an image's folder, and to do so again. `cp` writes data anew, which
@@ -33,7 +34,7 @@ fn backup(target: &Target, mount: &Mount, id: &str) -> PathBuf {
     copy
 }
 
-/// A new image's folder, which stays where it is whatever name a backup gives the image.
+/// A new image's folder, by its id.
 fn fresh(target: &Target, mount: &Mount, word: &str) -> PathBuf {
     mount.path("by-id").join(id_of(&made(target, mount, word)))
 }
@@ -97,7 +98,7 @@ fn a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public(target:
             (&image["os_distro"], &image["min_ram"], &image["tags"]),
             (&json!("debian"), &json!(32), &json!(["one"]))
         );
-        assert_eq!((&image["visibility"], &image["name"]), (&was, &json!(target.name("public"))), "{run}");
+        assert_eq!((&image["visibility"], &image["name"]), (&was, &json!(target.name("restored-public"))), "{run}");
     }
     shell(
         &folder,
@@ -112,5 +113,38 @@ fn a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public(target:
         assert!(ran.code != Some(0) && sentence.contains("more rights"), "{asked}: {ran:?} {sentence}");
     }
     assert_eq!(shown(target, &folder)["visibility"], was);
+    mount.end();
+}
+
+fn a_copy_in_another_images_folder_is_called_as_that_folder(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let attributes = json!({"name": target.name("one"), "visibility": "shared", "os_distro": "debian", "tags": ["t"], "min_ram": 32});
+    let one = target.filled(&person, &attributes, b"what is copied");
+    let names = mount.path("by-name");
+    for (n, line) in [
+        "cp -a $ONE/data $COPY/ && cp -a $ONE/metadata.json $ONE/status $ONE/properties $ONE/tags $COPY/",
+        "rsync -a $ONE/ $COPY/",
+        "cp $ONE/data $ONE/metadata.json $COPY/",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let copy = target.name(&format!("copy-{n}"));
+        shell(&names, &format!("mkdir {copy}; {}", line.replace("$ONE", &target.name("one")).replace("$COPY", &copy)));
+        let id = id_of(&names.join(&copy));
+        target.tidy(&person, &id);
+        assert!(names.join(target.name("one")).exists(), "{line}: who had the name has it still");
+        let image = target.wait(person.show(&id));
+        assert_eq!((&image["name"], &image["status"]), (&json!(copy), &json!("active")), "{line}");
+        for key in ["os_distro", "tags", "min_ram", "os_hash_value", "visibility"] {
+            assert_eq!(image[key], target.wait(person.show(&one))[key], "{line}: {key}");
+        }
+    }
+    let nameless = glancefs::image::ImageId::random().to_string();
+    shell(&mount.path("by-id"), &format!("mkdir {nameless}; cp {one}/metadata.json {nameless}/"));
+    target.tidy(&person, &nameless);
+    assert_eq!(target.wait(person.show(&nameless))["name"], json!(target.name("one")), "which has no name of its own");
+    shell(&mount.path("by-id").join(&nameless), "echo '{\"name\": \"changed\"}' > metadata.json");
+    assert_eq!(target.wait(person.show(&nameless))["name"], json!("changed"), "a document that names no image");
     mount.end();
 }

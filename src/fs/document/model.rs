@@ -206,13 +206,15 @@ fn added(wanted: &Image, now: &Image) -> Image {
 }
 
 /// What of another image is written to `now`.
-fn restored(backup: &Image, now: &Image) -> Image {
+fn restored(backup: &Image, now: &Image, anonymous: bool) -> Image {
     let is_queued = now.status == Status::Queued;
     let formats = if is_queued { backup } else { now };
     let mut properties = now.properties.clone();
     properties.extend(backup.properties.clone());
+    // Another image's name is that one's, where this one has one.
+    let is_named = !anonymous && now.name.as_ref().is_some_and(|name| !name.is_empty());
     Image {
-        name: backup.name.clone(),
+        name: if is_named { now } else { backup }.name.clone(),
         visibility: backup.visibility.clone(),
         protected: backup.protected,
         hidden: backup.hidden,
@@ -293,15 +295,15 @@ proptest! {
 
     #[test]
     fn a_backup_makes_an_image_what_the_other_one_was(
-        backup in any_image(), mut now in any_image(), nameless in any::<bool>(), pretty in any::<bool>(),
+        backup in any_image(), mut now in any_image(), anonymous in any::<bool>(), pretty in any::<bool>(),
     ) {
         now.id = id(2);
         let mut document = shown(&backup);
-        if nameless {
+        if anonymous {
             document.remove("id");
         }
         let made = changes(&through_text(&document, pretty), Some(&shown(&now)), &now, &Schema::builtin()).unwrap();
-        prop_assert_eq!(outcome(&made, &now), restored(&backup, &now));
+        prop_assert_eq!(outcome(&made, &now), restored(&backup, &now, anonymous));
     }
 
     #[test]

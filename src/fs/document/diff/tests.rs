@@ -326,7 +326,6 @@ fn a_document_of_another_image_or_none_sets_what_can_be_written_and_removes_noth
         image.hidden = true;
     });
     let all = [
-        "name=\"disk\"",
         "os_hidden=true",
         "disk_format=\"raw\"",
         "container_format=\"bare\"",
@@ -337,7 +336,12 @@ fn a_document_of_another_image_or_none_sets_what_can_be_written_and_removes_noth
     let text = edited(&backup, &[("file", json!("/f")), ("os_glance_failed_import", json!("x"))]);
     assert_eq!(told(&text, None, &now), all);
     assert_eq!(told(&text, Some(&backup), &now), all, "what was read of the other image does not matter");
-    assert_eq!(told(&without(text.clone(), &["id"]), Some(&now), &now), all);
+    let named = [&["name=\"disk\""], &all[..]].concat();
+    assert_eq!(told(&without(text.clone(), &["id"]), Some(&now), &now), named, "nobody's document is meant as it is");
+    for none in [None, Some(String::new())] {
+        let nameless = changed(&now, |image| image.name = none);
+        assert_eq!(told(&text, None, &nameless), named, "a name is taken where there is none");
+    }
     let active = changed(&now, |image| image.status = Status::Active);
     let fewer: Vec<_> = all.into_iter().filter(|line| !line.contains("format")).collect();
     assert_eq!(told(&text, None, &active), fewer, "a format stays once there are bytes");
