@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::inode::Ino;
-use super::node::{Collection, Node, View};
+use super::node::{Collection, Node};
 use super::writing::Modified;
 use super::{FileSystem, Result};
 use crate::image::ImageId;
@@ -56,11 +56,8 @@ impl FileSystem {
     pub(super) fn noted_write(&self, ino: Ino, node: &Node, outcome: Result<()>) -> Result<()> {
         let is_gone = outcome.is_err() && self.begun.remove(node);
         let outcome = self.noted(ino, node, outcome);
-        if let (true, Node::Item(id, collection, _)) = (is_gone, node) {
-            for view in View::ALL {
-                let folder = Node::Collection(*id, view, *collection);
-                self.failures.tell_also(self.inodes.number(&folder), ino);
-            }
+        if is_gone {
+            self.tell_folder(&node.parent(), ino);
         }
         outcome
     }

@@ -90,6 +90,11 @@ impl Failures {
         lock(&self.of).get(&ino).cloned()
     }
 
+    /// The last failure that was told by one of these paths.
+    pub(super) fn last_at(&self, paths: &[String]) -> Option<Arc<Failed>> {
+        lock(&self.all).iter().rev().find(|failed| paths.contains(&failed.path)).cloned()
+    }
+
     /// All that are remembered, each a JSON object on a line, the newest last.
     pub(super) fn lines(&self) -> String {
         lock(&self.all).iter().map(|failed| failed.to_json() + "\n").collect()

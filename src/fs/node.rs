@@ -238,6 +238,30 @@ impl Node {
         }
     }
 
+    /// The path by which people are told of it: that under `by-id`, where an image has one whatever it is called.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Image(id, _) => Self::Image(*id, View::ById).path(),
+            Self::Collection(id, _, collection) => Self::Collection(*id, View::ById, *collection).path(),
+            other => other.path(),
+        }
+    }
+
+    /// The same for what is not there: `name` in this folder.
+    pub(super) fn told_in(&self, name: &str) -> String {
+        if *self == Self::Root { name.to_owned() } else { format!("{}/{name}", self.told()) }
+    }
+
+    /// The same folder once more, where an image has it under two names.
+    pub(super) fn other_view(&self) -> Option<Self> {
+        let other = |view: &View| if *view == View::ById { View::ByName } else { View::ById };
+        match self {
+            Self::Image(id, view) => Some(Self::Image(*id, other(view))),
+            Self::Collection(id, view, collection) => Some(Self::Collection(*id, other(view), *collection)),
+            _ => None,
+        }
+    }
+
     /// A path of this node, relative to the mount, for sentences.
     pub(super) fn path(&self) -> String {
         match self {

@@ -255,14 +255,22 @@ impl FileSystem {
 
     /// Remembers and logs why an operation on a file failed.
     pub(super) fn noted<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
-        outcome.inspect_err(|error| self.note(ino, node.path(), error))
+        outcome.inspect_err(|error| self.note(ino, node.told(), error))
     }
 
     /// The same for what is not there, or is only to be made: `name` in a folder, which tells of it.
     pub(super) fn noted_in<T>(&self, ino: Ino, folder: &Node, name: &OsStr, outcome: Result<T>) -> Result<T> {
-        let name = name.to_string_lossy();
-        let path = || if *folder == Node::Root { name.to_string() } else { format!("{}/{name}", folder.path()) };
-        outcome.inspect_err(|error| self.note(ino, path(), error))
+        outcome.inspect_err(|error| {
+            self.note(ino, folder.told_in(&name.to_string_lossy()), error);
+            self.tell_folder(folder, ino);
+        })
+    }
+
+    /// Tells of the last failure on a file, or on a folder under one of its names, to who looks at this folder.
+    pub(super) fn tell_folder(&self, folder: &Node, of: Ino) {
+        for folder in [Some(folder.clone()), folder.other_view()].into_iter().flatten() {
+            self.failures.tell_also(self.inodes.number(&folder), of);
+        }
     }
 
     fn note(&self, ino: Ino, path: String, error: &FsError) {

@@ -30,11 +30,12 @@ impl FileSystem {
         // Who looks for the reason looks at the file that it was to be, or at the folder that it stayed in.
         let at = match self.find_node(&target, to.1).await {
             Ok(node @ (Node::Data(_) | Node::Document(..) | Node::Item(..))) => node,
-            _ => source,
+            _ => source.clone(),
         };
         let ino = self.inodes.number(&at);
         let outcome = self.noted(ino, &at, Err(error));
-        self.failures.tell_also(from.0, ino);
+        self.tell_folder(&source, ino);
+        self.tell_folder(&target, ino);
         outcome
     }
 

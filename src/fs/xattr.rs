@@ -2,10 +2,12 @@
 //! of a file.
 
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::error::FsError;
+use super::failures::Failed;
 use super::inode::Ino;
 use super::node::Node;
 use super::{FileSystem, Result, document};
@@ -17,6 +19,8 @@ const ERROR: &str = "user.glancefs.error";
 /// The same for programs, with all that is known of it: its line in `.glancefs/errors`. In no list of attributes, since it
 /// says nothing that people would not find in the sentence.
 const FAILURE: &str = "user.glancefs.failure";
+/// The same of a folder for a name in it, which stands behind the dot: of what could not be made, no file tells.
+const FAILURE_OF: &str = "user.glancefs.failure.";
 /// What keeps the one who asks from changing it, a sentence on each line. In no list, since nothing failed.
 const LIMITS: &str = "user.glancefs.limits";
 /// How old in seconds what is shown is, while the service cannot be asked; else absent.
@@ -32,6 +36,7 @@ impl FileSystem {
             (Some(attribute), Some(id)) => value_of(&self.catalogue.image(id).await?.value, attribute),
             _ if name == ERROR => self.failures.last(ino).map(|failed| failed.sentence.clone()),
             _ if name == FAILURE => self.failures.last(ino).map(|failed| failed.to_json()),
+            _ if name.starts_with(FAILURE_OF) => self.failure_of(&node, name).map(|failed| failed.to_json()),
             _ if name == LIMITS => self.limits(&node, user).await?,
             _ if name == VERIFIED => self.verdict(&node),
             _ if name == STALE => self.staleness(),
@@ -53,6 +58,12 @@ impl FileSystem {
         names.extend(self.verdict(&node).map(|_| VERIFIED.into()));
         names.extend(self.staleness().filter(|_| node.image().is_some()).map(|_| STALE.into()));
         Ok(names)
+    }
+
+    /// Why a name of this folder could not be made, or the folder not be changed, whichever was last.
+    fn failure_of(&self, folder: &Node, attribute: &str) -> Option<Arc<Failed>> {
+        let name = attribute.strip_prefix(FAILURE_OF)?;
+        self.failures.last_at(&[folder.told_in(name), folder.told()])
     }
 
     fn verdict(&self, node: &Node) -> Option<String> {

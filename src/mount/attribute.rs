@@ -1,6 +1,6 @@
 //! Extended attributes of files in a mount, as a program beside it reads them.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,6 +10,14 @@ pub const ERROR: &CStr = c"user.glancefs.error";
 
 /// The same with all that is known of it: a JSON object.
 pub const FAILURE: &CStr = c"user.glancefs.failure";
+
+/// The same of a folder for a name in it, which is not there; `None` where no attribute can be called so.
+#[must_use]
+pub fn failure_of(name: &OsStr) -> Option<CString> {
+    // The kernel's limit is 255 bytes (XATTR_NAME_MAX of linux/limits.h).
+    let attribute = format!("user.glancefs.failure.{}", name.to_string_lossy());
+    CString::new(attribute).ok().filter(|attribute| attribute.as_bytes().len() <= 255)
+}
 
 /// What keeps the one who asks from changing a file, a sentence on each line.
 pub const LIMITS: &CStr = c"user.glancefs.limits";

@@ -20,6 +20,7 @@ crate::promises![Both:
     data_that_are_there_a_protected_image_and_a_read_only_mount_are_explained,
     somebody_elses_mount_is_explained,
     a_failure_is_explained_with_its_own_moment,
+    the_newest_refusal_is_told_on_the_name_that_was_tried,
 ];
 
 /// Only root can be somebody else.
@@ -177,4 +178,32 @@ fn a_failure_is_explained_with_its_own_moment(target: &Target) {
         times.push(time);
     }
     assert!(times[0] < times[1] && times[1] < times[2], "{times:?}");
+}
+
+fn the_newest_refusal_is_told_on_the_name_that_was_tried(target: &Target) {
+    let id = target.filled(&target.person("demo"), &json!({"name": target.name("tried"), "p": "1"}), b"some");
+    let mount = target.mount_with("demo", &SOMEBODYS);
+    let somebody = Somebody::at(target, &mount);
+    let tried = [
+        ("touch $/properties/owner", "Invalid argument", "properties/owner", "'owner' is an attribute"),
+        ("printf '\\377\\n' > $/properties/newx", "", "properties/newx", "not text in UTF-8"),
+        ("touch $/tags/older%", "Invalid argument", "tags/older%", "is written %25 here"),
+        ("mv $/properties/p $/tags/p", "not permitted", "tags/p", "stays where it is: copy it"),
+        ("echo text > $/tags/t", "", "tags/t", "its file stays empty"),
+        ("mkdir $/tags/folder", "not permitted", "tags/folder", "made in by-name and by-id"),
+    ];
+    for (line, words, path, sentence) in tried {
+        for view in [format!("by-id/{id}"), format!("by-name/{}", target.name("tried"))] {
+            somebody.is_refused(&line.replace('$', &view), words);
+            somebody.is_told(&format!("{view}/{path}"), &[sentence, &format!("on by-id/{id}/{path} at")]);
+        }
+        for folder in [format!("by-id/{id}"), format!("by-name/{}", target.name("tried"))] {
+            let folder = mount.path(folder).join(Path::new(path).parent().unwrap());
+            assert!(error(&folder).is_some_and(|error| error.contains(sentence)), "{path} in {}", folder.display());
+        }
+    }
+    for (_, _, path, sentence) in tried {
+        somebody.is_told(&format!("by-id/{id}/{path}"), &[sentence]);
+    }
+    somebody.is_told(&format!("by-id/{id}/tags/never"), &["nothing failed here lately"]);
 }
