@@ -102,11 +102,7 @@ impl FileSystem {
 
     /// Has the service fetch an image from a URL.
     pub(super) async fn commit_import(&self, id: ImageId, text: &str) -> Result<()> {
-        let url = text.trim();
-        if !url.contains("://") || url.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            // Who writes back what was there asks for nothing.
-            return if url == self.import_text(id).await?.trim() { Ok(()) } else { Err(FsError::NoUrl) };
-        }
+        let Some(url) = self.asked_in(id, text).await? else { return Ok(()) };
         if self.spooled(id).is_some_and(|upload| upload.len().is_ok_and(|length| length > 0)) {
             return Err(FsError::HasSpool(id));
         }
@@ -122,6 +118,19 @@ impl FileSystem {
             tracing::debug!(image = %id, %error, "an image that is imported was not looked at");
         }
         Ok(())
+    }
+
+    /// The URL that a text asks to import from: all of it, or what is appended to what the file tells. Who writes back what was
+    /// there asks for nothing.
+    async fn asked_in<'a>(&self, id: ImageId, text: &'a str) -> Result<Option<&'a str>> {
+        if let Some(url) = url_of(text) {
+            return Ok(Some(url));
+        }
+        let told = self.import_text(id).await?;
+        if text.trim() == told.trim() {
+            return Ok(None);
+        }
+        text.strip_prefix(&told).and_then(url_of).map(Some).ok_or(FsError::NoUrl)
     }
 
     /// A refusal for the image's status, with what it stands at and what can be done about that.
@@ -211,6 +220,12 @@ impl FileSystem {
 
 fn format_in<'a>(image: &'a Image, key: &str) -> Option<&'a str> {
     if key == "disk_format" { image.disk_format.as_deref() } else { image.container_format.as_deref() }
+}
+
+/// The URL that is all of a text.
+fn url_of(text: &str) -> Option<&str> {
+    let is_odd = |letter: char| letter.is_whitespace() || letter.is_control();
+    Some(text.trim()).filter(|url| url.contains("://") && !url.contains(is_odd))
 }
 
 /// The disk format that the end of a URL's path names.

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use crate::mounted::Mount;
 use crate::target::Target;
-use crate::tools::{attribute, shell};
+use crate::tools::{attribute, shell, tool};
 use crate::uploading::{assert_holds, becomes_active, id_of, made, shown};
 
 crate::promises![Both:
     a_url_that_is_written_to_import_becomes_the_image,
     an_import_under_way_is_told_and_takes_nothing_else,
     an_import_that_failed_says_so_and_can_be_tried_again,
+    a_url_that_is_appended_to_what_import_tells_is_imported_from,
     an_import_from_where_nobody_answers_leaves_an_image_whose_data_can_be_written,
     an_address_that_the_service_does_not_fetch_from_is_refused_in_its_write,
     what_was_fetched_in_another_format_says_what_can_be_done,
@@ -116,6 +117,32 @@ fn an_import_that_failed_says_so_and_can_be_tried_again(target: &Target) {
     let folder = ready(target, &mount, "failing", "raw");
     fails(&folder, &web.url("/missing"));
     assert_eq!(written(&folder, "import", &web.url("/whole")), 0);
+    becomes_active(&folder);
+    drop(web);
+    assert_holds(target, &folder, BYTES, "import");
+    mount.end();
+}
+
+fn a_url_that_is_appended_to_what_import_tells_is_imported_from(target: &Target) {
+    let (mount, web) = (target.mount_with("demo", &["--ttl=1s"]), target.web(BYTES));
+    let folder = ready(target, &mount, "appended", "raw");
+    let append = |line: &str| {
+        tool("sh", ["-c".as_ref(), "echo \"$1\" >> \"$0\"".as_ref(), folder.join("import").as_os_str(), line.as_ref()])
+    };
+    fails(&folder, &web.url("/missing"));
+    for wrong in ["no url at all", &format!("{0} {0}", web.url("/whole")), &format!("more {}", web.url("/whole"))] {
+        let refused = append(wrong);
+        let sentence = attribute(&folder.join("import"), "user.glancefs.error").unwrap();
+        assert!(refused.code != Some(0) && sentence.contains("this is no URL"), "{wrong}: {refused:?} {sentence}");
+    }
+    assert_eq!(shell(&folder, "cat status"), "queued\n");
+    append(&web.url("/held")).succeeded();
+    told(&folder, "processing");
+    shell(&folder, "until grep -qx importing status; do sleep 0.5; done");
+    assert_ne!(append(&web.url("/whole")).code, Some(0));
+    let sentence = attribute(&folder.join("import"), "user.glancefs.error").unwrap();
+    assert!(sentence.contains("the service imports it"), "{sentence}");
+    web.release();
     becomes_active(&folder);
     drop(web);
     assert_holds(target, &folder, BYTES, "import");
