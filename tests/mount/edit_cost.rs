@@ -51,11 +51,13 @@ fn an_editor_changes_a_property_by_one_request(target: &Target) {
     shell(&folder, "ls -lR .. > /dev/null; echo first > first; rm first");
     let requests = || target.server(|server| server.traffic().requests);
     for (n, (editor, line, left)) in PROPERTY_EDITORS.into_iter().enumerate() {
+        // It removes what has two names once it has moved it away.
+        let wanted = if editor == "rsync --backup" { 2 } else { 1 };
         let before = requests();
         shell(&folder, &edit_of(line, n));
-        assert_eq!(requests() - before, 1, "{editor}");
+        assert_eq!(requests() - before, wanted, "{editor}");
         assert_eq!(shell(&folder, "cat os; ls -A; rm -f os~"), format!("{}\n{left}", n + 1), "{editor}");
-        assert_eq!(requests() - before, 1, "{editor}, and what it left");
+        assert_eq!(requests() - before, wanted, "{editor}, and what it left");
     }
     mount.end();
 }

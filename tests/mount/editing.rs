@@ -100,7 +100,7 @@ f = os.open("metadata.json", os.O_WRONLY); os.ftruncate(f, 0); os.write(f, json.
 ];
 
 /// How `$OLD` becomes `$NEW` in the property `os`, and what `ls` shows of the folder then.
-pub(crate) const PROPERTY_EDITORS: [(&str, &str, &str); 9] = [
+pub(crate) const PROPERTY_EDITORS: [(&str, &str, &str); 12] = [
     ("vim", "vim -Nu NONE -i NONE -es -c 'set backupskip=' -c '%s/$OLD/$NEW/' -c wq os", "os\n"),
     (
         "vim, backupcopy=yes",
@@ -127,6 +127,27 @@ pub(crate) const PROPERTY_EDITORS: [(&str, &str, &str); 9] = [
         "emacs, backup-by-copying",
         r#"emacs --batch -Q --eval '(setq backup-enable-predicate (lambda (_) t) backup-by-copying t)' os --eval '(progn
            (search-forward "$OLD") (replace-match "$NEW") (save-buffer))'"#,
+        "os\nos~\n",
+    ),
+    (
+        "nano",
+        r#"python3 -c 'import os, pty
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvpe("nano", ["nano", "--ignorercfiles", "os"], dict(os.environ, TERM="xterm", LINES="24", COLUMNS="80"))
+def until(word):
+    seen = b""
+    while word not in seen: seen += os.read(fd, 4096)
+for keys, word in [(b"", b"Exit"), (b"\x1c", b"Search"), (b"$OLD\r", b"with"), (b"$NEW\r", b"this"), (b"A", b"Replaced"),
+                   (b"\x0f", b"Write"), (b"\r", b"Wrote")]:
+    os.write(fd, keys); until(word)
+os.write(fd, b"\x18"); os.waitpid(pid, 0)'"#,
+        "os\n",
+    ),
+    ("rsync --backup", "t=$(mktemp -d); echo $NEW > $t/os; rsync -aI --backup $t/os os; rm -r $t", "os\nos~\n"),
+    (
+        "rsync --backup --inplace",
+        "t=$(mktemp -d); echo $NEW > $t/os; rsync -aI --backup --inplace $t/os os; rm -r $t",
         "os\nos~\n",
     ),
     ("sed -i", "sed -i s/$OLD/$NEW/ os", "os\n"),
