@@ -8,7 +8,7 @@ use crate::editing::patch;
 use crate::person::Person;
 use crate::support::Ran;
 use crate::target::Target;
-use crate::tools::{shell, tool};
+use crate::tools::{shell, tool, tool_in};
 use crate::uploading::made;
 
 crate::promises![Both:
@@ -26,13 +26,13 @@ crate::promises![Both:
 
 /// What a line of bash does in `folder`.
 fn bash(folder: &Path, line: &str) -> Ran {
-    tool("env", ["-C".as_ref(), folder.as_os_str(), "bash".as_ref(), "-c".as_ref(), line.as_ref()])
+    tool_in(folder, "bash", &["-c", line])
 }
 
 /// Runs lines of Python in `folder`, where `a` is the property of that name.
 fn python(folder: &Path, lines: &str) -> Ran {
     let lines = format!("import os\na = 'properties/a'\n{lines}");
-    tool("env", ["-C".as_ref(), folder.as_os_str(), "python3".as_ref(), "-c".as_ref(), lines.as_ref()])
+    tool_in(folder, "python3", &["-c", &lines])
 }
 
 fn property(target: &Target, person: &Person, id: &str) -> Value {

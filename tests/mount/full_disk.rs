@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::content::{assert_same, noise};
 use crate::login::{attempt, is_refused};
 use crate::target::Target;
-use crate::tools::{attribute, printed, shell, tool};
+use crate::tools::{attribute, printed, shell, tool, tool_in};
 use crate::uploading::{assert_holds, made, shown};
 use crate::{Promise, Services};
 
@@ -59,7 +59,7 @@ fn a_full_disk_stops_one_writer_and_nothing_of_him_is_sent(target: &Target) {
     let full = made(target, &mount, "full");
     for line in ["cp $S data", "cat $S > data", "dd if=$S of=data bs=64k status=none"] {
         let line = format!("S={}; {line}", large.display());
-        let ran = tool("env", ["-C", full.to_str().unwrap(), "sh", "-c", &line]);
+        let ran = tool_in(&full, "sh", &["-c", &line]);
         assert!(ran.code != Some(0) && ran.err.contains("No space left on device"), "{line}: {ran:?}");
         assert!(attribute(&full.join("data"), "user.glancefs.error").unwrap().contains("No space"), "{line}");
     }

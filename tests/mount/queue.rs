@@ -9,7 +9,7 @@ use crate::content::noise;
 use crate::mounted::Mount;
 use crate::support::Ran;
 use crate::target::Target;
-use crate::tools::{attribute, printed, shell, tool};
+use crate::tools::{attribute, printed, shell, tool, tool_in};
 
 crate::promises![Embedded:
     the_mounts_own_folder_is_in_no_listing_and_its_files_are_read_with_cat,
@@ -37,7 +37,7 @@ fn failed(target: &Target, mount: &Mount) -> String {
 
 /// Runs a line of shell, and tells whether it succeeded and what it said. Some shells tell only of an I/O error.
 fn tried(folder: &Path, line: &str) -> (bool, String) {
-    let ran = tool("env", ["-C", folder.to_str().unwrap(), "bash", "-c", line]);
+    let ran = tool_in(folder, "bash", &["-c", line]);
     (ran.code == Some(0), ran.err)
 }
 

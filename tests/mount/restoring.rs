@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::mounted::Mount;
 use crate::person::Person;
 use crate::target::Target;
-use crate::tools::{attribute, shell, tool};
+use crate::tools::{attribute, shell, tool_in};
 use crate::uploading::{id_of, made, shown};
 
 crate::promises![Both:
@@ -108,7 +108,7 @@ fn a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public(target:
     for asked in
         ["echo '{\"visibility\": \"public\"}' > metadata.json", "sed -i 's/\"shared\"/\"public\"/' metadata.json"]
     {
-        let ran = tool("env", ["-C", folder.to_str().unwrap(), "sh", "-c", asked]);
+        let ran = tool_in(&folder, "sh", &["-c", asked]);
         let sentence = attribute(&folder.join("metadata.json"), "user.glancefs.error").unwrap_or_default();
         assert!(ran.code != Some(0) && sentence.contains("more rights"), "{asked}: {ran:?} {sentence}");
     }

@@ -13,6 +13,12 @@ pub(crate) fn tool<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<
     Ran::of(command.output().unwrap())
 }
 
+/// The same with `folder` as the working folder.
+pub(crate) fn tool_in(folder: &Path, program: &str, arguments: &[&str]) -> Ran {
+    let place = ["-C".as_ref(), folder.as_os_str(), program.as_ref()].into_iter();
+    tool("env", place.chain(arguments.iter().map(AsRef::as_ref)))
+}
+
 /// What a tool prints when it succeeds.
 #[track_caller]
 pub(crate) fn printed<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> String {
@@ -24,7 +30,9 @@ pub(crate) fn printed<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterat
 /// What a line of shell prints when it succeeds, with `folder` as the working folder.
 #[track_caller]
 pub(crate) fn shell(folder: &Path, line: &str) -> String {
-    printed("env", ["-C".as_ref(), folder.as_os_str(), "sh".as_ref(), "-euc".as_ref(), line.as_ref()])
+    let ran = tool_in(folder, "sh", &["-euc", line]);
+    ran.succeeded();
+    ran.out
 }
 
 /// The value of an extended attribute, if there is one.

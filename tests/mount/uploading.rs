@@ -9,7 +9,7 @@ use crate::content::{assert_same, noise};
 use crate::mounted::Mount;
 use crate::support::Ran;
 use crate::target::Target;
-use crate::tools::{attribute, printed, shell, tool};
+use crate::tools::{attribute, printed, shell, tool, tool_in};
 
 crate::promises![Both:
     tools_write_an_image_that_is_active_when_they_return,
@@ -178,7 +178,7 @@ fn data_that_is_there_is_written_by_nobody(target: &Target) {
     let mount = target.mount("demo");
     let data = mount.data(&id);
     for line in ["echo x > data", "truncate -s 0 data", "dd if=/dev/zero of=data bs=1 count=1 conv=notrunc"] {
-        let ran = tool("env", ["-C", data.parent().unwrap().to_str().unwrap(), "sh", "-c", line]);
+        let ran = tool_in(data.parent().unwrap(), "sh", &["-c", line]);
         assert!(ran.err.contains("Operation not permitted"), "{line}: {}", ran.err);
     }
     let words = attribute(&data, "user.glancefs.error").unwrap();
@@ -262,7 +262,7 @@ fn a_writer_who_was_killed_has_sent_nothing(target: &Target) {
         let folder = made(target, &mount, &format!("cut-off-by-{signal}"));
         // It writes and signals itself; the kernel closes the file for it.
         let writer = format!("exec > data; head -c 1M {}; kill -{signal} $$", source.display());
-        let ran = tool("env", ["-C", folder.to_str().unwrap(), "sh", "-c", &writer]);
+        let ran = tool_in(&folder, "sh", &["-c", &writer]);
         assert_ne!(ran.code, Some(0), "{ran:?}");
         assert!(attribute(&folder.join("data"), "user.glancefs.error").unwrap().contains("was killed"), "{signal}");
         assert_eq!(shown(target, &folder)["status"], "queued");
@@ -298,7 +298,7 @@ fn files_that_cannot_be_made_are_refused_with_a_sentence(target: &Target) {
     let mount = target.mount("demo");
     let folder = made(target, &mount, "fixed");
     for line in ["ln data new", "mkfifo new", "mkdir new", "touch ../new", "ln -s data ../new", "touch ../../new"] {
-        let ran = tool("env", ["-C", folder.to_str().unwrap(), "sh", "-c", line]);
+        let ran = tool_in(&folder, "sh", &["-c", line]);
         assert!(ran.err.contains("Operation not permitted"), "{line}: {}", ran.err);
         let up = line.matches("..").count();
         let place = folder.ancestors().nth(up).unwrap();

@@ -8,7 +8,7 @@ use crate::editing::patch;
 use crate::person::Person;
 use crate::support::Ran;
 use crate::target::Target;
-use crate::tools::{attribute, shell, tool};
+use crate::tools::{attribute, shell, tool_in};
 
 crate::promises![Both:
     a_change_that_another_process_puts_in_place_can_be_taken_back_so,
@@ -18,7 +18,7 @@ crate::promises![Both:
 ];
 
 fn sh(folder: &Path, line: &str) -> Ran {
-    tool("env", ["-C".as_ref(), folder.as_os_str(), "sh".as_ref(), "-euc".as_ref(), line.as_ref()])
+    tool_in(folder, "sh", &["-euc", line])
 }
 
 fn shown(target: &Target, person: &Person, id: &str) -> Value {
@@ -37,7 +37,7 @@ for r in '21':
     assert open('properties/r').read() == r + '\\n', r
 ";
     let folder = mount.path("by-id").join(&id);
-    tool("env", ["-C".as_ref(), folder.as_os_str(), "python3".as_ref(), "-c".as_ref(), script.as_ref()]).succeeded();
+    tool_in(&folder, "python3", &["-c", script]).succeeded();
     assert_eq!(shown(target, &person, &id)["r"], "1");
     mount.end();
 }
