@@ -1,7 +1,8 @@
 //! The entries of `by-name`: which image each stands for.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::image::{Image, ImageId};
@@ -87,16 +88,36 @@ impl Index {
     /// resolves.
     pub fn resolve(&self, entry: &str) -> Option<ImageId> {
         let listed = match self.told_apart() {
-            Some(entries) => entries
-                .binary_search_by(|(known, _)| (**known).cmp(entry))
-                .ok()
-                .and_then(|at| entries.get(at).map(|(_, id)| *id)),
+            Some(entries) => listed_in(entries, entry),
             None => match self.group(entry) {
                 [only] => Some(only.id),
                 _ => None,
             },
         };
         listed.or_else(|| self.by_name_and_id(entry))
+    }
+
+    /// The image of a listed entry.
+    pub fn get(&self, entry: &str) -> Option<ImageId> {
+        if let Some(entries) = self.told_apart() {
+            return listed_in(entries, entry);
+        }
+        let with_id = entry.rsplit_once('~').map(|(base, _)| self.numbers(base));
+        let mut near = self.numbers(entry).chain(with_id.into_iter().flatten());
+        near.find_map(|number| self.spelt(number).filter(|(listed, _)| listed == entry).map(|(_, id)| id))
+    }
+
+    /// The entries that a change of these images, as they were or as they will be, can take away or give to another one.
+    pub(super) fn around<'a>(&self, images: impl Iterator<Item = &'a Image>) -> Vec<(Box<str>, ImageId)> {
+        let owned = |(entry, id): (Cow<'_, str>, ImageId)| (Box::from(entry.as_ref()), id);
+        let mut bases = BTreeSet::new();
+        for image in images {
+            if self.odd > 0 || is_odd(image) {
+                return self.iter().map(owned).collect();
+            }
+            bases.extend(key(image).map(|(base, _)| base));
+        }
+        bases.iter().flat_map(|base| self.numbers(base)).filter_map(|number| self.spelt(number).map(owned)).collect()
     }
 
     /// Whether the entry stands for an image, or would for one of several if it were not ambiguous.
@@ -114,11 +135,16 @@ impl Index {
 
     /// The images whose name has this entry.
     fn group(&self, base: &str) -> &[Arc<Image>] {
+        self.named.get(self.numbers(base)).unwrap_or_default()
+    }
+
+    /// Where they are.
+    fn numbers(&self, base: &str) -> Range<usize> {
         let below = |image: &Arc<Image>| key(image).is_some_and(|(own, _)| *own < *base);
         let start = self.named.partition_point(below);
         let rest = self.named.get(start..).unwrap_or_default();
         let count = rest.partition_point(|image| key(image).is_some_and(|(own, _)| *own == *base));
-        rest.get(..count).unwrap_or_default()
+        start..start.saturating_add(count)
     }
 
     /// Where an image is, or where it belongs; `None` for one without a name.
@@ -148,6 +174,11 @@ impl Index {
     fn told_apart(&self) -> Option<&[(Box<str>, ImageId)]> {
         (self.odd > 0).then(|| self.told_apart.get_or_init(|| tell_apart(&self.named)).as_slice())
     }
+}
+
+fn listed_in(entries: &[(Box<str>, ImageId)], entry: &str) -> Option<ImageId> {
+    let at = entries.binary_search_by(|(known, _)| (**known).cmp(entry)).ok()?;
+    entries.get(at).map(|(_, id)| *id)
 }
 
 /// What the index is sorted by; `None` for an image without a name.
@@ -296,6 +327,11 @@ mod tests {
             for (entry, id) in listed {
                 prop_assert!(entry.len() <= LONGEST && !entry.contains('/'));
                 prop_assert_eq!(index.resolve(&entry), Some(id));
+                prop_assert_eq!(index.get(&entry), Some(id));
+            }
+            for unlisted in ["x~00000000", "x~000000000000", "y~10000000", "none"] {
+                let is_listed = index.iter().any(|(entry, _)| entry == unlisted);
+                prop_assert_eq!(index.get(unlisted).is_some(), is_listed);
             }
         }
 

@@ -26,6 +26,14 @@ impl Change {
             Self::Gone(id) => *id,
         }
     }
+
+    /// What the image is now, if it is.
+    pub(super) fn now(&self) -> Option<&Image> {
+        match self {
+            Self::Image(image) => Some(image),
+            Self::Gone(_) => None,
+        }
+    }
 }
 
 /// The changes that a listing may lack which was asked for before them, of each image the last one.

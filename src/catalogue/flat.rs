@@ -10,7 +10,7 @@ use crate::name::LONGEST;
 /// Entries of `files`, each for exactly one image: its entry in `by-name`, a dot and its disk format; the bare entry while
 /// it has no format. Names that begin with a dot are other programs' temporaries there, so `.x` is `%2Ex`.
 #[derive(Debug, Default)]
-pub struct Flat(BTreeMap<Box<str>, ImageId>);
+pub struct Flat(Box<[(Box<str>, ImageId)]>);
 
 impl Flat {
     /// The entries of images that `names` has, whose formats `format_of` tells.
@@ -32,7 +32,7 @@ impl Flat {
             };
             entries.insert(entry.into(), id);
         }
-        Self(entries)
+        Self(entries.into_iter().collect())
     }
 
     /// All entries, sorted.
@@ -40,9 +40,15 @@ impl Flat {
         self.0.iter().map(|(entry, id)| (entry.as_ref(), *id))
     }
 
+    /// The entry of this number, from 0 on, and its image.
+    pub fn at(&self, number: usize) -> Option<(&str, ImageId)> {
+        self.0.get(number).map(|(entry, id)| (entry.as_ref(), *id))
+    }
+
     /// The image of a listed entry.
     pub(super) fn get(&self, entry: &str) -> Option<ImageId> {
-        self.0.get(entry).copied()
+        let at = self.0.binary_search_by(|(listed, _)| (**listed).cmp(entry)).ok()?;
+        self.at(at).map(|(_, id)| id)
     }
 }
 

@@ -2,31 +2,33 @@
 
 mod by_name;
 mod changes;
+mod difference;
 mod flat;
 mod flight;
 mod pages;
 mod refresh;
 mod snapshot;
+mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use lru::LruCache;
 use tokio::time::Instant;
 
 pub use self::by_name::Index;
-use self::changes::{Change, Changes};
+pub use self::difference::Difference;
 pub use self::flat::Flat;
-use self::flight::Flight;
 use self::pages::Part;
 pub use self::snapshot::Snapshot;
+use self::state::{Held, State};
+use self::watch::Watcher;
 use crate::image::{Image, ImageId, Member, Usage, Visibility};
-use crate::service::{ImageService, Kind, ListQuery, Marker, Result, ServiceError};
+use crate::service::{ImageService, Kind, ListQuery, Marker, Result};
 
 /// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
 /// are remembered. Beyond that the one looked at longest ago is asked for again.
@@ -39,6 +41,8 @@ pub struct Seen<T> {
     pub value: T,
     /// For how much longer it is younger than the TTL.
     pub fresh_for: Duration,
+    /// Whoever watches the listing ([`Catalogue::watch`]) is told when it is otherwise.
+    pub is_watched: bool,
 }
 
 /// How a listing does.
@@ -61,28 +65,9 @@ pub struct Catalogue(Arc<Inner>);
 struct Inner {
     service: Arc<dyn ImageService>,
     ttl: Duration,
+    watcher: OnceLock<Watcher>,
     /// Held for moments, never across a request. Nothing else is locked under it.
     state: Mutex<State>,
-}
-
-struct State {
-    listing: Option<Timed<Arc<Snapshot>>>,
-    /// The last refresh failed: what is known is served at once while the next one runs.
-    away: bool,
-    refresh: Flight<()>,
-    /// The last complete listing: how long it took.
-    complete: Option<Timed<Duration>>,
-    completing: Flight<()>,
-    /// The latest `updated_at` that a listing showed.
-    latest: Timestamp,
-    /// What was odd in listings and is known to have been said.
-    odd: HashSet<String>,
-    changes: Changes,
-    shown: LruCache<ImageId, Timed<Result<Arc<Image>>>>,
-    members: LruCache<ImageId, Timed<Arc<[Member]>>>,
-    /// How often members were forgotten. What was asked for before the last time may lack what was changed.
-    forgotten: u64,
-    usage: Option<Timed<Option<Usage>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,32 +80,26 @@ struct Timed<T> {
 impl<T: Clone> Timed<T> {
     fn within(&self, ttl: Duration) -> Option<Seen<T>> {
         let fresh_for = ttl.checked_sub(self.since.elapsed()).filter(|left| !left.is_zero())?;
-        Some(Seen { value: self.value.clone(), fresh_for })
+        Some(Seen { value: self.value.clone(), fresh_for, is_watched: false })
     }
 
     fn stale(&self) -> Seen<T> {
-        Seen { value: self.value.clone(), fresh_for: Duration::ZERO }
+        Seen { value: self.value.clone(), fresh_for: Duration::ZERO, is_watched: false }
+    }
+}
+
+impl<T> Seen<T> {
+    /// It belongs to the listing.
+    fn watched(self) -> Self {
+        Self { is_watched: !self.fresh_for.is_zero(), ..self }
     }
 }
 
 impl Catalogue {
     /// A catalogue of what `service` shows, each answer at most `ttl` old.
     pub fn new(service: Arc<dyn ImageService>, ttl: Duration) -> Self {
-        let state = State {
-            listing: None,
-            away: false,
-            refresh: Flight::default(),
-            complete: None,
-            completing: Flight::default(),
-            latest: Timestamp::UNIX_EPOCH,
-            odd: HashSet::new(),
-            changes: Changes::default(),
-            shown: LruCache::new(REMEMBERED),
-            members: LruCache::new(REMEMBERED),
-            forgotten: 0,
-            usage: None,
-        };
-        Self(Arc::new(Inner { service, ttl, state: Mutex::new(state) }))
+        let state = Mutex::new(State::default());
+        Self(Arc::new(Inner { service, ttl, watcher: OnceLock::new(), state }))
     }
 
     /// All images that the service lists. While the service is away, the last known ones.
@@ -128,7 +107,7 @@ impl Catalogue {
         let flight = {
             let mut state = self.state();
             if let Some(fresh) = state.listing.as_ref().and_then(|known| known.within(self.0.ttl)) {
-                return Ok(fresh);
+                return Ok(fresh.watched());
             }
             let inner = Arc::clone(&self.0);
             let flight = state.refresh.join(move || async move { inner.refresh().await });
@@ -139,11 +118,22 @@ impl Catalogue {
         };
         let outcome = flight.await;
         match (outcome, self.state().listing.as_ref()) {
-            (Ok(()), Some(known)) => Ok(known.within(self.0.ttl).unwrap_or_else(|| known.stale())),
-            (Ok(()), None) => Ok(Seen { value: Arc::default(), fresh_for: Duration::ZERO }),
+            (Ok(()), Some(known)) => Ok(known.within(self.0.ttl).unwrap_or_else(|| known.stale()).watched()),
+            (Ok(()), None) => Ok(Seen { value: Arc::default(), fresh_for: Duration::ZERO, is_watched: false }),
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// The listing, where somebody has looked at it before: who only passes by does not begin one of a hundred requests.
+    pub async fn known_listing(&self) -> Option<Seen<Arc<Snapshot>>> {
+        let is_known = self.state().listing.is_some();
+        if is_known { self.listing().await.ok() } else { None }
+    }
+
+    /// Whether an entry of `by-name` is listed, without asking.
+    pub fn lists(&self, entry: &str) -> bool {
+        self.state().listing.as_ref().is_some_and(|listing| listing.value.names().get(entry).is_some())
     }
 
     /// How the listing does, without asking.
@@ -194,11 +184,13 @@ impl Catalogue {
             return self.shown(id).await;
         };
         let seen = match listing.within(self.0.ttl) {
-            Some(seen) => seen,
+            Some(seen) => seen.watched(),
             None => self.listing().await?,
         };
         match seen.value.image(id) {
-            Some(image) => Ok(Seen { value: Arc::clone(image), fresh_for: seen.fresh_for }),
+            Some(image) => {
+                Ok(Seen { value: Arc::clone(image), fresh_for: seen.fresh_for, is_watched: seen.is_watched })
+            }
             None => self.shown(id).await,
         }
     }
@@ -228,19 +220,19 @@ impl Catalogue {
     async fn shown(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {
         let before = self.state().shown.get(&id).cloned();
         if let Some(seen) = before.as_ref().and_then(|known| known.within(self.0.ttl)) {
-            return seen.value.map(|value| Seen { value, fresh_for: seen.fresh_for });
+            return seen.value.map(|value| Seen { value, fresh_for: seen.fresh_for, is_watched: false });
         }
         let since = Instant::now();
         let outcome = self.0.service.show(id).await.map(Arc::new);
         match (outcome, before) {
             (Err(error), Some(Timed { value: Ok(value), .. })) if is_away(&error.kind) => {
-                Ok(Seen { value, fresh_for: Duration::ZERO })
+                Ok(Seen { value, fresh_for: Duration::ZERO, is_watched: false })
             }
             (Err(error), _) if error.kind != Kind::NotFound => Err(error),
             (outcome, _) => {
                 let newest = self.state().show(id, Timed { value: outcome, since });
                 let fresh_for = newest.within(self.0.ttl).map_or(Duration::ZERO, |seen| seen.fresh_for);
-                newest.value.map(|value| Seen { value, fresh_for })
+                newest.value.map(|value| Seen { value, fresh_for, is_watched: false })
             }
         }
     }
@@ -248,7 +240,7 @@ impl Catalogue {
     /// The projects that an image is shared with; asked for only where its visibility is `shared`.
     pub async fn members(&self, image: &Image) -> Result<Seen<Arc<[Member]>>> {
         if image.visibility != Visibility::Shared {
-            return Ok(Seen { value: Arc::default(), fresh_for: self.0.ttl });
+            return Ok(Seen { value: Arc::default(), fresh_for: self.0.ttl, is_watched: false });
         }
         let (before, forgotten) = {
             let mut state = self.state();
@@ -265,10 +257,23 @@ impl Catalogue {
                 if state.forgotten == forgotten {
                     state.members.put(image.id, Timed { value: Arc::clone(&value), since });
                 }
-                Ok(Seen { value, fresh_for: self.0.ttl })
+                Ok(Seen { value, fresh_for: self.0.ttl, is_watched: false })
             }
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
             (Err(error), _) => Err(error),
+        }
+    }
+
+    /// What was last seen of an image's members, as texts that are others where there are other members. Once it is older
+    /// than the TTL, they are so each time; nothing where nobody has looked.
+    pub fn members_seen(&self, id: ImageId) -> Vec<String> {
+        let mut state = self.state();
+        let Some(seen) = state.members.get(&id) else { return Vec::new() };
+        let age = seen.since.elapsed();
+        if age < self.0.ttl {
+            seen.value.iter().map(|member| member.project.clone()).collect()
+        } else {
+            vec![format!("{age:?}")]
         }
     }
 
@@ -340,58 +345,11 @@ impl Catalogue {
 
     /// Takes in that we deleted an image.
     pub fn gone(&self, id: ImageId) {
-        let mut state = self.state();
-        // An answer that is on its way may show it still.
-        let value = Err(ServiceError::new(Kind::NotFound, format!("show image {id}")));
-        state.shown.put(id, Timed { value, since: Instant::now() });
-        state.forget_members(id);
-        state.change(Change::Gone(id));
+        self.state().lose(id);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> Held<'_> {
         self.0.state()
-    }
-}
-
-impl State {
-    fn learn(&mut self, image: Arc<Image>) {
-        self.shown.put(image.id, Timed { value: Ok(Arc::clone(&image)), since: Instant::now() });
-        self.change(Change::Image(image));
-    }
-
-    /// Takes in what the service showed, unless something newer is known; answers what is newest. What the listing has
-    /// otherwise is put right.
-    fn show(&mut self, id: ImageId, shown: Timed<Result<Arc<Image>>>) -> Timed<Result<Arc<Image>>> {
-        if let Some(newer) = self.shown.peek(&id).filter(|known| known.since > shown.since) {
-            return newer.clone();
-        }
-        let listed = self.listing.as_ref().and_then(|listing| listing.value.image(id));
-        let correction = match (&shown.value, listed) {
-            (Ok(image), Some(listed)) if image != listed => Some(Change::Image(Arc::clone(image))),
-            (Err(_), Some(_)) => Some(Change::Gone(id)),
-            _ => None,
-        };
-        if !self.changes.is_newer(id, shown.since) {
-            self.apply(correction, shown.since);
-        }
-        self.shown.put(id, shown.clone());
-        shown
-    }
-
-    fn forget_members(&mut self, id: ImageId) {
-        self.members.pop(&id);
-        self.forgotten = self.forgotten.wrapping_add(1);
-    }
-
-    fn change(&mut self, change: Change) {
-        self.apply([change], Instant::now());
-    }
-}
-
-impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock; were it so, the state is still one of whole values.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

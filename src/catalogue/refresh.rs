@@ -8,13 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::changes::Change;
-use super::pages::{self, Listed, Part};
+use super::pages::{self, Part};
 use super::snapshot::Snapshot;
-use super::{Inner, State, Timed, is_away};
+use super::state::State;
+use super::{Inner, Timed, is_away};
 use crate::image::Image;
 use crate::service::{ListQuery, Result};
 
-/// Up to this many images, one page of the service, the listing is complete each time: it is one request either way.
+/// With fewer images than this, one page of the service, the listing is complete each time: it is one request either way.
 pub(super) const ONE_PAGE: usize = 1000;
 
 /// A longer listing is complete so often at most.
@@ -28,15 +29,12 @@ const SHARE: u32 = 20;
 /// of its servers writes its own clock.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
 
-/// Odd things that are remembered to have been said.
-const SAID: usize = 1000;
-
 impl Inner {
     /// Asks the service for what is new. The listing itself is not the answer: whoever holds that makes the next change
     /// copy it.
     pub(super) async fn refresh(self: Arc<Self>) -> Result<()> {
         let known = self.state().listing.as_ref().map_or(0, |listing| listing.value.len());
-        let outcome = if known > ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
+        let outcome = if known >= ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
         let mut state = self.state();
         state.away = outcome.as_ref().err().is_some_and(|error| is_away(&error.kind));
         if let Err(error) = &outcome {
@@ -81,10 +79,7 @@ impl Inner {
             snapshot
         });
         state.changes.answered(since);
-        let value = Arc::new(complete?);
-        state.complete = Some(Timed { value: since.elapsed(), since });
-        let newer = state.listing.as_ref().map_or(since, |known| known.since.max(since));
-        state.listing = Some(Timed { value, since: newer });
+        state.replace(complete?, since);
         Ok(())
     }
 
@@ -94,34 +89,6 @@ impl Inner {
         if state.complete.as_ref().is_some_and(is_due) {
             let inner = Arc::clone(self);
             drop(state.completing.join(move || async move { inner.list_completely().await }));
-        }
-    }
-}
-
-impl State {
-    /// Makes changes that were known at `since`. Listings that others hold stay as they are.
-    pub(super) fn apply(&mut self, changes: impl IntoIterator<Item = Change>, since: Instant) {
-        for change in changes {
-            if let Some(listing) = &mut self.listing {
-                Arc::make_mut(&mut listing.value).change(&change);
-            }
-            self.changes.note(change, since);
-        }
-    }
-
-    /// Notes how far the listing reaches.
-    fn reaches(&mut self, listed: &Listed) {
-        let latest = listed.images.iter().map(|image| image.updated_at).max();
-        self.latest = self.latest.max(latest.unwrap_or_default());
-        self.report(&listed.odd);
-    }
-
-    /// Says what is odd about a listing, once.
-    pub(super) fn report(&mut self, odd: &[String]) {
-        for odd in odd {
-            if self.odd.len() < SAID && self.odd.insert(odd.clone()) {
-                tracing::warn!("{odd}");
-            }
         }
     }
 }

@@ -18,6 +18,7 @@ pub struct Snapshot {
     names: Index,
     /// Made when somebody looks.
     files: OnceLock<Arc<Flat>>,
+    version: u64,
 }
 
 impl Snapshot {
@@ -34,7 +35,20 @@ impl Snapshot {
         images.dedup_by_key(|image| image.id);
         images.shrink_to_fit();
         let names = Index::new(images.iter().cloned());
-        Self { images, names, files: OnceLock::new() }
+        Self { images, names, files: OnceLock::new(), version: 0 }
+    }
+
+    /// This listing behind another one, whose entries may be other ones.
+    pub(super) fn behind(self, before: &Self) -> Self {
+        let is_same =
+            |(one, other): (&Arc<Image>, &Arc<Image>)| Arc::ptr_eq(one, other) || has_same_entries(one, other);
+        let same = self.len() == before.len() && self.images.iter().zip(&before.images).all(is_same);
+        Self { version: before.version.wrapping_add(u64::from(!same)), ..self }
+    }
+
+    /// Which entries there are: another number wherever one was added, removed, or became another image's.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Makes a change. A hidden or a community image is in no listing, whoever changed it.
@@ -52,21 +66,29 @@ impl Snapshot {
                 let Some(place) = self.images.get_mut(at) else { return };
                 let before = std::mem::replace(place, Arc::clone(image));
                 self.names.change(Some(&before), Some(image));
+                if has_same_entries(&before, image) {
+                    return;
+                }
             }
             Err(at) => {
                 self.images.insert(at, Arc::clone(image));
                 self.names.change(None, Some(image));
             }
         }
-        self.files = OnceLock::new();
+        self.has_other_entries();
     }
 
     fn remove(&mut self, id: ImageId) {
         if let Ok(at) = self.place(id) {
             let before = self.images.remove(at);
             self.names.change(Some(&before), None);
-            self.files = OnceLock::new();
+            self.has_other_entries();
         }
+    }
+
+    fn has_other_entries(&mut self) {
+        self.version = self.version.wrapping_add(1);
+        self.files = OnceLock::new();
     }
 
     fn place(&self, id: ImageId) -> Result<usize, usize> {
@@ -113,6 +135,11 @@ impl Snapshot {
         let listed = self.files().get(entry).or_else(|| entry.rsplit_once('.').and_then(of_format));
         listed.or_else(|| self.names.resolve(&flat::base(entry)))
     }
+}
+
+/// Whether an image is still called what it was, in each of the folders.
+fn has_same_entries(before: &Image, now: &Image) -> bool {
+    before.id == now.id && before.name == now.name && before.disk_format == now.disk_format
 }
 
 /// Whether the service lists an image of our own project.

@@ -1,10 +1,12 @@
 //! Listings over a service in memory.
 
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::changes::{Change, Changes};
 use super::refresh::ONE_PAGE;
 use super::*;
 use crate::fs::testing::{Fake, id, image};

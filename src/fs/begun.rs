@@ -42,7 +42,9 @@ impl Begun {
             Node::Item(of, within, entry) if (*of, *within) == (image, collection) => Some(entry.clone()),
             _ => None,
         };
-        self.all().iter().filter_map(entry).collect()
+        let mut begun: Vec<_> = self.all().iter().filter_map(entry).collect();
+        begun.sort_unstable();
+        begun
     }
 
     fn all(&self) -> MutexGuard<'_, HashSet<Node>> {

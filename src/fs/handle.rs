@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::control::ControlHandle;
 use super::edit::DraftHandle;
 use super::error::FsError;
-use super::listing::Listing;
 use super::mode::InMode;
 use super::node::Node;
 use super::scratch::ScratchFile;
@@ -40,8 +39,6 @@ pub(super) enum Handle {
     Draft(Arc<DraftHandle>),
     /// A file of `.glancefs`, to which commands are written.
     Control(ControlHandle),
-    /// A folder, as it was when it was opened.
-    Folder(Listing),
 }
 
 /// `data`, open for reading.

@@ -1,41 +1,55 @@
-//! Folders: what an open one lists, fixed when it was opened.
+//! Folders: what they list, piece by piece.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::FileSystem;
-use super::Result;
-use super::attr::{self, Entry, FileKind};
+use super::attr::{self, Attr, Entry, FileKind};
 use super::document;
 use super::error::FsError;
 use super::import::is_importable;
 use super::inode::Ino;
+use super::kernel::Hold;
 use super::node::{Collection, ControlFile, Document, FILES, Node, Part, QUERIES, View};
+use super::position::{self, Order};
 use super::scratch::Place;
+use super::{FileSystem, Result};
 use crate::catalogue::Snapshot;
-use crate::image::Image;
+use crate::image::{Image, ImageId, Visibility};
 
-/// What a folder listed when it was opened. The position of an entry is its index plus one, so that a position can be
-/// asked for again after an interrupted reply.
-pub(super) struct Listing {
+/// What a folder lists now, each line at its position.
+pub struct Listing {
     folder: Node,
-    of: Of,
-    rows: Vec<Row>,
-    ttl: Duration,
+    /// The image whose folder it is, or is in.
+    image: Option<Arc<Image>>,
+    /// The lines behind this position are wanted.
+    from: u64,
+    lines: Lines,
+    hold: Hold,
 }
 
-/// The images that the rows belong to.
-enum Of {
-    Nothing,
-    Image(Arc<Image>),
-    Images(Arc<Snapshot>),
+enum Lines {
+    /// In the order of their positions.
+    Rows(Vec<Row>),
+    /// A folder of images, and what else is in it. Images are many, so that their lines are made as they are taken.
+    Images(Arc<Snapshot>, Arc<Order>, Vec<Row>),
 }
 
 struct Row {
+    position: u64,
     name: Box<str>,
     node: Node,
     /// The content length of an entry of a collection.
-    item: u64,
+    length: u64,
+}
+
+/// A line as it is taken.
+struct Line<'a> {
+    next: u64,
+    name: &'a str,
+    node: &'a Node,
+    length: u64,
+    image: Option<&'a Image>,
 }
 
 /// One line of a listing.
@@ -54,56 +68,49 @@ pub struct Listed<'a> {
 }
 
 impl FileSystem {
-    /// What the folder lists now.
-    pub(super) async fn list(&self, folder: Node) -> Result<Listing> {
-        match &folder {
-            Node::Root => {
-                let row = |view: View| Row { name: view.name().into(), node: Node::Images(view), item: 0 };
-                let files = Row { name: FILES.into(), node: Node::Files, item: 0 };
-                let queries = Row { name: QUERIES.into(), node: Node::Queries, item: 0 };
-                let rows = View::ALL.map(row).into_iter().chain([files, queries]).collect();
-                Ok(Listing { rows, of: Of::Nothing, ttl: self.settings.ttl, folder })
+    /// What the folder lists now behind the position `from`.
+    pub(super) async fn list(&self, folder: Node, from: u64) -> Result<Listing> {
+        let listing = Listing { folder, image: None, from, lines: Lines::Rows(Vec::new()), hold: Hold::NONE };
+        let folder = &listing.folder;
+        match folder {
+            Node::Root => Ok(Listing { lines: fixed(root_lines()), ..listing }),
+            Node::Control => {
+                let line = |file: ControlFile| (file.name(), Node::ControlFile(file));
+                Ok(Listing { lines: fixed(ControlFile::ALL.map(line)), ..listing })
             }
-            Node::Files => {
+            Node::Queries => Ok(listing),
+            Node::Files | Node::Images(_) => {
                 let seen = self.catalogue.listing().await?;
-                let row = |(name, id): (&str, _)| Row { name: name.into(), node: Node::Data(id), item: 0 };
-                let rows = seen.value.files().iter().map(row).chain(self.scratch_rows(Place::Files)).collect();
-                Ok(Listing { rows, of: Of::Images(seen.value), ttl: seen.fresh_for, folder })
-            }
-            Node::Images(view) => {
-                let seen = self.catalogue.listing().await?;
-                let rows = image_rows(&seen.value, *view);
-                Ok(Listing { rows, of: Of::Images(seen.value), ttl: seen.fresh_for, folder })
+                // Nobody tells which names are void in `files`.
+                let hold = if *folder == Node::Files { Hold::fresh(&seen) } else { self.hold(&seen) };
+                let order = self.shelves.order(folder, &seen.value);
+                let beside = if *folder == Node::Files { self.scratch_rows(Place::Files) } else { Vec::new() };
+                Ok(Listing { lines: Lines::Images(seen.value, order, beside), hold, ..listing })
             }
             Node::Image(id, view) => {
                 let seen = self.catalogue.image(*id).await?;
-                let row = |part: Part| Row { name: part.name().into(), node: Node::part(*id, *view, part), item: 0 };
-                let is_there = |part: &Part| *part != Part::Document(Document::Import) || is_importable(&seen.value);
-                let here = Part::ALL.into_iter().filter(is_there).map(row);
-                let here = here.filter(|row| !self.removals.is_hidden(&row.node));
-                let rows = here.chain(self.scratch_rows(Place::Image(*id))).collect();
-                Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
+                let hold = self.hold(&seen);
+                let mut rows = self.part_rows(&seen.value, *view);
+                rows.extend(self.scratch_rows(Place::Image(*id)));
+                Ok(Listing { lines: Lines::Rows(rows), image: Some(seen.value), hold, ..listing })
             }
             Node::Collection(id, _, collection) => {
                 let seen = self.catalogue.image(*id).await?;
+                let hold = self.hold(&seen);
                 let mut rows = self.item_rows(&seen.value, *collection).await?;
                 rows.extend(self.scratch_rows(Place::Collection(*id, *collection)));
-                Ok(Listing { rows, of: Of::Image(seen.value), ttl: seen.fresh_for, folder })
+                Ok(Listing { lines: Lines::Rows(arranged(rows)), image: Some(seen.value), hold, ..listing })
             }
-            Node::Control => {
-                let row = |file: ControlFile| Row { name: file.name().into(), node: Node::ControlFile(file), item: 0 };
-                Ok(Listing { rows: ControlFile::ALL.map(row).into(), of: Of::Nothing, ttl: self.settings.ttl, folder })
-            }
-            Node::Queries => Ok(Listing { rows: Vec::new(), of: Of::Nothing, ttl: self.settings.ttl, folder }),
             Node::Query(expression) => {
-                let seen = self.results(expression).await?;
-                let row = |(name, id): (&str, _)| Row {
+                let results = self.results_from(expression, from).await?;
+                let row = |(number, (name, id)): (usize, (&str, ImageId))| Row {
+                    position: position::result(results.number(), number),
                     name: name.into(),
                     node: Node::Link(Arc::clone(expression), id),
-                    item: 0,
+                    length: 0,
                 };
-                let rows = seen.value.rows().map(row).collect();
-                Ok(Listing { rows, of: Of::Nothing, ttl: seen.fresh_for, folder })
+                let lines = Lines::Rows(results.rows().enumerate().map(row).collect());
+                Ok(Listing { lines, from: position::in_answer(from, results.number()), ..listing })
             }
             Node::Data(_)
             | Node::Document(..)
@@ -114,105 +121,132 @@ impl FileSystem {
         }
     }
 
-    fn scratch_rows(&self, place: Place) -> impl Iterator<Item = Row> + use<> {
-        let row = |(name, file)| Row { name, node: Node::Scratch(file), item: 0 };
-        self.scratches.of(place).into_iter().map(row)
+    /// An image's own files and folders.
+    fn part_rows(&self, image: &Image, view: View) -> Vec<Row> {
+        let row = |(number, part): (usize, Part)| Row {
+            position: position::fixed(number),
+            name: part.name().into(),
+            node: Node::part(image.id, view, part),
+            length: 0,
+        };
+        let is_there = |(_, part): &(usize, Part)| *part != Part::Document(Document::Import) || is_importable(image);
+        let rows = Part::ALL.into_iter().enumerate().filter(is_there).map(row);
+        rows.filter(|row| !self.removals.is_hidden(&row.node)).collect()
+    }
+
+    fn scratch_rows(&self, place: Place) -> Vec<Row> {
+        let row = |(name, file)| Row::named(name, Node::Scratch(file), 0);
+        arranged(self.scratches.of(place).into_iter().map(row).collect())
     }
 
     async fn item_rows(&self, image: &Arc<Image>, collection: Collection) -> Result<Vec<Row>> {
-        let items = self.items(image, collection).await?;
-        let row = |item: document::Item| Row {
-            item: u64::try_from(item.text.len()).unwrap_or(u64::MAX),
-            node: Node::Item(image.id, collection, item.entry.as_str().into()),
-            name: item.entry.into(),
+        let row = |item: document::Item| {
+            let length = u64::try_from(item.text.len()).unwrap_or(u64::MAX);
+            let node = Node::Item(image.id, collection, item.entry.as_str().into());
+            Row::named(item.entry.into(), node, length)
         };
-        Ok(items.into_iter().map(row).collect())
+        Ok(self.items(image, collection).await?.into_iter().map(row).collect())
     }
 
-    /// Gives the lines behind the position `from` to `take`, until it answers that it is full. With `plus` each line
-    /// has its attributes, and each line taken counts as a look-up.
-    pub(super) fn lines(&self, listing: &Listing, from: u64, plus: bool, take: &mut dyn FnMut(Listed<'_>) -> bool) {
-        let dots = [(".", listing.folder.clone()), ("..", listing.folder.parent())];
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        for (index, (name, node)) in dots.iter().enumerate().skip(from) {
-            let ino = self.inodes.number(node);
-            if take(Listed { next: position(index), name, ino, kind: FileKind::Directory, entry: None }) {
+    /// Gives the lines to `take`, until that answers `true`: it is full.
+    ///
+    /// With `plus` each line but `.` and `..` has its attributes and, unless it was the one that did not fit, counts as
+    /// told to the kernel.
+    pub fn lines(&self, listing: &Listing, plus: bool, take: &mut dyn FnMut(Listed<'_>) -> bool) {
+        let Listing { folder, from, .. } = listing;
+        let dots = [(position::SELF, ".", folder.clone()), (position::PARENT, "..", folder.parent())];
+        for (next, name, node) in dots.into_iter().filter(|(position, ..)| position > from) {
+            let ino = self.inodes.number(&node);
+            if take(Listed { next, name, ino, kind: FileKind::Directory, entry: None }) {
                 return;
             }
         }
-        for (index, row) in listing.rows.iter().enumerate().skip(from.saturating_sub(dots.len())) {
-            if self.line(listing, row, position(index + dots.len()), plus, take) {
+        let rows = match &listing.lines {
+            Lines::Rows(rows) => rows,
+            Lines::Images(snapshot, order, beside) => {
+                for (next, number) in order.behind(*from) {
+                    let Some((name, node)) = of_image(folder, snapshot, number) else { continue };
+                    let image = node.image().and_then(|id| snapshot.image(id)).map(AsRef::as_ref);
+                    if self.line(&Line { next, name: &name, node: &node, length: 0, image }, listing.hold, plus, take) {
+                        return;
+                    }
+                }
+                beside
+            }
+        };
+        let image = listing.image.as_deref();
+        for Row { position, name, node, length } in rows.iter().skip_while(|row| row.position <= *from) {
+            let line = Line { next: *position, name, node, length: *length, image };
+            if self.line(&line, listing.hold, plus, take) {
                 return;
             }
         }
     }
 
-    fn line(
-        &self,
-        listing: &Listing,
-        row: &Row,
-        next: u64,
-        plus: bool,
-        take: &mut dyn FnMut(Listed<'_>) -> bool,
-    ) -> bool {
-        let kind = row.node.kind();
+    fn line(&self, line: &Line<'_>, hold: Hold, plus: bool, take: &mut dyn FnMut(Listed<'_>) -> bool) -> bool {
+        let &Line { next, name, node, .. } = line;
+        let kind = node.kind();
         if !plus {
-            let ino = self.inodes.number(&row.node);
-            return take(Listed { next, name: &row.name, ino, kind, entry: None });
+            return take(Listed { next, name, ino: self.inodes.number(node), kind, entry: None });
         }
-        let ino = self.inodes.tell(row.node.clone());
+        let ino = self.inodes.tell(node.clone());
         // Who is told no attributes asks for them.
-        let entry = self.row_entry(listing, row, ino);
-        let full = take(Listed { next, name: &row.name, ino, kind, entry });
+        let full = take(Listed { next, name, ino, kind, entry: self.line_entry(line, ino, hold) });
         if full {
             self.inodes.forget(ino, 1);
         }
         full
     }
 
-    fn row_entry(&self, listing: &Listing, row: &Row, ino: Ino) -> Option<Entry> {
-        if let Node::Scratch(file) = &row.node {
-            return self.scratch_entry(ino, file).ok();
+    fn line_entry(&self, line: &Line<'_>, ino: Ino, hold: Hold) -> Option<Entry> {
+        match (line.node, line.image) {
+            (Node::Scratch(file), _) => self.scratch_entry(ino, file).ok(),
+            // Whoever goes there asks for it, which brings the listing up to date.
+            (Node::Images(_) | Node::Files, _) => Some(Entry { ttl: Duration::ZERO, ..self.own_entry(ino, line.node) }),
+            (node, Some(image)) => Some(self.image_entry(ino, node, image, line.length, hold)),
+            (node, None) => Some(self.own_entry(ino, node)),
         }
-        let image = match &listing.of {
-            Of::Nothing => None,
-            Of::Image(image) => Some(image),
-            Of::Images(snapshot) => row.node.image().and_then(|id| snapshot.image(id)),
-        };
-        Some(match image {
-            Some(image) => self.image_entry(ino, &row.node, image, row.item, listing.ttl),
-            None => self.own_entry(ino, &row.node),
-        })
     }
 
-    /// What is shown of a node of an image, whose attributes hold for `ttl`. A spool grows while somebody looks.
-    pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, ttl: Duration) -> Entry {
+    /// What is shown of a node of an image, and for how long the kernel may rely on it. A spool grows while somebody
+    /// looks.
+    pub(super) fn image_entry(&self, ino: Ino, node: &Node, image: &Image, item: u64, hold: Hold) -> Entry {
         let attr = attr::of_image_node(ino, node, image, item, self.rights_on_node(node, image));
-        let spool = self.spool_of(node, image).and_then(|upload| Some((upload.len().ok()?, upload.time())));
-        if spool.is_none()
-            && matches!(node, Node::Data(_))
-            && let Some(newer) = self.since_filled(image)
-        {
-            return self.image_entry(ino, node, &newer, item, ttl);
-        }
-        match spool {
-            Some((size, time)) => {
-                let mtime = time.map_or(attr.mtime, attr::system_time);
-                Entry { attr: attr::Attr { size, mtime, ..attr }, ttl: Duration::ZERO }
-            }
+        match node {
+            Node::Data(_) => self.data_entry(attr, node, image, hold),
             // A write to any small file of an image changes what the others hold.
-            None if matches!(node, Node::Document(..) | Node::Item(..)) => {
-                let expected =
-                    matches!(node, Node::Document(_, Document::Checksums)).then(|| self.checksums_text(image));
+            Node::Document(_, document) => {
+                let expected = (*document == Document::Checksums).then(|| self.checksums_text(image));
                 let size = expected.and_then(|text| u64::try_from(text.len()).ok()).unwrap_or(attr.size);
-                Entry { attr: attr::Attr { size, ..attr }, ttl: Duration::ZERO }
+                Entry { attr: Attr { size, ..attr }, ttl: Duration::ZERO }
             }
-            None => Entry { attr, ttl },
+            Node::Item(..) => Entry { attr, ttl: Duration::ZERO },
+            // What is hidden is back when its time is over, which nobody tells.
+            Node::Image(id, _) if self.removals.is_in(*id) => {
+                Entry { attr: self.listed_at(attr, node, image), ttl: Duration::ZERO }
+            }
+            // Nor is it told what becomes of members.
+            Node::Collection(_, _, Collection::Members) if image.visibility == Visibility::Shared => {
+                Entry { attr: self.listed_at(attr, node, image), ttl: hold.fresh_for }
+            }
+            _ => Entry { attr: self.listed_at(attr, node, image), ttl: hold.vouched },
         }
     }
-}
 
-impl FileSystem {
+    fn data_entry(&self, attr: Attr, node: &Node, image: &Image, hold: Hold) -> Entry {
+        if let Some(upload) = self.spool_of(node, image)
+            && let Ok(size) = upload.len()
+        {
+            let mtime = upload.time().map_or(attr.mtime, attr::system_time);
+            return Entry { attr: Attr { size, mtime, ..attr }, ttl: Duration::ZERO };
+        }
+        if let Some(newer) = self.since_filled(image) {
+            let attr = attr::of_image_node(attr.ino, node, &newer, 0, self.rights_on_node(node, &newer));
+            return Entry { attr, ttl: hold.fresh_for };
+        }
+        Entry { attr, ttl: if image.status.has_data() { hold.vouched } else { hold.fresh_for } }
+    }
+
     /// An image that had no data when it was looked at, and has them now: what is known of it is newer before its spool
     /// goes away.
     fn since_filled(&self, image: &Image) -> Option<Arc<Image>> {
@@ -223,21 +257,45 @@ impl FileSystem {
     }
 }
 
-fn image_rows(snapshot: &Snapshot, view: View) -> Vec<Row> {
-    match view {
-        View::ByName => snapshot
-            .names()
-            .iter()
-            .map(|(name, id)| Row { name: name.into(), node: Node::Image(id, view), item: 0 })
-            .collect(),
-        View::ById => snapshot
-            .images()
-            .iter()
-            .map(|image| Row { name: image.id.as_str().into(), node: Node::Image(image.id, view), item: 0 })
-            .collect(),
+impl Row {
+    fn named(name: Box<str>, node: Node, length: u64) -> Self {
+        Self { position: position::named(&name), name, node, length }
     }
 }
 
-fn position(index: usize) -> u64 {
-    u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1)
+/// A line of a folder of images.
+fn of_image<'a>(folder: &Node, snapshot: &'a Snapshot, number: usize) -> Option<(Cow<'a, str>, Node)> {
+    match folder {
+        Node::Images(view @ View::ByName) => {
+            snapshot.names().at(number).map(|(name, id)| (name, Node::Image(id, *view)))
+        }
+        Node::Images(view @ View::ById) => {
+            snapshot.images().get(number).map(|image| (Cow::Borrowed(image.id.as_str()), Node::Image(image.id, *view)))
+        }
+        _ => snapshot.files().at(number).map(|(name, id)| (Cow::Borrowed(name), Node::Data(id))),
+    }
+}
+
+fn root_lines() -> [(&'static str, Node); 4] {
+    let [one, other] = View::ALL.map(|view| (view.name(), Node::Images(view)));
+    [one, other, (FILES, Node::Files), (QUERIES, Node::Queries)]
+}
+
+/// Lines that are always there.
+fn fixed<const N: usize>(lines: [(&str, Node); N]) -> Lines {
+    let row = |(number, (name, node)): (usize, (&str, Node))| Row {
+        position: position::fixed(number),
+        name: name.into(),
+        node,
+        length: 0,
+    };
+    Lines::Rows(lines.into_iter().enumerate().map(row).collect())
+}
+
+/// Rows in the order of their positions, each at one of its own.
+fn arranged(rows: Vec<Row>) -> Vec<Row> {
+    let order = Order::new(rows.iter().map(|row| row.position));
+    let mut rows: Vec<Option<Row>> = rows.into_iter().map(Some).collect();
+    let at = |(position, number): (u64, usize)| Some(Row { position, ..rows.get_mut(number)?.take()? });
+    order.behind(0).filter_map(at).collect()
 }

@@ -20,18 +20,20 @@ mod handle;
 mod import;
 mod inode;
 mod items;
+mod kernel;
 mod limits;
 mod listing;
 mod mode;
 mod node;
 mod open;
 mod ops;
-mod pages;
+mod position;
 mod query;
 mod removals;
 mod rename;
 mod results;
 mod scratch;
+mod shelves;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -58,11 +60,11 @@ pub use self::failures::Failed;
 pub use self::handle::HandleId;
 pub use self::import::Standstill;
 pub use self::inode::Ino;
-pub use self::listing::Listed;
+pub use self::kernel::{VoidNames, VoidPages};
+pub use self::listing::{Listed, Listing};
 pub use self::mode::Mode;
 pub use self::open::{Asked, Opened, Writing};
 pub use self::ops::Space;
-pub use self::pages::VoidPages;
 pub use self::query::NoQuery;
 pub use self::tree::Unmakeable;
 pub use self::writing::{Asker, Closing, Modified, Process};
@@ -105,7 +107,8 @@ pub struct FileSystem {
     handles: handle::Handles,
     contents: handle::Contents,
     modes: Arc<mode::Modes>,
-    pages: pages::Pages,
+    kernel: kernel::Kernel,
+    shelves: shelves::Shelves,
     removals: removals::Removals,
     scratches: scratch::Scratches,
     failures: failures::Failures,
@@ -149,7 +152,8 @@ impl FileSystem {
             handles: handle::Handles::default(),
             contents: handle::Contents::default(),
             modes: Arc::default(),
-            pages: pages::Pages::default(),
+            kernel: kernel::Kernel::default(),
+            shelves: shelves::Shelves::default(),
             removals: removals::Removals::default(),
             scratches: scratch::Scratches::default(),
             failures: failures::Failures::default(),

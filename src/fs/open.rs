@@ -10,7 +10,6 @@ use super::handle::{DataHandle, Handle, HandleId, Look, SealedHandle};
 use super::inode::Ino;
 use super::mode::{Demand, InMode, Mode, Trust};
 use super::node::{Document, Node};
-use super::pages::VoidPages;
 use super::scratch::ScratchFile;
 use super::writing::{Asker, Process};
 use super::{FileSystem, Result};
@@ -61,11 +60,6 @@ impl Default for Asked {
 }
 
 impl FileSystem {
-    /// The inodes whose pages the kernel has to drop. For one listener: `None` when there is one already.
-    pub fn void_pages(&self) -> Option<VoidPages> {
-        self.pages.listen()
-    }
-
     /// Opens a file.
     pub async fn open(&self, ino: Ino, asked: Asked) -> Result<Opened> {
         let node = self.node(ino)?;
@@ -124,7 +118,7 @@ impl FileSystem {
         };
         if self.contents.look(&content) == Look::Other {
             self.reads.forget(id);
-            self.pages.are_void(ino);
+            self.kernel.pages_are_void(ino);
         }
         let sealed = if asked.passthrough { self.sealed(&content).await } else { None };
         let demand = self.demand(&content, asked, sealed);
@@ -192,7 +186,7 @@ impl FileSystem {
             Handle::Scratch(file, scratch) => self.scratched(file, scratch.read_at(offset, to_length(size)).await),
             Handle::Spool(upload) => Ok(upload.read_at(offset, to_length(size)).await?),
             // The kernel reads a sealed file by itself.
-            Handle::Folder(_) | Handle::Sealed(_) => Err(FsError::BadHandle),
+            Handle::Sealed(_) => Err(FsError::BadHandle),
         }
     }
 
@@ -207,7 +201,7 @@ impl FileSystem {
         let outcome = data.reader.read(offset, size).await;
         if let Err(error @ ReadError::HashMismatch { .. }) = &outcome {
             self.contents.damaged(&data.content, error);
-            self.pages.are_void(data.in_mode.ino());
+            self.kernel.pages_are_void(data.in_mode.ino());
         }
         let bytes = outcome?;
         if offset.saturating_add(u64::from(size)) >= data.content.size {

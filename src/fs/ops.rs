@@ -1,18 +1,17 @@
 //! The operations.
 
+use jiff::Timestamp;
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::Duration;
-
-use jiff::Timestamp;
 
 use super::attr::{Attr, Entry, Rights};
 use super::error::FsError;
 use super::failures::Failed;
-use super::handle::{Handle, HandleId};
+use super::handle::HandleId;
 use super::import::is_importable;
 use super::inode::Ino;
-use super::listing::Listed;
+use super::kernel::Hold;
+use super::listing::Listing;
 use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part, QUERIES, View};
 use super::scratch::Place;
 use super::writing::Asker;
@@ -54,6 +53,10 @@ impl FileSystem {
     pub async fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
         let folder = self.node(parent)?;
         let outcome = self.find(&folder, name).await;
+        if folder == Node::Root {
+            // Who goes on into a folder of images meets no name there that stands for nothing any more.
+            self.kernel.has_forgotten().await;
+        }
         let node = match (&folder, name.to_str()) {
             (Node::Queries, Some(expression)) => Node::Query(expression.into()),
             _ => folder,
@@ -63,9 +66,19 @@ impl FileSystem {
 
     async fn find(&self, folder: &Node, name: &OsStr) -> Result<Entry> {
         let node = self.find_node(folder, name).await?;
-        let (attr, ttl) = self.attr(&node).await?;
+        let entry = self.entry(&node, self.is_listed(folder, name)).await?;
         let ino = self.inodes.tell(node);
-        Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+        Ok(Entry { attr: Attr { ino, ..entry.attr }, ..entry })
+    }
+
+    /// Whether it is told when a name in a folder stands for nothing any more: for each one but those that an image has
+    /// without being listed by them, and those in `files`.
+    fn is_listed(&self, folder: &Node, name: &OsStr) -> bool {
+        match folder {
+            Node::Images(View::ByName) => name.to_str().is_some_and(|name| self.catalogue.lists(name)),
+            Node::Files => false,
+            _ => true,
+        }
     }
 
     /// What the name stands for; whether that exists is seen when it is looked at.
@@ -122,10 +135,10 @@ impl FileSystem {
     /// What `stat` shows.
     pub async fn getattr(&self, ino: Ino) -> Result<Entry> {
         let node = self.node(ino)?;
-        let outcome = self.attr(&node).await;
+        let outcome = self.entry(&node, true).await;
         let outcome = self.noted_if_unusual(ino, &node, outcome);
-        let (attr, ttl) = outcome.map_err(|error| gone(&node, error))?;
-        Ok(Entry { attr: Attr { ino, ..attr }, ttl })
+        let entry = outcome.map_err(|error| gone(&node, error))?;
+        Ok(Entry { attr: Attr { ino, ..entry.attr }, ..entry })
     }
 
     /// The same for who may have it open, as `handle` or as the process that asks: a small file ends for him where what he
@@ -136,22 +149,10 @@ impl FileSystem {
         Ok(Entry { attr: Attr { size, ..entry.attr }, ..entry })
     }
 
-    /// The attributes of a node, with a number of its own, and how long they hold.
-    async fn attr(&self, node: &Node) -> Result<(Attr, Duration)> {
+    /// The attributes of a node, with a number of its own; `may_be_vouched` for where it is told when they are others.
+    async fn entry(&self, node: &Node, may_be_vouched: bool) -> Result<Entry> {
         let ino = self.inodes.number(node);
-        if let Node::Scratch(file) = node {
-            let Entry { attr, ttl } = self.scratch_entry(ino, file)?;
-            return Ok((attr, ttl));
-        }
-        if let Node::Query(expression) = node {
-            // Whether it asks for something is known when it was asked.
-            let fresh_for = self.results(expression).await?.fresh_for;
-            return Ok((self.own_entry(ino, node).attr, fresh_for));
-        }
-        let Some(id) = node.image() else {
-            let Entry { attr, ttl } = self.own_entry(ino, node);
-            return Ok((attr, ttl));
-        };
+        let Some(id) = node.image() else { return self.entry_of_mount(ino, node).await };
         let seen = self.catalogue.image(id).await?;
         let item = match node {
             Node::Item(_, collection, entry) => self.item(&seen.value, *collection, entry).await?.text.len(),
@@ -162,8 +163,28 @@ impl FileSystem {
             _ => 0,
         };
         let item = u64::try_from(item).unwrap_or(u64::MAX);
-        let Entry { attr, ttl } = self.image_entry(ino, node, &seen.value, item, seen.fresh_for);
-        Ok((attr, ttl))
+        let hold = if may_be_vouched { self.hold(&seen) } else { Hold::fresh(&seen) };
+        Ok(self.image_entry(ino, node, &seen.value, item, hold))
+    }
+
+    async fn entry_of_mount(&self, ino: Ino, node: &Node) -> Result<Entry> {
+        match node {
+            Node::Scratch(file) => self.scratch_entry(ino, file),
+            Node::Query(expression) => {
+                // Whether it asks for something is known when it was asked.
+                let seen = self.results(expression).await?;
+                let Entry { attr, .. } = self.own_entry(ino, node);
+                Ok(Entry { attr: Attr { mtime: seen.value.time(), ..attr }, ttl: seen.fresh_for })
+            }
+            // Whoever goes through here brings the listing up to date, and what the kernel knows of it.
+            Node::Images(_) | Node::Files => {
+                let entry = self.own_entry(ino, node);
+                let Some(seen) = self.catalogue.known_listing().await else { return Ok(entry) };
+                let mtime = self.shelf_time(node, &seen.value);
+                Ok(Entry { attr: Attr { mtime, ctime: mtime, ..entry.attr }, ttl: seen.fresh_for })
+            }
+            _ => Ok(self.own_entry(ino, node)),
+        }
     }
 
     /// The spool that `data` shows in place of the image's bytes.
@@ -174,36 +195,12 @@ impl FileSystem {
         }
     }
 
-    /// Opens a folder: what it lists is fixed now.
-    pub async fn opendir(&self, ino: Ino) -> Result<HandleId> {
+    /// What a folder lists behind the position `from`. A folder need not be opened: images that come and go between two
+    /// pieces of it neither hide others nor show them twice.
+    pub async fn readdir(&self, ino: Ino, from: u64) -> Result<Listing> {
         let node = self.node(ino)?;
-        let outcome = self.list(node.clone()).await;
-        Ok(self.handles.insert(Handle::Folder(self.noted(ino, &node, outcome)?)))
-    }
-
-    /// Gives the lines of an open folder behind the position `from` to `take`, until that answers `true`: it is full.
-    ///
-    /// With `plus` each line but `.` and `..` has its attributes and, unless it was the one that did not fit, counts as
-    /// told to the kernel.
-    pub fn readdir(
-        &self,
-        handle: HandleId,
-        from: u64,
-        plus: bool,
-        take: &mut dyn FnMut(Listed<'_>) -> bool,
-    ) -> Result<()> {
-        match self.handles.get(handle)?.as_ref() {
-            Handle::Folder(listing) => {
-                self.lines(listing, from, plus, take);
-                Ok(())
-            }
-            _ => Err(FsError::BadHandle),
-        }
-    }
-
-    /// Closes a folder.
-    pub fn releasedir(&self, handle: HandleId) {
-        self.handles.remove(handle);
+        let outcome = self.list(node.clone(), from).await;
+        self.noted(ino, &node, outcome)
     }
 
     /// What `df` shows: the image quota where the service tells it, otherwise a large constant.

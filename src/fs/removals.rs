@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::node::Node;
+use super::node::{Node, Part, View};
 use crate::image::ImageId;
 
 /// How long a file stays hidden whose folder is not removed: `rm -r` of an image's folder takes a few round trips.
@@ -36,6 +36,17 @@ impl Removals {
     /// Whether it is hidden.
     pub(super) fn is_hidden(&self, node: &Node) -> bool {
         self.hidden().get(node).is_some_and(|since| since.elapsed() < HIDDEN)
+    }
+
+    /// Whether anything of an image is hidden.
+    pub(super) fn is_in(&self, image: ImageId) -> bool {
+        self.hidden().iter().any(|(node, since)| node.image() == Some(image) && since.elapsed() < HIDDEN)
+    }
+
+    /// What is hidden in a folder of an image, by its name there, sorted.
+    pub(super) fn of(&self, image: ImageId, view: View) -> Vec<&'static str> {
+        let is_hidden = |part: &Part| self.is_hidden(&Node::part(image, view, *part));
+        if self.is_in(image) { Part::ALL.into_iter().filter(is_hidden).map(Part::name).collect() } else { Vec::new() }
     }
 
     /// The image is gone, and nothing of it needs to be hidden.

@@ -109,6 +109,8 @@ impl FileSystem {
         let place = Place::of(from.0, was).ok_or(FsError::Forgotten)?;
         if let Some(target) = Place::of(to.0, text) {
             self.scratches.rename((place, was), (target, text));
+            self.has_other_scratches(place);
+            self.has_other_scratches(target);
             return Ok(());
         }
         let bytes = file.bytes().ok_or(FsError::NotPermitted("a link is no image's data"))?;
@@ -118,12 +120,14 @@ impl FileSystem {
             _ => {
                 self.become_small(file, bytes, to, by).await?;
                 self.scratches.remove(place, was, file);
+                self.has_other_scratches(place);
                 return Ok(());
             }
         };
         let placed = self.place(bytes, &image).await;
         if placed.is_ok() {
             self.scratches.remove(place, was, file);
+            self.has_other_scratches(place);
         }
         self.send(&placed?).await
     }

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use lru::LruCache;
 use tokio::time::Instant;
 
 use super::error::FsError;
 use super::node::View;
+use super::position;
 use super::query::{Expression, NoQuery};
 use super::{FileSystem, Result};
 use crate::catalogue::{Index, Seen};
@@ -20,35 +23,81 @@ use crate::service::Kind;
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
 /// The images that answer a question, in its order, and what their links are called.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Results {
+    /// Which answer of all this is.
+    number: u32,
+    /// When it was another one than before.
+    time: SystemTime,
     rows: Vec<(Box<str>, ImageId)>,
     places: HashMap<Box<str>, usize>,
 }
 
-/// The answers of late, by their questions, and when these were asked.
+/// The answers of late, by their questions.
 #[derive(Debug)]
-pub(super) struct Answers(Mutex<LruCache<Box<str>, Answer>>);
+pub(super) struct Answers {
+    numbers: AtomicU32,
+    known: Mutex<LruCache<Box<str>, Answer>>,
+}
 
-type Answer = (Instant, Arc<Results>);
+#[derive(Clone, Debug)]
+struct Answer {
+    asked: Instant,
+    results: Arc<Results>,
+    /// The answer before, for who is still reading it.
+    before: Option<Arc<Results>>,
+}
 
 impl Default for Answers {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(REMEMBERED)))
+        Self { numbers: AtomicU32::new(0), known: Mutex::new(LruCache::new(REMEMBERED)) }
+    }
+}
+
+impl Answers {
+    fn get(&self, expression: &str) -> Option<Answer> {
+        self.known().get(expression).cloned()
+    }
+
+    /// Takes in what a question was answered with when it was asked. An answer that is no other one stays the one before.
+    fn put(&self, expression: &str, asked: Instant, images: &[Arc<Image>]) -> Arc<Results> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let new = Arc::new(Results::new(number, images));
+        let mut known = self.known();
+        let (results, before) = match known.pop(expression) {
+            Some(answer) if answer.results.rows == new.rows => (answer.results, answer.before),
+            other => (new, other.map(|answer| answer.results)),
+        };
+        known.put(expression.into(), Answer { asked, results: Arc::clone(&results), before });
+        results
+    }
+
+    fn known(&self) -> MutexGuard<'_, LruCache<Box<str>, Answer>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Results {
     /// Links are called as the images are in `by-name`, told apart by their ids where two of them share a name; those
     /// without a name by their ids.
-    fn new(images: &[Arc<Image>]) -> Self {
+    fn new(number: u32, images: &[Arc<Image>]) -> Self {
         let names = Index::new(images.iter().cloned());
         let mut entries: HashMap<ImageId, Box<str>> = names.iter().map(|(entry, id)| (id, entry.into())).collect();
         let name =
             |image: &Arc<Image>| (entries.remove(&image.id).unwrap_or_else(|| image.id.as_str().into()), image.id);
         let rows: Vec<(Box<str>, ImageId)> = images.iter().map(name).collect();
         let places = (0..).zip(&rows).map(|(at, (name, _))| (name.clone(), at)).collect();
-        Self { rows, places }
+        Self { number, time: SystemTime::now(), rows, places }
+    }
+
+    /// Which answer of all this is.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Since when it is the answer.
+    pub(super) fn time(&self) -> SystemTime {
+        self.time
     }
 
     /// The links and their images.
@@ -66,20 +115,29 @@ impl FileSystem {
     /// The answer to a question, at most a TTL old.
     pub(super) async fn results(&self, expression: &str) -> Result<Seen<Arc<Results>>> {
         let ttl = self.settings.ttl;
-        let known = self.answers.0.lock().unwrap_or_else(PoisonError::into_inner).get(expression).cloned();
-        if let Some((asked, value)) = known
-            && let Some(fresh_for) = ttl.checked_sub(asked.elapsed()).filter(|left| !left.is_zero())
+        if let Some(known) = self.answers.get(expression)
+            && let Some(fresh_for) = ttl.checked_sub(known.asked.elapsed()).filter(|left| !left.is_zero())
         {
-            return Ok(Seen { value, fresh_for });
+            return Ok(Seen { value: known.results, fresh_for, is_watched: false });
         }
         let asked = Instant::now();
-        let value = Arc::new(self.ask(expression).await?);
-        let mut answers = self.answers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.put(expression.into(), (asked, Arc::clone(&value)));
-        Ok(Seen { value, fresh_for: ttl })
+        let images = self.ask(expression).await?;
+        let value = self.answers.put(expression, asked, &images);
+        Ok(Seen { value, fresh_for: ttl, is_watched: false })
     }
 
-    async fn ask(&self, text: &str) -> Result<Results> {
+    /// The answer in which somebody has read up to a position: the one before, where it is that one's.
+    pub(super) async fn results_from(&self, expression: &str, from: u64) -> Result<Arc<Results>> {
+        let is_of = |results: &Arc<Results>| position::is_of_answer(from, results.number);
+        let known = self.answers.get(expression);
+        let read = known.and_then(|known| [Some(known.results), known.before].into_iter().flatten().find(is_of));
+        match read {
+            Some(results) => Ok(results),
+            None => Ok(self.results(expression).await?.value),
+        }
+    }
+
+    async fn ask(&self, text: &str) -> Result<Vec<Arc<Image>>> {
         let refused = |why: NoQuery| FsError::NoQuery(why);
         let expression = Expression::parse(text).map_err(refused)?;
         let most = expression.limit.unwrap_or(usize::MAX);
@@ -92,7 +150,7 @@ impl FileSystem {
         if images.is_empty() && !expression.goes_beyond() {
             self.has_properties(&expression.properties).await.map_err(refused)?;
         }
-        Ok(Results::new(&images))
+        Ok(images)
     }
 
     /// That a question has no answer is said of a filter that does not exist, and not shown as an empty folder.

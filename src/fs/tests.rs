@@ -54,16 +54,25 @@ impl FileSystem {
         Ok(String::from_utf8(bytes?.to_vec()).unwrap())
     }
 
+    /// The names in a folder: sorted, where they have no order.
     async fn ls(&self, path: &str) -> Vec<String> {
-        let handle = self.opendir(self.walk(path).await.unwrap().attr.ino).await.unwrap();
-        let mut names = Vec::new();
-        self.readdir(handle, 0, false, &mut |line| {
-            names.push(line.name.to_owned());
+        let lines = self.lines_of(self.walk(path).await.unwrap().attr.ino, false).await;
+        let mut names: Vec<_> = lines.into_iter().map(|line| line.0).collect();
+        let unordered = ["by-name", "by-id", "files", "/members", "/tags", "/properties"];
+        if unordered.iter().any(|folder| path.ends_with(folder)) {
+            names.sort_unstable();
+        }
+        names
+    }
+
+    /// The lines of a folder but the first two: names, where to go on behind them, and what is told of them.
+    async fn lines_of(&self, folder: Ino, plus: bool) -> Vec<(String, u64, Option<Entry>)> {
+        let mut lines = Vec::new();
+        self.lines(&self.readdir(folder, 0).await.unwrap(), plus, &mut |line| {
+            lines.push((line.name.to_owned(), line.next, line.entry));
             false
-        })
-        .unwrap();
-        self.releasedir(handle);
-        names.split_off(2)
+        });
+        lines.split_off(2)
     }
 }
 
@@ -101,76 +110,93 @@ async fn files_are_the_same_inodes_in_both_views_and_folders_are_not() {
 async fn a_listing_with_attributes_shows_what_stat_shows_and_counts_as_look_ups() {
     let fs = mounted(&Fake::with([image(1, "a"), image(2, "b")]));
     let folder = fs.walk("by-name/a").await.unwrap().attr.ino;
-    let handle = fs.opendir(folder).await.unwrap();
-    let before = fs.inodes.len();
-    let mut seen = Vec::new();
-    fs.readdir(handle, 2, true, &mut |line| {
-        seen.push((line.name.to_owned(), line.entry.unwrap().attr));
-        false
-    })
-    .unwrap();
-    assert_eq!(fs.inodes.len(), before + seen.len());
-    for (name, attr) in seen {
-        assert_eq!(fs.lookup(folder, OsStr::new(&name)).await.unwrap().attr, attr);
+    let seen = fs.lines_of(folder, true).await;
+    for (name, _, entry) in &seen {
+        let (attr, looked) = (entry.clone().unwrap().attr, fs.walk(&format!("by-name/a/{name}")).await.unwrap());
+        assert_eq!(looked.attr, attr);
     }
+    // The folder was looked up as often as its files, and once more; each of them was listed and looked up.
+    for (_, _, entry) in &seen {
+        fs.forget(entry.as_ref().unwrap().attr.ino, 2);
+    }
+    fs.forget(folder, u64::try_from(seen.len()).unwrap());
+    assert!(fs.node(folder).is_ok());
+    fs.forget(folder, 1);
+    assert!(fs.node(folder).is_err());
 }
 
 #[tokio::test]
 async fn a_line_that_did_not_fit_is_not_told_and_comes_again() {
     let fs = mounted(&Fake::with([image(1, "a"), image(2, "b"), image(3, "c")]));
-    let handle = fs.opendir(fs.walk("by-name").await.unwrap().attr.ino).await.unwrap();
+    let folder = fs.walk("by-name").await.unwrap().attr.ino;
     let before = fs.inodes.len();
     let mut taken = Vec::new();
-    fs.readdir(handle, 0, true, &mut |line| {
+    fs.lines(&fs.readdir(folder, 0).await.unwrap(), true, &mut |line| {
         let full = taken.len() == 3;
         if !full {
             taken.push((line.name.to_owned(), line.next));
         }
         full
-    })
-    .unwrap();
+    });
     assert_eq!(fs.inodes.len(), before + 1, "the third taken line is the first image");
     let mut rest = Vec::new();
-    fs.readdir(handle, taken[2].1, true, &mut |line| {
+    fs.lines(&fs.readdir(folder, taken[2].1).await.unwrap(), true, &mut |line| {
         rest.push(line.name.to_owned());
         false
-    })
-    .unwrap();
-    assert_eq!(rest, ["b", "c"]);
-}
-
-#[tokio::test]
-async fn an_open_folder_lists_what_it_listed_when_it_was_opened() {
-    let service = Fake::with([image(1, "a"), image(2, "b")]);
-    let fs = mounted(&service);
-    let handle = fs.opendir(fs.walk("by-name").await.unwrap().attr.ino).await.unwrap();
-    service.change(|world| world.images.clear());
-    let mut names = Vec::new();
-    for from in [2, 2, 3] {
-        fs.readdir(handle, from, false, &mut |line| {
-            names.push(line.name.to_owned());
-            true
-        })
-        .unwrap();
-    }
-    assert_eq!(names, ["a", "a", "b"]);
+    });
+    let mut all: Vec<_> = taken.into_iter().skip(2).map(|(name, _)| name).chain(rest).collect();
+    all.sort_unstable();
+    assert_eq!(all, ["a", "b", "c"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_seen_when_the_ttl_is_over_and_not_asked_for_before() {
-    let service = Fake::with([image(1, "a")]);
+async fn who_reads_a_folder_piece_by_piece_meets_each_image_that_stays_once() {
+    let service = Fake::with((1..=40).map(|n| image(n, &format!("n{n}"))));
     let fs = mounted(&service);
-    assert_eq!(fs.cat("by-name/a/status").await.unwrap(), "active\n");
-    service.change(|world| world.images[0].status = Status::Queued);
-    tokio::time::advance(TTL / 2).await;
-    let entry = fs.walk("by-name/a").await.unwrap();
-    assert_eq!(entry.ttl, TTL / 2, "the kernel may keep it for what is left");
-    assert_eq!(service.calls("list") + service.calls("show"), 1);
-    tokio::time::advance(TTL / 2).await;
-    assert_eq!(fs.cat("by-name/a/status").await.unwrap(), "queued\n");
-    service.change(|world| world.images.clear());
-    tokio::time::advance(TTL).await;
-    assert_eq!(errno(fs.cat("by-name/a/status").await), libc::ENOENT);
+    for view in ["by-name", "by-id", "files"] {
+        let folder = fs.walk(view).await.unwrap().attr.ino;
+        let mut taken: Vec<String> = Vec::new();
+        let mut from = 2;
+        for piece in 0_u32.. {
+            let before = taken.len();
+            fs.lines(&fs.readdir(folder, from).await.unwrap(), piece % 2 == 0, &mut |line| {
+                let full = taken.len() == before + 3;
+                if !full {
+                    taken.push(line.name.to_owned());
+                    from = line.next;
+                }
+                full
+            });
+            if taken.len() == before {
+                break;
+            }
+            // Others come and go meanwhile, and the listing is asked for anew.
+            service.change(|world| {
+                let all = &mut world.images;
+                all.retain(|other| !other.name.as_deref().unwrap_or_default().starts_with("guest"));
+                all.push(image(100 + piece, &format!("guest{piece}")));
+            });
+            tokio::time::advance(TTL).await;
+        }
+        let mut stayed: Vec<_> = taken.into_iter().filter(|name| !is_guest(name)).collect();
+        stayed.sort_unstable();
+        let mut all: Vec<_> = (1..=40)
+            .map(|n| match view {
+                "by-id" => id(n).to_string(),
+                "by-name" => format!("n{n}"),
+                _ => format!("n{n}.raw"),
+            })
+            .collect();
+        all.sort_unstable();
+        assert_eq!(stayed, all, "{view}");
+        service.change(|world| world.images.retain(|other| !is_guest(other.name.as_deref().unwrap_or_default())));
+        tokio::time::advance(TTL).await;
+    }
+}
+
+fn is_guest(name: &str) -> bool {
+    name.starts_with("guest")
+        || name.parse().is_ok_and(|other: crate::image::ImageId| (100..200).any(|n| id(n) == other))
 }
 
 #[tokio::test]

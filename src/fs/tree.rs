@@ -161,6 +161,7 @@ impl FileSystem {
         let text = makeable(folder, name)?;
         if let Some(place) = Place::of(folder, text) {
             self.scratches.remove(place, text, file);
+            self.has_other_scratches(place);
         }
         Ok(())
     }

@@ -19,10 +19,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use fuser::{
-    AccessFlags, BackingId, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, IoctlFlags, KernelConfig,
-    LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
-    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BackingId, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, IoctlFlags, KernelConfig, LockOwner,
+    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -250,33 +250,28 @@ impl Filesystem for Adapter {
         self.change(request, debug_span!("fsync", ino = ino.0), reply, work, |reply, ()| reply.ok());
     }
 
-    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let files = Arc::clone(&self.files);
-        let work = async move { files.opendir(convert::ino(ino)).await };
-        self.look(request, debug_span!("opendir", ino = ino.0), reply, work, |reply, handle| {
-            reply.opened(FileHandle(handle.0), FopenFlags::empty());
+    /// Folders are not opened: what the kernel has been told of one, it keeps for as long as the folder's time is the same.
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn readdir(&self, request: &Request, ino: INodeNo, _: FileHandle, from: u64, reply: ReplyDirectory) {
+        let (files, asking) = (Arc::clone(&self.files), Arc::clone(&self.files));
+        let work = async move { asking.readdir(convert::ino(ino), from).await };
+        self.look(request, debug_span!("readdir", ino = ino.0, from), reply, work, move |mut reply, listing| {
+            files.lines(&listing, false, &mut |line: Listed<'_>| reply::add(&mut reply, &line));
+            reply.ok();
         });
     }
 
-    fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let mut take = |line: Listed<'_>| reply::add(&mut reply, &line);
-        match self.files.readdir(HandleId(handle.0), offset, false, &mut take) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(convert::errno(&error)),
-        }
-    }
-
-    fn readdirplus(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
-        let mut take = |line: Listed<'_>| reply::add_with_attributes(&mut reply, &line, &self.ownership);
-        match self.files.readdir(HandleId(handle.0), offset, true, &mut take) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(convert::errno(&error)),
-        }
-    }
-
-    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        self.files.releasedir(HandleId(handle.0));
-        reply.ok();
+    fn readdirplus(&self, request: &Request, ino: INodeNo, _: FileHandle, from: u64, reply: ReplyDirectoryPlus) {
+        let (files, asking, ownership) = (Arc::clone(&self.files), Arc::clone(&self.files), self.ownership);
+        let work = async move { asking.readdir(convert::ino(ino), from).await };
+        self.look(request, debug_span!("readdirplus", ino = ino.0, from), reply, work, move |mut reply, listing| {
+            let mut take = |line: Listed<'_>| reply::add_with_attributes(&mut reply, &line, &ownership);
+            files.lines(&listing, true, &mut take);
+            reply.ok();
+        });
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

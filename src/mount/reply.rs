@@ -30,7 +30,19 @@ macro_rules! refuse {
     };
 }
 
-refuse!(ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr);
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyStatfs,
+    ReplyWrite,
+    ReplyXattr
+);
 
 /// The value of an extended attribute, or its length for who asks with an empty buffer.
 pub(super) fn send_attribute(reply: ReplyXattr, room: u32, value: &[u8]) {

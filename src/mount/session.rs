@@ -96,17 +96,14 @@ pub struct Mounted {
 /// Mounts `filesystem` and serves it on threads of its own, with the current tokio runtime for what has to wait.
 pub fn start(filesystem: Arc<FileSystem>, options: &Options) -> Result<Mounted, MountError> {
     let (end, ended) = oneshot::channel();
-    let void = filesystem.void_pages();
+    let files = Arc::downgrade(&filesystem);
     let adapter = Adapter::new(filesystem, options.ownership, end);
     let refused = |error: io::Error| explain(&options.point, &error);
     let session = match kernel::mount(options).map_err(refused)? {
         Some(device) => greeted(adapter, device, options).inspect_err(|_| withdraw(&options.point)).map_err(refused)?,
         None => Session::new(adapter, &options.point, &configuration(options)).map_err(refused)?,
     };
-    if let Some(void) = void {
-        let told = notify::drop_void_pages(session.notifier(), void);
-        told.inspect_err(|_| withdraw(&options.point)).map_err(refused)?;
-    }
+    notify::attach(&files, &session).inspect_err(|_| withdraw(&options.point)).map_err(refused)?;
     // Never dropped, because fuser would unmount whatever is at this place by then; the adapter tells when it is over.
     let _serving = ManuallyDrop::new(session.spawn().inspect_err(|_| withdraw(&options.point)).map_err(refused)?);
     let device = mountinfo::at(&options.point).ok().flatten().map(|mount| mount.device);
@@ -206,6 +203,8 @@ pub(super) fn negotiate(kernel: &mut KernelConfig) -> Passthrough {
     let wanted = [
         InitFlags::FUSE_DO_READDIRPLUS,
         InitFlags::FUSE_PARALLEL_DIROPS,
+        // The kernel looks at the time of a folder before it goes by what it was told that the folder lists.
+        InitFlags::FUSE_AUTO_INVAL_DATA,
         InitFlags::FUSE_ASYNC_DIO,
         InitFlags::FUSE_ATOMIC_O_TRUNC,
         // Without it a file that is read directly cannot be mapped shared.

@@ -1,9 +1,12 @@
 //! What others make, rename, edit and delete behind the mount's back.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use serde_json::{Value, json};
 
@@ -14,54 +17,101 @@ use crate::target::Target;
 
 crate::promises![Both:
     what_others_change_shows_as_they_left_it,
+    who_has_gone_into_a_folder_sees_what_others_change,
     who_sits_in_a_folder_sees_images_come_and_go,
 ];
 
 /// Nothing that is older than the look itself.
 const NOW: [&str; 1] = ["--ttl=0s"];
 
+/// Long enough for the kernel to be told of images, and to go by that.
+const TTL: Duration = Duration::from_millis(300);
+const TOLD: [&str; 1] = ["--ttl=300ms"];
+
+/// How long who has gone into a folder may wait for what others changed: the TTL, the request, and a slow machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// An image as this test left it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Made {
     name: String,
     tags: Vec<String>,
     bytes: String,
 }
 
+/// Two folders of images.
+struct Views {
+    by_name: PathBuf,
+    by_id: PathBuf,
+}
+
+impl Views {
+    /// By their paths, whose way leads through the root of the mount.
+    fn of(mount: &Mount) -> Self {
+        Self { by_name: mount.path("by-name"), by_id: mount.path("by-id") }
+    }
+
+    /// As somebody sees them who has gone there before.
+    fn from_within(folders: &[File; 2]) -> Self {
+        let [by_name, by_id] = folders.each_ref().map(|open| format!("/proc/self/fd/{}", open.as_raw_fd()).into());
+        Self { by_name, by_id }
+    }
+
+    /// What they show of images whose names have this mark: by their entries, and the ids that they have.
+    fn show(&self, mark: &str) -> io::Result<BTreeMap<String, (String, Made)>> {
+        let names = |folder: &Path| -> io::Result<Vec<String>> {
+            fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string().unwrap())).collect()
+        };
+        let ids = names(&self.by_id)?;
+        let mut shown = BTreeMap::new();
+        for entry in names(&self.by_name)?.into_iter().filter(|name| name.contains(mark)) {
+            let folder = self.by_name.join(&entry);
+            let bytes = fs::read_to_string(folder.join("data"))?;
+            let document: Value = serde_json::from_slice(&fs::read(folder.join("metadata.json"))?)?;
+            let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
+            let mut tags = names(&folder.join("tags"))?;
+            tags.sort();
+            if document["tags"] != json!(tags) {
+                return Err(io::Error::other(format!(
+                    "{entry}: tags/ has {tags:?}, the document {}",
+                    document["tags"]
+                )));
+            }
+            if !ids.contains(&text("id")) || !self.by_id.join(text("id")).exists() {
+                return Err(io::Error::other(format!("{entry} is not in by-id")));
+            }
+            shown.insert(entry, (text("id"), Made { name: text("name"), tags, bytes }));
+        }
+        Ok(shown)
+    }
+
+    /// Waits until they show what they are to show.
+    fn come_to_show(&self, made: &BTreeMap<String, Made>, mark: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.show(mark);
+            if shown.as_ref().is_ok_and(|shown| *shown == entries(made)) {
+                return;
+            }
+            assert!(Instant::now() < until, "{shown:?} in place of {:?}", entries(made));
+            thread::yield_now();
+        }
+    }
+}
+
 /// What the tree is to show of the images: names that one has, and those of several with the beginning of their ids.
-fn entries(made: &BTreeMap<String, Made>) -> BTreeMap<String, String> {
+fn entries(made: &BTreeMap<String, Made>) -> BTreeMap<String, (String, Made)> {
     let shared = |name: &str| made.values().filter(|image| image.name == name).count() > 1;
     let entry = |(id, image): (&String, &Made)| {
         let alone = !shared(&image.name);
-        (if alone { image.name.clone() } else { format!("{}~{}", image.name, id.get(..8).unwrap()) }, id.clone())
+        let entry = if alone { image.name.clone() } else { format!("{}~{}", image.name, id.get(..8).unwrap()) };
+        (entry, (id.clone(), image.clone()))
     };
     made.iter().map(entry).collect()
 }
 
 fn compare(mount: &Mount, made: &BTreeMap<String, Made>, mark: &str) {
-    let expected = entries(made);
-    let names = |view: &str| -> Vec<String> {
-        let listed = fs::read_dir(mount.path(view)).unwrap();
-        listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    let mut found: Vec<_> = names("by-name").into_iter().filter(|name| name.contains(mark)).collect();
-    found.sort();
-    assert_eq!(found, expected.keys().cloned().collect::<Vec<_>>());
-    let ids = names("by-id");
-    for (entry, id) in &expected {
-        let (folder, image) = (mount.path("by-name").join(entry), &made[id]);
-        assert!(ids.contains(id));
-        assert_eq!(fs::read_to_string(folder.join("data")).unwrap(), image.bytes);
-        let document: Value = serde_json::from_slice(&fs::read(folder.join("metadata.json")).unwrap()).unwrap();
-        assert_eq!(
-            (&document["id"], &document["name"], &document["tags"]),
-            (&json!(id), &json!(image.name), &json!(image.tags))
-        );
-        let tags = fs::read_dir(folder.join("tags")).unwrap();
-        let mut tags: Vec<_> = tags.map(|tag| tag.unwrap().file_name().into_string().unwrap()).collect();
-        tags.sort();
-        assert_eq!(tags, image.tags);
-    }
+    assert_eq!(Views::of(mount).show(mark).unwrap(), entries(made));
 }
 
 /// How many changes are made: a real service, which is asked at each look, takes its time.
@@ -98,15 +148,39 @@ fn change(target: &Target, person: &Person, made: &mut BTreeMap<String, Made>, r
 }
 
 fn what_others_change_shows_as_they_left_it(target: &Target) {
-    let (person, mount) = (target.person("demo"), target.mount_with("demo", &NOW));
+    for (options, age) in [(NOW, Duration::ZERO), (TOLD, TTL)] {
+        let (person, mount) = (target.person("demo"), target.mount_with("demo", &options));
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let (mut random, mut made) = (fastrand::Rng::with_seed(seed), BTreeMap::new());
+        let mark = target.name("");
+        for _ in 0..steps(target) {
+            change(target, &person, &mut made, &mut random);
+            // What is older than this is not shown any more.
+            thread::sleep(age);
+            compare(&mount, &made, &mark);
+        }
+        for id in made.keys() {
+            target.delete(&person, id);
+        }
+        mount.end();
+    }
+}
+
+fn who_has_gone_into_a_folder_sees_what_others_change(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount_with("demo", &TOLD));
+    let within = Views::of(&mount);
+    let folders = [&within.by_name, &within.by_id].map(|folder| File::open(folder).unwrap());
+    let within = Views::from_within(&folders);
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let (mut random, mut made) = (fastrand::Rng::with_seed(seed), BTreeMap::new());
     let mark = target.name("");
     for _ in 0..steps(target) {
         change(target, &person, &mut made, &mut random);
-        compare(&mount, &made, &mark);
+        within.come_to_show(&made, &mark);
     }
+    drop(folders);
     mount.end();
 }
 
@@ -122,13 +196,13 @@ fn look(folder: &Path, over: &AtomicBool) -> Vec<std::io::Error> {
 }
 
 fn who_sits_in_a_folder_sees_images_come_and_go(target: &Target) {
-    let (person, mount) = (target.person("demo"), target.mount_with("demo", &NOW));
+    let (person, mount) = (target.person("demo"), target.mount_with("demo", &TOLD));
     let kept = target.filled(&person, &json!({"name": target.name("kept")}), b"kept");
     let (folder, over) = (mount.path("by-name").join(target.name("kept")), AtomicBool::new(false));
     let open = fs::File::open(folder.join("data")).unwrap();
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let lookers = [mount.path("by-name"), mount.path("by-id"), folder].map(|folder| {
             let over = &over;
             scope.spawn(move || look(&folder, over))
@@ -145,10 +219,12 @@ fn who_sits_in_a_folder_sees_images_come_and_go(target: &Target) {
             assert!(failures.is_empty(), "{failures:?}");
         }
         made.insert(kept.clone(), image);
+        thread::sleep(TTL);
         compare(&mount, &made, &target.name(""));
     });
     assert_eq!(std::io::read_to_string(open).unwrap(), "kept");
     target.delete(&person, &kept);
+    thread::sleep(TTL);
     assert!(fs::metadata(mount.path("by-id").join(&kept)).is_err());
     mount.end();
 }

@@ -113,13 +113,11 @@ impl Scene {
     pub(super) async fn listed(&self, folder: &str) -> Vec<String> {
         let mut names = Vec::new();
         let Ok(entry) = self.walk(folder).await else { return names };
-        let Ok(handle) = self.fs.opendir(entry.attr.ino).await else { return names };
-        let listed = self.fs.readdir(handle, 0, false, &mut |line| {
+        let Ok(listing) = self.fs.readdir(entry.attr.ino, 0).await else { return names };
+        self.fs.lines(&listing, false, &mut |line| {
             names.push(line.name.to_owned());
             false
         });
-        assert!(listed.is_ok());
-        self.fs.releasedir(handle);
         names
     }
 

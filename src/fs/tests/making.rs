@@ -5,14 +5,8 @@ use crate::image::Image;
 
 /// The names in a folder.
 async fn names_in(fs: &FileSystem, folder: Ino) -> Vec<String> {
-    let handle = fs.opendir(folder).await.unwrap();
-    let mut names = Vec::new();
-    fs.readdir(handle, 2, false, &mut |line| {
-        names.push(line.name.to_owned());
-        false
-    })
-    .unwrap();
-    fs.releasedir(handle);
+    let mut names: Vec<_> = fs.lines_of(folder, false).await.into_iter().map(|line| line.0).collect();
+    names.sort_unstable();
     names
 }
 
@@ -66,7 +60,7 @@ async fn a_removed_file_of_an_image_is_hidden_for_five_seconds_and_nothing_is_as
     let folder = fs.lookup(by_name, OsStr::new("one")).await.unwrap().attr.ino;
     fs.unlink(folder, OsStr::new("data")).await.unwrap();
     fs.rmdir(folder, OsStr::new("tags")).await.unwrap();
-    let left = ["metadata.json", "status", "checksums", "members", "properties"];
+    let left = ["checksums", "members", "metadata.json", "properties", "status"];
     assert_eq!(names_in(&fs, folder).await, left);
     assert_eq!(fs.lookup(folder, OsStr::new("data")).await.unwrap_err().errno(), libc::ENOENT);
     assert_eq!((service.calls("delete"), service.calls("update")), (0, 0));

@@ -139,16 +139,9 @@ async fn readers_see_the_spool_and_are_shown_its_length_for_no_time() {
     assert_eq!(scene.fs.cat("by-name/new/data").await.unwrap(), "written");
     let looked = scene.fs.walk("by-name/new/data").await.unwrap();
     assert_eq!((looked.attr.size, looked.ttl), (7, Duration::ZERO));
-    let folder = scene.fs.opendir(scene.fs.walk("by-name/new").await.unwrap().attr.ino).await.unwrap();
-    let mut listed = None;
-    scene
-        .fs
-        .readdir(folder, 2, true, &mut |line| {
-            listed = line.entry.filter(|_| line.name == "data");
-            true
-        })
-        .unwrap();
-    let listed = listed.unwrap();
+    let folder = scene.fs.walk("by-name/new").await.unwrap().attr.ino;
+    let lines = scene.fs.lines_of(folder, true).await;
+    let listed = lines.into_iter().find(|line| line.0 == "data").and_then(|line| line.2).unwrap();
     assert_eq!((listed.attr.size, listed.ttl), (7, Duration::ZERO));
 }
 
