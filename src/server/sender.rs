@@ -1,24 +1,27 @@
 //! The other side of an upload: what it sends, how fast it is let, and when it is heard no more.
 
-use super::behaviour::Behaviour;
 use super::errors::{ApiError, Refusal};
 use super::receive::{Outcome, Upload};
-use super::traffic::Counters;
+use super::service::Service;
 use super::upload_fault::UploadFault;
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a stalled upload stands still; longer than any sender waits.
 const STALL: Duration = Duration::from_mins(10);
 
+/// How often who is slowed down looks whether he still is.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// Who sends an image's data.
 pub(crate) struct Sender {
     body: BodyDataStream,
-    behaviour: Behaviour,
-    counters: Arc<Counters>,
+    service: Arc<Service>,
+    /// How long the silence of a sender is borne.
+    patience: Duration,
     fault: Option<UploadFault>,
     /// After so many bytes the fault begins, if it is one that comes midway.
     unheard_after: u64,
@@ -36,16 +39,11 @@ enum Heard {
 
 impl Sender {
     /// A sender of `length` bytes, as far as it told.
-    pub(crate) fn new(
-        body: Body,
-        behaviour: Behaviour,
-        counters: Arc<Counters>,
-        fault: Option<UploadFault>,
-        length: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(service: Arc<Service>, body: Body, fault: Option<UploadFault>, length: Option<u64>) -> Self {
         let midway = fault.is_some_and(UploadFault::is_midway);
         let unheard_after = if midway { length.unwrap_or(0) / 2 } else { u64::MAX };
-        Self { body: body.into_data_stream(), behaviour, counters, fault, unheard_after }
+        let patience = service.behaviour().sender_patience;
+        Self { body: body.into_data_stream(), service, patience, fault, unheard_after }
     }
 
     /// Hands the bytes to the task that hashes and writes them, until they end or that task has seen enough. It undoes
@@ -84,7 +82,7 @@ impl Sender {
             }
             return Heard::Nothing;
         }
-        match tokio::time::timeout(self.behaviour.sender_patience, self.body.next()).await {
+        match tokio::time::timeout(self.patience, self.body.next()).await {
             Err(_) => Heard::Silence,
             Ok(None) => Heard::End,
             Ok(Some(Err(_))) => Heard::Nothing,
@@ -94,13 +92,25 @@ impl Sender {
 
     async fn take(&mut self, chunk: Bytes) -> Heard {
         let length = chunk.len() as u64;
-        self.counters.received.fetch_add(length, Ordering::Relaxed);
+        self.service.counters.received.fetch_add(length, Ordering::Relaxed);
         if self.unheard_after != u64::MAX {
             self.unheard_after = self.unheard_after.saturating_sub(length);
         }
-        if let Some(rate) = self.behaviour.upload_rate {
-            tokio::time::sleep(Duration::from_nanos(length.saturating_mul(1_000_000_000) / rate.max(1))).await;
-        }
+        rest(&self.service, length).await;
         Heard::Bytes(chunk)
+    }
+}
+
+/// Takes as long as so many bytes take at the rate that is set by then: a sender who is held up for hours is let go when
+/// nobody holds him up any more.
+async fn rest(service: &Service, length: u64) {
+    let began = Instant::now();
+    while let Some(rate) = service.behaviour().upload_rate {
+        let all = Duration::from_nanos(length.saturating_mul(1_000_000_000) / rate.max(1));
+        let left = all.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        tokio::time::sleep(left.min(GLANCE)).await;
     }
 }

@@ -28,10 +28,9 @@ pub(crate) async fn stage(
     let record = service.visible(&caller, &id)?;
     caller.must_manage(&record, "modify_image")?;
     begin(&service, &caller, &id)?;
-    let behaviour = service.behaviour();
-    let limits = Limits { promised, cap: behaviour.size_cap };
+    let limits = Limits { promised, cap: service.behaviour().size_cap };
     let upload = Upload { store: Arc::clone(&service.store), record, purpose: Purpose::Stage, limits };
-    let outcome = Sender::new(body, behaviour, Arc::clone(&service.counters), None, length).deliver(upload).await?;
+    let outcome = Sender::new(Arc::clone(&service), body, None, length).deliver(upload).await?;
     answer(&id, outcome)
 }
 

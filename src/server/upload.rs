@@ -38,12 +38,11 @@ pub(crate) async fn upload(
         Some(status) => not_from(status),
         None => Refusal::from(ApiError::no_image(&id)),
     })?;
-    let behaviour = service.behaviour();
-    let limits = Limits { promised: declared, cap: behaviour.size_cap };
+    let limits = Limits { promised: declared, cap: service.behaviour().size_cap };
     let upload = Upload { store: Arc::clone(&service.store), record, purpose: Purpose::Data(store), limits };
     let fault = parts.extensions.get::<UploadFault>().copied();
-    let (counters, length) = (Arc::clone(&service.counters), content_length(&parts.headers));
-    let outcome = Sender::new(body, behaviour, counters, fault, length).deliver(upload).await?;
+    let length = content_length(&parts.headers);
+    let outcome = Sender::new(Arc::clone(&service), body, fault, length).deliver(upload).await?;
     match (fault, &outcome) {
         (Some(UploadFault::Unanswered), Outcome::Stored) => Err(Refusal::Drop),
         (Some(UploadFault::Late), Outcome::Stored) => Ok(late()),
