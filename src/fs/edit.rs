@@ -231,13 +231,18 @@ impl FileSystem {
         }
         match closing.await {
             Closing::Killed => {
-                lock(&file.draft).abandon();
-                self.begun.remove(&file.node);
+                self.abandon_draft(file);
                 Ok(())
             }
             Closing::OneOfSeveral if self.is_only_one(file) => Ok(()),
             Closing::OneOfSeveral | Closing::Last => self.fsync_draft(file).await,
         }
+    }
+
+    /// Who opened it was killed: what he wrote is not all, and what he made is to be nothing.
+    pub(super) fn abandon_draft(&self, file: &DraftHandle) {
+        lock(&file.draft).abandon();
+        self.begun.remove(&file.node);
     }
 
     /// Whether its opener has the file open only once: what is open still is this, then.

@@ -227,6 +227,16 @@ impl FileSystem {
         }
         Some(released)
     }
+
+    /// Closes a file whose opener was killed before he heard that he has it open: nothing is made of it.
+    pub fn abandon(&self, handle: HandleId) {
+        match self.handles.get(handle).as_deref() {
+            Ok(Handle::Draft(file)) => self.abandon_draft(file),
+            Ok(Handle::Write(file)) => file.abandoned(),
+            _ => drop(self.released(handle)),
+        }
+        self.handles.remove(handle);
+    }
 }
 
 fn to_length(size: u32) -> usize {

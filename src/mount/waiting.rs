@@ -64,7 +64,7 @@ impl Untold for Entry {
 
 impl Untold for Opened {
     fn forgotten(self, files: &Arc<FileSystem>) {
-        files.release(self.handle);
+        files.abandon(self.handle);
     }
 }
 

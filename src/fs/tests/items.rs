@@ -127,6 +127,27 @@ async fn what_is_made_with_a_text_that_is_refused_was_never_there() {
 }
 
 #[tokio::test]
+async fn of_what_was_opened_for_somebody_who_was_killed_meanwhile_nothing_is_made() {
+    let scene = Scene::new().await;
+    for folder in ["members", "tags", "properties"] {
+        let path = format!("by-name/disk/{folder}");
+        let (before, ino) = (scene.fs.ls(&path).await, scene.fs.walk(&path).await.unwrap().attr.ino);
+        let (entry, opened) = scene.fs.create(ino, OsStr::new("new"), EDITOR).await.unwrap();
+        scene.fs.abandon(opened.handle);
+        scene.fs.forget(entry.attr.ino, 1);
+        assert_eq!((settled(&scene, &path).await, scene.changes()), (before, 0), "{path}");
+    }
+    let queued = Image { status: Status::Queued, size: None, checksums: Checksums::default(), ..image(1, "disk") };
+    let scene = Scene::with(queued).await;
+    let data = scene.fs.walk("by-name/disk/data").await.unwrap().attr.ino;
+    for opened in [Scene::asked(true), Scene::asked(false), Asked::default()] {
+        scene.fs.abandon(scene.fs.open(data, opened).await.unwrap().handle);
+    }
+    assert_eq!(scene.fs.open_handles(), 0);
+    scene.fs.open(data, Scene::asked(false)).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_somebody_else_removed_is_there_again_once_it_is_touched() {
     let scene = Scene::new().await;
     scene.put("by-name/disk/members/them", &[]).await.unwrap();
