@@ -46,7 +46,7 @@ pub(crate) fn image(n: u32, name: &str) -> Image {
         min_ram: 0,
         tags: Vec::new(),
         stores: Vec::new(),
-        properties: BTreeMap::new(),
+        properties: crate::image::Properties::default(),
         other: BTreeMap::new(),
     }
 }

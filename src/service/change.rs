@@ -1,11 +1,9 @@
 //! What is sent to the service to change something: a new image, changes of its attributes, its bytes.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::ByteStream;
-use crate::image::{ImageId, Visibility};
+use crate::image::{ImageId, Properties, Visibility};
 
 /// An image to be made. What is `None` or empty is left out of the request, and is then as the service has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub struct NewImage {
     /// Who sees it.
     pub visibility: Option<Visibility>,
     /// Additional properties.
-    pub properties: BTreeMap<String, String>,
+    pub properties: Properties,
     /// Tags.
     pub tags: Vec<String>,
 }
@@ -35,7 +33,7 @@ impl NewImage {
             container_format: None,
             disk_format: None,
             visibility: None,
-            properties: BTreeMap::new(),
+            properties: Properties::default(),
             tags: Vec::new(),
         }
     }

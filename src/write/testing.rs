@@ -40,7 +40,7 @@ pub(super) fn queued(name: Option<&str>) -> Image {
         min_ram: 0,
         tags: Vec::new(),
         stores: Vec::new(),
-        properties: BTreeMap::new(),
+        properties: crate::image::Properties::default(),
         other: BTreeMap::new(),
     }
 }

@@ -81,7 +81,7 @@ async fn an_image_is_made_as_it_was_asked_for(target: &Target) {
         container_format: Some("bare".to_owned()),
         disk_format: Some("qcow2".to_owned()),
         visibility: Some(Visibility::Private),
-        properties: [("os_distro".to_owned(), "debian".to_owned())].into(),
+        properties: [("os_distro".to_owned(), "debian".to_owned())].into_iter().collect(),
         tags: vec!["z".to_owned(), "a".to_owned()],
     };
     let made = new(target, &glance, wanted.clone()).await;
@@ -137,7 +137,7 @@ async fn a_protected_image_is_not_deleted(target: &Target) {
 
 async fn attributes_and_properties_are_set_and_removed(target: &Target) {
     let glance = target.glance("demo").await;
-    let properties = [("p".to_owned(), "1".to_owned()), ("a/b~c".to_owned(), "1".to_owned())].into();
+    let properties = [("p".to_owned(), "1".to_owned()), ("a/b~c".to_owned(), "1".to_owned())].into_iter().collect();
     let id = new(target, &glance, NewImage { properties, ..NewImage::new(ImageId::random()) }).await.id;
     let changes = [
         Change::set("name", "new"),

@@ -50,7 +50,7 @@ impl Scene {
             owner: Some(if has(2) { "other".to_owned() } else { OWN.to_owned() }),
             protected: has(4),
             tags: vec!["t".to_owned()],
-            properties: [("p".to_owned(), "1".to_owned())].into(),
+            properties: [("p".to_owned(), "1".to_owned())].into_iter().collect(),
             ..image(1, "disk")
         };
         let service = Fake::with([image]);

@@ -21,7 +21,7 @@ async fn a_property_is_set_by_one_request_and_removed_by_one() {
     scene.put("by-name/disk/properties/new", &["two\nlines\n"]).await.unwrap();
     assert_eq!((scene.service.calls("update"), scene.service.calls("show")), (2, 0));
     let image = scene.image();
-    assert_eq!((&*image.properties["os_distro"], &*image.properties["new"]), ("alpine", "two\nlines"));
+    assert_eq!((image.properties.get("os_distro").unwrap().as_str(), image.properties.get("new").unwrap().as_str()), ("alpine", "two\nlines"));
     let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
     scene.fs.unlink(folder, OsStr::new("new")).await.unwrap();
     assert!(!scene.image().properties.contains_key("new"));
@@ -39,7 +39,7 @@ async fn a_property_that_is_only_touched_is_empty() {
     scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now), Asker::UNKNOWN).await.unwrap();
     scene.close(opened.handle).await.unwrap();
     scene.fs.release(opened.handle);
-    assert_eq!((scene.image().properties["flag"].as_str(), scene.service.calls("update")), ("", 1));
+    assert_eq!((scene.image().properties.get("flag").unwrap().as_str(), scene.service.calls("update")), ("", 1));
     assert_eq!(scene.fs.cat("by-name/disk/properties/flag").await.unwrap(), "\n");
 }
 
@@ -252,7 +252,7 @@ async fn fsync_returns_when_what_was_made_is_in_the_image() {
         assert_eq!(scene.changes(), before + 1, "{path}: once is enough");
     }
     let image = scene.image();
-    assert_eq!((&*image.properties["without"], &*image.properties["with"]), ("", "value"));
+    assert_eq!((image.properties.get("without").unwrap().as_str(), image.properties.get("with").unwrap().as_str()), ("", "value"));
     assert_eq!(image.tags, ["one", "tag"]);
     let members = scene.service.change(|world| world.members.clone());
     assert_eq!(members.iter().map(|member| member.project.as_str()).collect::<Vec<_>>(), ["new", "asked"]);
@@ -265,7 +265,7 @@ async fn a_value_that_is_written_behind_an_fsync_is_the_propertys() {
     outcome.unwrap();
     scene.fs.write(handle, 0, Bytes::from_static(b"value")).await.unwrap();
     scene.fs.fsync(handle).await.unwrap();
-    assert_eq!(scene.image().properties["slow"], "value");
+    assert_eq!(scene.image().properties.get("slow").unwrap(), "value");
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn a_property_that_nobody_opens_is_made_at_once() {
     let scene = Scene::new().await;
     let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
     scene.fs.mknod(folder, OsStr::new("made")).await.unwrap();
-    assert_eq!(scene.image().properties["made"], "");
+    assert_eq!(scene.image().properties.get("made").unwrap(), "");
     scene.service.change(|world| {
         world.refusing.insert("update", (Kind::Forbidden, "no"));
     });

@@ -32,9 +32,9 @@ async fn a_program_that_has_others_put_its_documents_in_place_can_take_its_chang
     let scene = Scene::new().await;
     let read = scene.document().await;
     moved(&scene, &read.replace("\"debian\"", "\"arch\""), EDITOR.0, 50).await.unwrap();
-    assert_eq!(scene.image().properties["os_distro"], "arch");
+    assert_eq!(scene.image().properties.get("os_distro").unwrap(), "arch");
     moved(&scene, &read, EDITOR.0, 51).await.unwrap();
-    assert_eq!(scene.image().properties["os_distro"], "debian");
+    assert_eq!(scene.image().properties.get("os_distro").unwrap(), "debian");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn what_came_to_an_image_in_the_second_in_which_it_was_read_is_not_removed
     set_elsewhere(&scene, "elsewhere", "kept still");
     scene.save(&again.replace("\"debian\"", "\"arch\"")).await.unwrap();
     let image = scene.image();
-    assert_eq!((&*image.properties["os_distro"], &*image.properties["elsewhere"]), ("arch", "kept still"));
+    assert_eq!((image.properties.get("os_distro").unwrap().as_str(), image.properties.get("elsewhere").unwrap().as_str()), ("arch", "kept still"));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_document_that_nobody_is_known_to_have_read_removes_nothing_and_says_s
     assert_eq!(scene.changes(), 0);
     let scene = Scene::new().await;
     scene.save(&read.replace("\"debian\"", "\"arch\"")).await.unwrap();
-    assert_eq!(scene.image().properties["os_distro"], "arch");
+    assert_eq!(scene.image().properties.get("os_distro").unwrap(), "arch");
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_key_that_somebody_else_changed_too_is_refused_by_its_name() {
         let refused = scene.save(&mine).await.unwrap_err();
         assert!(refused.errno() == libc::EINVAL && refused.to_string().contains("'os_distro'"), "{refused}");
     }
-    assert_eq!((scene.changes(), scene.image().properties["os_distro"].as_str()), (0, "fedora"));
+    assert_eq!((scene.changes(), scene.image().properties.get("os_distro").unwrap().as_str()), (0, "fedora"));
     scene.save(&read.replace("\"min_ram\": 0", "\"min_ram\": 64")).await.unwrap();
-    assert_eq!((scene.image().min_ram, scene.image().properties["os_distro"].as_str()), (64, "fedora"));
+    assert_eq!((scene.image().min_ram, scene.image().properties.get("os_distro").unwrap().as_str()), (64, "fedora"));
 }

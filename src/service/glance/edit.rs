@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(new_document(&NewImage::new(id)), json!({"id": id.as_str()}));
         let named = NewImage {
             name: Some("n".to_owned()),
-            properties: [("p".to_owned(), "v".to_owned()), ("name".to_owned(), "no".to_owned())].into(),
+            properties: [("p".to_owned(), "v".to_owned()), ("name".to_owned(), "no".to_owned())].into_iter().collect(),
             tags: vec!["t".to_owned()],
             ..NewImage::new(id)
         };

@@ -4,6 +4,7 @@ mod act;
 mod address;
 mod download;
 mod edit;
+mod fields;
 mod import;
 mod members;
 mod tags;

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::address::{reticent, without_secrets};
-use crate::image::{Checksums, Image, ImageId, Member, Status, Task, Usage, Visibility};
+use super::fields::Fields;
+use crate::image::{Image, Member, Status, Task, Usage};
 use crate::service::page::{Contents, Marker};
 
 /// `GET /v2/images`. Each image is read by itself: one that is odd takes none of its neighbours with it.
@@ -48,7 +49,7 @@ impl Listing<'_> {
     pub(super) fn into_contents(self) -> Contents {
         let mut contents = Contents::default();
         for raw in self.images {
-            match serde_json::from_str(raw.get()).ok().and_then(image) {
+            match serde_json::from_str::<Fields>(raw.get()).ok().and_then(Fields::into_image) {
                 Some(image) if is_shown(&image) => contents.images.push(image),
                 Some(_) => {}
                 None => contents.odd.push(odd(raw.get())),
@@ -68,45 +69,8 @@ fn odd(image: &str) -> String {
 }
 
 /// One image; `None` where its id is no UUID, which no path could name.
-pub(super) fn image(mut fields: Map<String, Value>) -> Option<Image> {
-    let id: ImageId = text(&mut fields, "id")?.parse().ok()?;
-    for link in ["self", "file", "schema"] {
-        fields.remove(link);
-    }
-    let mut image = Image {
-        id,
-        name: text(&mut fields, "name"),
-        status: text(&mut fields, "status").as_deref().unwrap_or_default().into(),
-        visibility: text(&mut fields, "visibility").as_deref().map_or(Visibility::Private, Visibility::from),
-        owner: text(&mut fields, "owner"),
-        size: number(&mut fields, "size"),
-        virtual_size: number(&mut fields, "virtual_size"),
-        disk_format: text(&mut fields, "disk_format"),
-        container_format: text(&mut fields, "container_format"),
-        checksums: checksums(&mut fields),
-        created_at: time(&mut fields, "created_at"),
-        updated_at: time(&mut fields, "updated_at"),
-        protected: flag(&mut fields, "protected"),
-        hidden: flag(&mut fields, "os_hidden"),
-        min_disk: number(&mut fields, "min_disk").unwrap_or(0),
-        min_ram: number(&mut fields, "min_ram").unwrap_or(0),
-        tags: tags(&mut fields),
-        stores: stores(&mut fields),
-        properties: BTreeMap::new(),
-        other: BTreeMap::new(),
-    };
-    for (name, value) in fields {
-        match value {
-            Value::String(value) if !is_reserved(&name) => drop(image.properties.insert(name, value)),
-            value => drop(image.other.insert(name, value)),
-        }
-    }
-    Some(image)
-}
-
-/// Names that are no additional property, although their values are strings.
-fn is_reserved(name: &str) -> bool {
-    matches!(name, "direct_url" | "locations") || name.starts_with("os_glance_")
+pub(super) fn image(fields: Map<String, Value>) -> Option<Image> {
+    serde_json::from_value::<Fields>(Value::Object(fields)).ok()?.into_image()
 }
 
 fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
@@ -114,36 +78,6 @@ fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
         Some(Value::String(text)) => Some(text),
         _ => None,
     }
-}
-
-fn number(fields: &mut Map<String, Value>, key: &str) -> Option<u64> {
-    fields.remove(key)?.as_u64()
-}
-
-fn flag(fields: &mut Map<String, Value>, key: &str) -> bool {
-    fields.remove(key).and_then(|value| value.as_bool()).unwrap_or(false)
-}
-
-fn time(fields: &mut Map<String, Value>, key: &str) -> Timestamp {
-    text(fields, key).and_then(|time| time.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn checksums(fields: &mut Map<String, Value>) -> Checksums {
-    let mut hash = |key| text(fields, key).map(|value| value.to_ascii_lowercase().into());
-    Checksums { md5: hash("checksum"), algorithm: hash("os_hash_algo"), value: hash("os_hash_value") }
-}
-
-fn tags(fields: &mut Map<String, Value>) -> Vec<String> {
-    let Some(Value::Array(tags)) = fields.remove("tags") else { return Vec::new() };
-    let mut tags: Vec<String> = tags.into_iter().filter_map(|tag| Some(tag.as_str()?.to_owned())).collect();
-    tags.sort_unstable();
-    tags
-}
-
-/// A comma-separated list; names that begin with `os_glance_` are the service's own staging areas.
-fn stores(fields: &mut Map<String, Value>) -> Vec<String> {
-    let list = text(fields, "stores").unwrap_or_default();
-    list.split(',').filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(ToOwned::to_owned).collect()
 }
 
 /// `GET /v2/images/{id}/members`.
@@ -294,40 +228,6 @@ mod tests {
 
     use super::*;
     use crate::image::TaskStatus;
-
-    fn parse(value: Value) -> Option<Image> {
-        image(serde_json::from_value(value).unwrap())
-    }
-
-    #[test]
-    fn core_attributes_and_properties_are_told_apart() {
-        let image = parse(json!({
-            "id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "name": "a", "status": "active", "visibility": "shared",
-            "size": 5, "virtual_size": null, "checksum": "AB", "os_hash_algo": "sha512", "os_hash_value": "cd",
-            "created_at": "2026-11-21T02:43:46Z", "updated_at": "2026-11-21T02:43:47Z", "tags": ["z", "a"],
-            "self": "/v2/images/x", "file": "/f", "schema": "/s", "stores": "fast,slow,os_glance_staging_store",
-            "os_glance_failed_import": "", "direct_url": "file:///x", "locations": [], "os_distro": "debian",
-            "os_hidden": true, "protected": true, "min_disk": 1, "min_ram": 2, "owner": "p",
-        }))
-        .unwrap();
-        assert_eq!((image.size, image.virtual_size), (Some(5), None));
-        assert_eq!(image.checksums.md5.as_deref(), Some("ab"), "hashes are compared in lower case");
-        assert_eq!(image.tags, ["a", "z"]);
-        assert_eq!(image.stores, ["fast", "slow"]);
-        assert_eq!(image.properties.into_iter().collect::<Vec<_>>(), [("os_distro".to_owned(), "debian".to_owned())]);
-        assert_eq!(image.other.into_keys().collect::<Vec<_>>(), ["direct_url", "locations", "os_glance_failed_import"]);
-        assert!(image.hidden && image.protected);
-    }
-
-    #[test]
-    fn an_odd_image_is_survived_and_one_without_a_uuid_is_left_out() {
-        let bare = parse(json!({"id": "cbedf87a-9d62-4eec-b777-de1bd4867530"})).unwrap();
-        assert_eq!((bare.name, bare.size, bare.created_at), (None, None, Timestamp::UNIX_EPOCH));
-        let odd = parse(json!({"id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "size": -1, "name": 7, "tags": {}}));
-        assert_eq!(odd.unwrap().size, None);
-        assert!(parse(json!({"id": "7"})).is_none());
-        assert!(parse(json!({})).is_none());
-    }
 
     #[test]
     fn tasks_come_in_the_order_of_their_making_and_odd_ones_are_survived() {

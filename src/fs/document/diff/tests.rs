@@ -8,7 +8,7 @@ use crate::fs::testing::{id, image};
 fn disk() -> Image {
     let mut image = image(1, "disk");
     image.tags = vec!["a".to_owned(), "b".to_owned()];
-    image.properties = [("p", "1"), ("q", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    image.properties = [("p", "1"), ("q", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
     image.other.insert("direct_url".to_owned(), json!("file:///x"));
     image.other.insert("os_glance_importing_to_stores".to_owned(), json!(""));
     image.other.insert("kernel_id".to_owned(), Value::Null);
@@ -85,7 +85,7 @@ fn a_document_that_nobody_edited_changes_nothing() {
         image.size = Some(9);
         image.status = Status::Deactivated;
         image.tags = vec!["c".to_owned()];
-        image.properties = [("p".to_owned(), "9".to_owned()), ("r".to_owned(), "3".to_owned())].into();
+        image.properties = [("p".to_owned(), "9".to_owned()), ("r".to_owned(), "3".to_owned())].into_iter().collect();
         image.other.clear();
         image.stores.clear();
         image.updated_at = "2026-02-03T04:05:09Z".parse().unwrap();

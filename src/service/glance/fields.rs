@@ -1,0 +1,313 @@
+//! The JSON of one image. A listing has a hundred thousand of them, so they are read as they come, without a tree of values
+//! in between. What is missing or odd is survived: nothing must fail for one strange image.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::image::{Checksums, Image, ImageId, Properties, Visibility};
+
+/// The fields of one image; there is none where the id is no UUID, which no path could name.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    id: Option<ImageId>,
+    name: Option<String>,
+    status: String,
+    visibility: Option<Visibility>,
+    owner: Option<String>,
+    size: Option<u64>,
+    virtual_size: Option<u64>,
+    disk_format: Option<String>,
+    container_format: Option<String>,
+    checksums: Checksums,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    protected: bool,
+    hidden: bool,
+    min_disk: u64,
+    min_ram: u64,
+    tags: Vec<String>,
+    stores: Vec<String>,
+    properties: Properties,
+    other: std::collections::BTreeMap<String, Value>,
+}
+
+/// A value: most are texts, and many of them need no memory of their own.
+enum Given<'a> {
+    Text(Cow<'a, str>),
+    Other(Value),
+}
+
+/// The name of a field.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Fields {
+    /// The image.
+    pub(super) fn into_image(self) -> Option<Image> {
+        Some(Image {
+            id: self.id?,
+            name: self.name,
+            status: self.status.as_str().into(),
+            visibility: self.visibility.unwrap_or(Visibility::Private),
+            owner: self.owner,
+            size: self.size,
+            virtual_size: self.virtual_size,
+            disk_format: self.disk_format,
+            container_format: self.container_format,
+            checksums: self.checksums,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            protected: self.protected,
+            hidden: self.hidden,
+            min_disk: self.min_disk,
+            min_ram: self.min_ram,
+            tags: self.tags,
+            stores: self.stores,
+            properties: self.properties,
+            other: self.other,
+        })
+    }
+
+    fn take(&mut self, key: Cow<'_, str>, given: Given<'_>) {
+        match &*key {
+            "id" => self.id = given.text().and_then(|id| id.parse().ok()),
+            "name" => self.name = given.into_text(),
+            "status" => self.status = given.into_text().unwrap_or_default(),
+            "visibility" => self.visibility = given.text().map(Visibility::from),
+            "owner" => self.owner = given.into_text(),
+            "size" => self.size = given.number(),
+            "virtual_size" => self.virtual_size = given.number(),
+            "disk_format" => self.disk_format = given.into_text(),
+            "container_format" => self.container_format = given.into_text(),
+            "checksum" => self.checksums.md5 = given.hash(),
+            "os_hash_algo" => self.checksums.algorithm = given.hash(),
+            "os_hash_value" => self.checksums.value = given.hash(),
+            "created_at" => self.created_at = given.time(),
+            "updated_at" => self.updated_at = given.time(),
+            "protected" => self.protected = given.flag(),
+            "os_hidden" => self.hidden = given.flag(),
+            "min_disk" => self.min_disk = given.number().unwrap_or(0),
+            "min_ram" => self.min_ram = given.number().unwrap_or(0),
+            "tags" => self.tags = given.tags(),
+            "stores" => self.stores = given.stores(),
+            // Links to what is asked for by its own address.
+            "self" | "file" | "schema" => {}
+            _ => self.take_another(key.into_owned(), given),
+        }
+    }
+
+    fn take_another(&mut self, key: String, given: Given<'_>) {
+        match given {
+            Given::Text(value) if !is_reserved(&key) => drop(self.properties.insert(key, value.into_owned())),
+            Given::Text(value) => drop(self.other.insert(key, Value::String(value.into_owned()))),
+            Given::Other(value) => drop(self.other.insert(key, value)),
+        }
+    }
+}
+
+/// Names that are no additional property, although their values are strings.
+fn is_reserved(name: &str) -> bool {
+    matches!(name, "direct_url" | "locations") || name.starts_with("os_glance_")
+}
+
+impl Given<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Other(_) => None,
+        }
+    }
+
+    fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.into_owned()),
+            Self::Other(_) => None,
+        }
+    }
+
+    fn value(&self) -> &Value {
+        match self {
+            Self::Text(_) => &Value::Null,
+            Self::Other(value) => value,
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.value().as_u64()
+    }
+
+    fn flag(&self) -> bool {
+        self.value().as_bool().unwrap_or(false)
+    }
+
+    fn time(&self) -> Timestamp {
+        self.text().and_then(|time| time.parse().ok()).unwrap_or_default()
+    }
+
+    /// Hashes are compared in lower case.
+    fn hash(&self) -> Option<Box<str>> {
+        self.text().map(|text| text.to_ascii_lowercase().into())
+    }
+
+    fn tags(self) -> Vec<String> {
+        let Self::Other(Value::Array(tags)) = self else { return Vec::new() };
+        let text = |tag| match tag {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        let mut tags: Vec<String> = tags.into_iter().filter_map(text).collect();
+        tags.sort_unstable();
+        tags.shrink_to_fit();
+        tags
+    }
+
+    /// A comma-separated list; names that begin with `os_glance_` are the service's own staging areas.
+    fn stores(&self) -> Vec<String> {
+        let list = self.text().unwrap_or_default().split(',');
+        let mut stores: Vec<String> =
+            list.filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(ToOwned::to_owned).collect();
+        stores.shrink_to_fit();
+        stores
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an image")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        while let Some((Key(key), given)) = map.next_entry::<Key<'de>, Given<'de>>()? {
+            fields.take(key, given);
+        }
+        Ok(fields)
+    }
+}
+
+impl<'de> Deserialize<'de> for Given<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(GivenVisitor)
+    }
+}
+
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a value")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Given<'de>, E> {
+        Ok(Given::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Given<'de>, E> {
+        self.visit_string(text.to_owned())
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Given<'de>, E> {
+        Ok(Given::Text(Cow::Owned(text)))
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<Given<'de>, E> {
+        Ok(Given::Other(flag.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Given<'de>, E> {
+        Ok(Given::Other(number.into()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Given<'de>, E> {
+        Ok(Given::Other(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Given<'de>, E> {
+        Ok(Given::Other(number.into()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Given<'de>, E> {
+        Ok(Given::Other(Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Given<'de>, A::Error> {
+        Value::deserialize(SeqAccessDeserializer::new(seq)).map(Given::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Given<'de>, A::Error> {
+        Value::deserialize(MapAccessDeserializer::new(map)).map(Given::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(value: Value) -> Option<Image> {
+        let text = value.to_string();
+        let (read, from_value): (Fields, Fields) =
+            (serde_json::from_str(&text).unwrap(), serde_json::from_value(value).unwrap());
+        let image = read.into_image();
+        assert_eq!(image, from_value.into_image(), "it is the same from a tree of values");
+        image
+    }
+
+    #[test]
+    fn core_attributes_and_properties_are_told_apart() {
+        let image = parse(json!({
+            "id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "name": "a", "status": "active", "visibility": "shared",
+            "size": 5, "virtual_size": null, "checksum": "AB", "os_hash_algo": "sha512", "os_hash_value": "cd",
+            "created_at": "2026-11-21T02:43:46Z", "updated_at": "2026-11-21T02:43:47Z", "tags": ["z", 5, "a"],
+            "self": "/v2/images/x", "file": "/f", "schema": "/s", "stores": "fast,slow,os_glance_staging_store",
+            "os_glance_failed_import": "", "direct_url": "file:///x", "locations": [], "os_distro": "de\"b\u{e9}ian",
+            "os_hidden": true, "protected": true, "min_disk": 1, "min_ram": 2, "owner": "p", "kernel_id": null,
+        }))
+        .unwrap();
+        assert_eq!((image.size, image.virtual_size), (Some(5), None));
+        assert_eq!(image.checksums.md5.as_deref(), Some("ab"), "hashes are compared in lower case");
+        assert_eq!(image.tags, ["a", "z"]);
+        assert_eq!(image.stores, ["fast", "slow"]);
+        let properties: Vec<_> = image.properties.into_iter().collect();
+        assert_eq!(properties, [("os_distro".to_owned(), "de\"b\u{e9}ian".to_owned())]);
+        let other = ["direct_url", "kernel_id", "locations", "os_glance_failed_import"];
+        assert_eq!(image.other.into_keys().collect::<Vec<_>>(), other);
+        assert!(image.hidden && image.protected);
+        assert_eq!((image.min_disk, image.min_ram, image.owner.as_deref()), (1, 2, Some("p")));
+        assert_eq!(image.updated_at, "2026-11-21T02:43:47Z".parse().unwrap());
+    }
+
+    #[test]
+    fn an_odd_image_is_survived_and_one_without_a_uuid_is_left_out() {
+        let bare = parse(json!({"id": "cbedf87a-9d62-4eec-b777-de1bd4867530"})).unwrap();
+        assert_eq!((bare.name, bare.size, bare.created_at), (None, None, Timestamp::UNIX_EPOCH));
+        let odd = json!({
+            "id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "size": -1, "name": 7, "tags": {"a": [1.5, true]},
+            "created_at": "then", "protected": "yes", "status": ["x"], "visibility": 5, "stores": 1, "min_ram": 0.5,
+        });
+        let odd = parse(odd).unwrap();
+        assert_eq!((odd.size, odd.name, odd.protected, odd.min_ram), (None, None, false, 0));
+        assert!(odd.other.is_empty() && odd.properties.is_empty() && odd.tags.is_empty());
+        assert!(parse(json!({"id": "7"})).is_none());
+        assert!(parse(json!({})).is_none());
+    }
+}
