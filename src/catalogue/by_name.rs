@@ -21,8 +21,9 @@ pub struct Index {
     named: Vec<Arc<Image>>,
     /// How many of the names can be taken for another one's entry, or have to be cut.
     odd: usize,
-    /// Where there are such names: all entries, sorted. Made when somebody looks.
-    told_apart: OnceLock<Vec<(Box<str>, ImageId)>>,
+    /// Where there are such names: all entries, sorted, each with the place of its image in `named`. Made when somebody
+    /// looks.
+    told_apart: OnceLock<Vec<(Box<str>, usize)>>,
 }
 
 impl Index {
@@ -72,23 +73,26 @@ impl Index {
     }
 
     /// The entry of this number, from 0 on, and its image.
-    pub fn at(&self, number: usize) -> Option<(Cow<'_, str>, ImageId)> {
+    pub fn at(&self, number: usize) -> Option<(Cow<'_, str>, &Arc<Image>)> {
         match self.told_apart() {
-            Some(entries) => entries.get(number).map(|(entry, id)| (Cow::Borrowed(entry.as_ref()), *id)),
+            Some(entries) => {
+                let (entry, place) = entries.get(number)?;
+                Some((Cow::Borrowed(entry.as_ref()), self.named.get(*place)?))
+            }
             None => self.spelt(number),
         }
     }
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, ImageId)> {
-        (0..self.len()).map_while(|number| self.at(number))
+        (0..self.len()).map_while(|number| self.at(number)).map(|(entry, image)| (entry, image.id))
     }
 
     /// The image that an entry stands for: one that is listed, or a name with the beginning of an id, which always
     /// resolves.
     pub fn resolve(&self, entry: &str) -> Option<ImageId> {
         let listed = match self.told_apart() {
-            Some(entries) => listed_in(entries, entry),
+            Some(entries) => self.listed_in(entries, entry),
             None => match self.group(entry) {
                 [only] => Some(only.id),
                 _ => None,
@@ -100,11 +104,11 @@ impl Index {
     /// The image of a listed entry.
     pub fn get(&self, entry: &str) -> Option<ImageId> {
         if let Some(entries) = self.told_apart() {
-            return listed_in(entries, entry);
+            return self.listed_in(entries, entry);
         }
         let with_id = entry.rsplit_once('~').map(|(base, _)| self.numbers(base));
         let mut near = self.numbers(entry).chain(with_id.into_iter().flatten());
-        near.find_map(|number| self.spelt(number).filter(|(listed, _)| listed == entry).map(|(_, id)| id))
+        near.find_map(|number| self.spelt(number).filter(|(listed, _)| listed == entry).map(|(_, image)| image.id))
     }
 
     /// The entries that a change of these images, as they were or as they will be, can take away or give to another one.
@@ -117,7 +121,8 @@ impl Index {
             }
             bases.extend(key(image).map(|(base, _)| base));
         }
-        bases.iter().flat_map(|base| self.numbers(base)).filter_map(|number| self.spelt(number).map(owned)).collect()
+        let spelt = |number| self.spelt(number).map(|(entry, image)| (Box::from(entry.as_ref()), image.id));
+        bases.iter().flat_map(|base| self.numbers(base)).filter_map(spelt).collect()
     }
 
     /// Whether the entry stands for an image, or would for one of several if it were not ambiguous.
@@ -155,7 +160,7 @@ impl Index {
 
     /// The entry of an image as its neighbours have it: where no name is odd, nobody else has the same. Neighbours have
     /// the ids that begin most like this one's.
-    fn spelt(&self, number: usize) -> Option<(Cow<'_, str>, ImageId)> {
+    fn spelt(&self, number: usize) -> Option<(Cow<'_, str>, &Arc<Image>)> {
         let image = self.named.get(number)?;
         let (base, id) = key(image)?;
         let namesake = |at: Option<usize>| self.named.get(at?).filter(|other| other.name == image.name);
@@ -168,17 +173,17 @@ impl Index {
                 Cow::Owned(with_id(&base, id, chars, LONGEST))
             }
         };
-        Some((entry, id))
+        Some((entry, image))
     }
 
-    fn told_apart(&self) -> Option<&[(Box<str>, ImageId)]> {
+    fn listed_in(&self, entries: &[(Box<str>, usize)], entry: &str) -> Option<ImageId> {
+        let at = entries.binary_search_by(|(known, _)| (**known).cmp(entry)).ok()?;
+        entries.get(at).and_then(|(_, place)| self.named.get(*place)).map(|image| image.id)
+    }
+
+    fn told_apart(&self) -> Option<&[(Box<str>, usize)]> {
         (self.odd > 0).then(|| self.told_apart.get_or_init(|| tell_apart(&self.named)).as_slice())
     }
-}
-
-fn listed_in(entries: &[(Box<str>, ImageId)], entry: &str) -> Option<ImageId> {
-    let at = entries.binary_search_by(|(known, _)| (**known).cmp(entry)).ok()?;
-    entries.get(at).map(|(_, id)| *id)
 }
 
 /// What the index is sorted by; `None` for an image without a name.
@@ -203,7 +208,7 @@ struct Named<'a> {
 
 /// Spells ids out, further and further, until no two images have the same entry. This ends: a whole id differs from
 /// all others.
-fn tell_apart(images: &[Arc<Image>]) -> Vec<(Box<str>, ImageId)> {
+fn tell_apart(images: &[Arc<Image>]) -> Vec<(Box<str>, usize)> {
     let named = |image| key(image).map(|(base, id)| Named { id, level: usize::from(base.len() > LONGEST), base });
     let mut images: Vec<Named<'_>> = images.iter().map(Arc::as_ref).filter_map(named).collect();
     loop {
@@ -220,8 +225,7 @@ fn tell_apart(images: &[Arc<Image>]) -> Vec<(Box<str>, ImageId)> {
             }
         }
         if !clash {
-            let ids = images.iter().map(|image| image.id);
-            let mut entries: Vec<_> = entries.into_iter().map(Box::from).zip(ids).collect();
+            let mut entries: Vec<_> = entries.into_iter().map(Box::from).zip(0..).collect();
             entries.sort_unstable();
             return entries;
         }
@@ -359,7 +363,8 @@ mod tests {
                 all
             };
             prop_assert_eq!(sorted(&grown), sorted(&fresh));
-            prop_assert_eq!(sorted(&fresh), tell_apart(&fresh.named));
+            let apart = tell_apart(&fresh.named).into_iter().map(|(entry, place)| (entry, fresh.named[place].id));
+            prop_assert_eq!(sorted(&fresh), apart.collect::<Vec<_>>());
         }
     }
 }

@@ -132,7 +132,10 @@ fn image() -> Image {
         min_ram: 0,
         tags: vec!["a".to_owned(), "b".to_owned()],
         stores: Vec::new(),
-        properties: [("p", "1"), ("q", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect(),
+        properties: [("p", "1"), ("q", "2")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect(),
         other: [("direct_url".to_owned(), json!("file:///x")), ("kernel_id".to_owned(), Value::Null)].into(),
     }
 }
@@ -144,7 +147,8 @@ fn changed() -> Image {
     image.size = Some(5);
     image.protected = true;
     image.tags = vec!["b".to_owned(), "c".to_owned()];
-    image.properties = [("p", "9"), ("r", "3")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+    image.properties =
+        [("p", "9"), ("r", "3")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
     image.stores = vec!["fast".to_owned()];
     image
 }

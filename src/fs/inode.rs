@@ -59,17 +59,22 @@ struct Tables {
 
 /// What is known, by the upper bits of its numbers.
 #[derive(Debug)]
-struct Table<T>(HashMap<u64, Known<T>>);
+struct Table<T> {
+    known: HashMap<u64, Known<T>>,
+    /// How many of them are at another place than their own, where somebody else was.
+    moved: usize,
+}
 
 #[derive(Debug)]
 struct Known<T> {
     what: T,
     told: u64,
+    is_moved: bool,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { known: HashMap::new(), moved: 0 }
     }
 }
 
@@ -77,8 +82,10 @@ impl<T: Clone + PartialEq> Table<T> {
     /// Where it is, or the first free place for it.
     fn place(&self, what: &T, own: u64) -> u64 {
         let mut free = None;
-        for place in (0..PROBES).map(|step| within(own.wrapping_add(step))) {
-            match self.0.get(&place) {
+        let probes =
+            if self.moved == 0 && self.known.get(&own).is_none_or(|known| known.what == *what) { 1 } else { PROBES };
+        for place in (0..probes).map(|step| within(own.wrapping_add(step))) {
+            match self.known.get(&place) {
                 Some(other) if other.what == *what => return place,
                 Some(_) => {}
                 None => free = free.or(Some(place)),
@@ -89,15 +96,22 @@ impl<T: Clone + PartialEq> Table<T> {
 
     fn tell(&mut self, what: T, own: u64) -> u64 {
         let place = self.place(&what, own);
-        self.0.entry(place).or_insert(Known { what, told: 0 }).told += 1;
+        match self.known.entry(place) {
+            Entry::Occupied(mut entry) => entry.get_mut().told += 1,
+            Entry::Vacant(entry) => {
+                let is_moved = place != own;
+                self.moved += usize::from(is_moved);
+                entry.insert(Known { what, told: 1, is_moved });
+            }
+        }
         place
     }
 
     fn forget(&mut self, place: u64, count: u64) {
-        if let Entry::Occupied(mut entry) = self.0.entry(place) {
+        if let Entry::Occupied(mut entry) = self.known.entry(place) {
             let left = entry.get().told.saturating_sub(count);
             if left == 0 {
-                entry.remove();
+                self.moved -= usize::from(entry.remove().is_moved);
             } else {
                 entry.get_mut().told = left;
             }
@@ -105,7 +119,7 @@ impl<T: Clone + PartialEq> Table<T> {
     }
 
     fn get(&self, place: u64) -> Option<&T> {
-        self.0.get(&place).map(|known| &known.what)
+        self.known.get(&place).map(|known| &known.what)
     }
 }
 
@@ -170,7 +184,7 @@ impl Inodes {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let known = self.known();
-        known.images.0.len() + known.others.0.len()
+        known.images.known.len() + known.others.known.len()
     }
 
     fn known(&self) -> MutexGuard<'_, Tables> {
@@ -298,7 +312,8 @@ mod tests {
     fn two_nodes_of_one_number_live_side_by_side() {
         let inodes = Inodes::default();
         let own = inodes.number(&data('1'));
-        inodes.known().images.0.insert(parts(own).0, Known { what: data('2').image().unwrap(), told: 1 });
+        let other = Known { what: data('2').image().unwrap(), told: 1, is_moved: false };
+        inodes.known().images.known.insert(parts(own).0, other);
         let moved = inodes.tell(data('1'));
         assert_ne!(moved, own);
         assert_eq!(inodes.tell(data('1')), moved);

@@ -165,9 +165,9 @@ impl FileSystem {
             Lines::Rows(rows) => rows,
             Lines::Images(snapshot, order, beside) => {
                 for (next, number) in order.behind(*from) {
-                    let Some((name, node)) = of_image(folder, snapshot, number) else { continue };
-                    let image = node.image().and_then(|id| snapshot.image(id)).map(AsRef::as_ref);
-                    if self.line(&Line { next, name: &name, node: &node, length: 0, image }, listing.hold, plus, take) {
+                    let Some((name, node, image)) = of_image(folder, snapshot, number) else { continue };
+                    let line = Line { next, name: &name, node: &node, length: 0, image: Some(image) };
+                    if self.line(&line, listing.hold, plus, take) {
                         return;
                     }
                 }
@@ -264,15 +264,19 @@ impl Row {
 }
 
 /// A line of a folder of images.
-fn of_image<'a>(folder: &Node, snapshot: &'a Snapshot, number: usize) -> Option<(Cow<'a, str>, Node)> {
+fn of_image<'a>(folder: &Node, snapshot: &'a Snapshot, number: usize) -> Option<(Cow<'a, str>, Node, &'a Image)> {
     match folder {
         Node::Images(view @ View::ByName) => {
-            snapshot.names().at(number).map(|(name, id)| (name, Node::Image(id, *view)))
+            snapshot.names().at(number).map(|(name, image)| (name, Node::Image(image.id, *view), image.as_ref()))
         }
         Node::Images(view @ View::ById) => {
-            snapshot.images().get(number).map(|image| (Cow::Borrowed(image.id.as_str()), Node::Image(image.id, *view)))
+            let image = snapshot.images().get(number)?;
+            Some((Cow::Borrowed(image.id.as_str()), Node::Image(image.id, *view), image))
         }
-        _ => snapshot.files().at(number).map(|(name, id)| (Cow::Borrowed(name), Node::Data(id))),
+        _ => {
+            let (name, id) = snapshot.files().at(number)?;
+            Some((Cow::Borrowed(name), Node::Data(id), snapshot.image(id)?))
+        }
     }
 }
 

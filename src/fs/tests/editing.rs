@@ -112,7 +112,10 @@ async fn a_saved_document_is_one_change_and_what_others_changed_meanwhile_stays(
     let image = scene.image();
     assert_eq!((image.name.as_deref(), image.min_disk), (Some("renamed"), 9));
     assert_eq!(image.tags, ["three", "two"]);
-    assert_eq!((image.properties.get("os_distro").unwrap().as_str(), image.properties.get("theirs").unwrap().as_str()), ("fedora", "kept"));
+    assert_eq!(
+        (image.properties.get("os_distro").unwrap().as_str(), image.properties.get("theirs").unwrap().as_str()),
+        ("fedora", "kept")
+    );
 }
 
 #[tokio::test]
@@ -140,7 +143,10 @@ async fn a_line_that_is_taken_out_removes_its_property() {
 async fn a_document_that_comes_in_pieces_is_sent_with_the_brace_that_closes_it() {
     let scene = Scene::new().await;
     scene.put("by-name/disk/metadata.json", &["{\n", "\"os_distro\":", " \"a{}\"\n", "}", "\n"]).await.unwrap();
-    assert_eq!((scene.image().properties.get("os_distro").unwrap().as_str(), scene.service.calls("update")), ("a{}", 1));
+    assert_eq!(
+        (scene.image().properties.get("os_distro").unwrap().as_str(), scene.service.calls("update")),
+        ("a{}", 1)
+    );
 }
 
 #[tokio::test]
@@ -184,7 +190,10 @@ async fn an_editor_that_renames_its_document_into_place_is_understood() {
     assert_eq!(scene.document().await, document, "a copy was made");
     scene.put("by-name/disk/sedXY", &[&document.replace("\"debian\"", "\"arch\"")]).await.unwrap();
     mv("sedXY", "metadata.json").await.unwrap();
-    assert_eq!((scene.image().properties.get("os_distro").unwrap().as_str(), scene.service.calls("update")), ("arch", 1));
+    assert_eq!(
+        (scene.image().properties.get("os_distro").unwrap().as_str(), scene.service.calls("update")),
+        ("arch", 1)
+    );
     assert_eq!(errno(scene.fs.walk("by-name/disk/sedXY").await), libc::ENOENT);
     scene.put("by-name/disk/bad.tmp", &["{]"]).await.unwrap();
     assert_eq!(mv("bad.tmp", "metadata.json").await.unwrap_err().errno(), libc::EINVAL);
@@ -277,7 +286,10 @@ async fn a_backup_is_restored_again_and_again_by_whoever_does() {
         let (from, to) = ((folder, OsStr::new(name)), (folder, OsStr::new("metadata.json")));
         scene.fs.rename(from, to, Asker { thread: 90, look: Process }).await.unwrap();
     }
-    assert_eq!((scene.image().properties.get("os_distro").unwrap().as_str(), scene.service.calls("update")), ("arch", 1));
+    assert_eq!(
+        (scene.image().properties.get("os_distro").unwrap().as_str(), scene.service.calls("update")),
+        ("arch", 1)
+    );
 }
 
 #[tokio::test]
@@ -428,5 +440,8 @@ async fn an_entry_that_two_long_properties_could_mean_is_refused() {
     let second = values.iter().position(|value| value == "2\n").unwrap();
     assert!(values.len() == 2 && values.contains(&"1\n".to_owned()), "{values:?}");
     scene.put(&format!("by-name/disk/properties/{}", listed[second]), &["3\n"]).await.unwrap();
-    assert_eq!((scene.image().properties.get(&one).unwrap().as_str(), scene.image().properties.get(&two).unwrap().as_str()), ("1", "3"));
+    assert_eq!(
+        (scene.image().properties.get(&one).unwrap().as_str(), scene.image().properties.get(&two).unwrap().as_str()),
+        ("1", "3")
+    );
 }

@@ -21,7 +21,10 @@ async fn a_property_is_set_by_one_request_and_removed_by_one() {
     scene.put("by-name/disk/properties/new", &["two\nlines\n"]).await.unwrap();
     assert_eq!((scene.service.calls("update"), scene.service.calls("show")), (2, 0));
     let image = scene.image();
-    assert_eq!((image.properties.get("os_distro").unwrap().as_str(), image.properties.get("new").unwrap().as_str()), ("alpine", "two\nlines"));
+    assert_eq!(
+        (image.properties.get("os_distro").unwrap().as_str(), image.properties.get("new").unwrap().as_str()),
+        ("alpine", "two\nlines")
+    );
     let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
     scene.fs.unlink(folder, OsStr::new("new")).await.unwrap();
     assert!(!scene.image().properties.contains_key("new"));
@@ -252,7 +255,10 @@ async fn fsync_returns_when_what_was_made_is_in_the_image() {
         assert_eq!(scene.changes(), before + 1, "{path}: once is enough");
     }
     let image = scene.image();
-    assert_eq!((image.properties.get("without").unwrap().as_str(), image.properties.get("with").unwrap().as_str()), ("", "value"));
+    assert_eq!(
+        (image.properties.get("without").unwrap().as_str(), image.properties.get("with").unwrap().as_str()),
+        ("", "value")
+    );
     assert_eq!(image.tags, ["one", "tag"]);
     let members = scene.service.change(|world| world.members.clone());
     assert_eq!(members.iter().map(|member| member.project.as_str()).collect::<Vec<_>>(), ["new", "asked"]);

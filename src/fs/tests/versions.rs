@@ -55,7 +55,10 @@ async fn what_came_to_an_image_in_the_second_in_which_it_was_read_is_not_removed
     set_elsewhere(&scene, "elsewhere", "kept still");
     scene.save(&again.replace("\"debian\"", "\"arch\"")).await.unwrap();
     let image = scene.image();
-    assert_eq!((image.properties.get("os_distro").unwrap().as_str(), image.properties.get("elsewhere").unwrap().as_str()), ("arch", "kept still"));
+    assert_eq!(
+        (image.properties.get("os_distro").unwrap().as_str(), image.properties.get("elsewhere").unwrap().as_str()),
+        ("arch", "kept still")
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use crate::fs::testing::{id, image};
 fn disk() -> Image {
     let mut image = image(1, "disk");
     image.tags = vec!["a".to_owned(), "b".to_owned()];
-    image.properties = [("p", "1"), ("q", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+    image.properties =
+        [("p", "1"), ("q", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
     image.other.insert("direct_url".to_owned(), json!("file:///x"));
     image.other.insert("os_glance_importing_to_stores".to_owned(), json!(""));
     image.other.insert("kernel_id".to_owned(), Value::Null);
