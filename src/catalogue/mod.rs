@@ -154,6 +154,21 @@ impl Catalogue {
         shown.or_else(|| state.listing.as_ref().and_then(|listing| listing.value.image(id).cloned()))
     }
 
+    /// The same, and whether it is fresh.
+    pub fn known_now(&self, id: ImageId) -> Option<Seen<Arc<Image>>> {
+        let mut state = self.state();
+        if let Some(listing) = &state.listing
+            && let Some(image) = listing.value.image(id)
+        {
+            let fresh_for = self.0.ttl.saturating_sub(listing.since.elapsed());
+            return Some(Seen { value: Arc::clone(image), fresh_for, is_watched: !fresh_for.is_zero() });
+        }
+        let shown = state.shown.get(&id)?;
+        let value = shown.value.clone().ok()?;
+        let fresh_for = self.0.ttl.saturating_sub(shown.since.elapsed());
+        Some(Seen { value, fresh_for, is_watched: false })
+    }
+
     /// The images that match `query` and are taken by `takes`, as the service lists them now: in its order, beginning
     /// behind `marker`, at most `most` of them.
     pub async fn find(

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::changes::Change;
-use super::pages::{self, Part};
+use super::pages::{self, Listed, Part};
 use super::snapshot::Snapshot;
 use super::state::State;
 use super::{Inner, Timed, is_away};
@@ -47,21 +47,18 @@ impl Inner {
 
     /// Takes in what changed lately.
     async fn catch_up(&self) -> Result<()> {
-        let (since, latest) = (Instant::now(), self.state().latest);
+        let since = Instant::now();
+        let latest = {
+            let mut state = self.state();
+            state.changes.asked(since);
+            state.latest
+        };
         let query = ListQuery { filters: vec![("updated_at".to_owned(), changed_from(latest))], sort: Vec::new() };
-        let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await?;
+        let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await;
         let mut state = self.state();
-        state.reaches(&listed);
-        let known = state.listing.as_ref().map(|listing| Arc::clone(&listing.value)).unwrap_or_default();
-        let is_new = |image: &Image| known.image(image.id).is_none_or(|known| **known != *image);
-        let news = listed.images.into_iter().filter(|image| is_new(image) && !state.changes.is_newer(image.id, since));
-        let news: Vec<Change> = news.map(|image| Change::Image(Arc::new(image))).collect();
-        drop(known);
-        state.apply(news, since);
-        if let Some(listing) = &mut state.listing {
-            listing.since = listing.since.max(since);
-        }
-        Ok(())
+        let outcome = listed.map(|listed| state.catch_up(listed, since));
+        state.changes.answered(since);
+        outcome
     }
 
     /// Asks for all of it.
@@ -89,6 +86,22 @@ impl Inner {
         if state.complete.as_ref().is_some_and(is_due) {
             let inner = Arc::clone(self);
             drop(state.completing.join(move || async move { inner.list_completely().await }));
+        }
+    }
+}
+
+impl State {
+    /// Takes in what a short question that was asked at `since` showed.
+    fn catch_up(&mut self, listed: Listed, since: Instant) {
+        self.reaches(&listed);
+        let known = self.listing.as_ref().map(|listing| Arc::clone(&listing.value)).unwrap_or_default();
+        let is_new = |image: &Image| known.image(image.id).is_none_or(|known| **known != *image);
+        let news = listed.images.into_iter().filter(|image| is_new(image) && !self.changes.is_newer(image.id, since));
+        let news: Vec<Change> = news.map(|image| Change::Image(Arc::new(image))).collect();
+        drop(known);
+        self.apply(news, since);
+        if let Some(listing) = &mut self.listing {
+            listing.since = listing.since.max(since);
         }
     }
 }

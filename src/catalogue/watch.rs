@@ -47,7 +47,7 @@ impl Catalogue {
         let images = state.listing.as_ref().map_or(0, |listing| listing.value.len());
         let all = EACH.saturating_mul(u32::try_from(images).unwrap_or(u32::MAX));
         let span = all.min(LONGEST).max(self.0.ttl * 2);
-        state.watch.until = Some(Instant::now() + span);
+        state.watch.until = state.watch.until.max(Some(Instant::now() + span));
         if !state.watch.is_running {
             state.watch.is_running = true;
             tokio::spawn(keep_young(Arc::downgrade(&self.0)));
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(difference.names, ["a".into(), "b".into()], "b is ambiguous now");
         catalogue.gone(id(2));
         let all = told.lock().unwrap();
-        assert_eq!(all[0].names, ["b~00000002".into()], "{all:?}");
+        assert_eq!(all[0].names, ["b~00000001".into(), "b~00000002".into()], "the other one is called b again");
     }
 
     #[tokio::test(start_paused = true)]

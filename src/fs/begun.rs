@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::inode::Ino;
 use super::node::{Collection, Node};
+use super::scratch::Place;
 use super::writing::Modified;
 use super::{FileSystem, Result};
 use crate::image::ImageId;
@@ -53,10 +54,25 @@ impl Begun {
 }
 
 impl FileSystem {
+    /// An entry was made and is nothing yet.
+    pub(super) fn begin(&self, id: ImageId, collection: Collection, entry: &str) {
+        self.begun.add(Node::Item(id, collection, entry.into()));
+        self.lists_otherwise(Place::Collection(id, collection));
+    }
+
+    /// It is there, or gone. Answers whether it was one that is nothing yet.
+    pub(super) fn end_begun(&self, node: &Node) -> bool {
+        let was = self.begun.remove(node);
+        if let (true, Node::Item(id, collection, _)) = (was, node) {
+            self.lists_otherwise(Place::Collection(*id, *collection));
+        }
+        was
+    }
+
     /// Notes what came of a write to a small file. Where one was refused that was only begun there is none, and who looks for
     /// the reason finds the folder.
     pub(super) fn noted_write(&self, ino: Ino, node: &Node, outcome: Result<()>) -> Result<()> {
-        let is_gone = outcome.is_err() && self.begun.remove(node);
+        let is_gone = outcome.is_err() && self.end_begun(node);
         let outcome = self.noted(ino, node, outcome);
         if is_gone {
             self.tell_folder(&node.parent(), ino);

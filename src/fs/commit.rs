@@ -45,6 +45,8 @@ impl FileSystem {
         // Who writes the visibility alone means that.
         let may_leave = !is_own && document.len() > 1;
         self.send_changes(id, &changes, may_leave).await?;
+        // A name that it had is none any more.
+        self.kernel.has_forgotten().await;
         if is_own {
             // What its writer changes next is compared with what he has.
             self.readings.saved(id, text, by);

@@ -4,6 +4,8 @@
 //! open. A file in it is read as it was when it was opened. What is written to one are commands, each on a line: they are
 //! carried out in the write that ends the line, where a shell's `echo` hears what came of it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::attr::{self, Entry, Rights};
@@ -84,13 +86,14 @@ impl FileSystem {
                 let size = u64::try_from(self.told(*file).len()).unwrap_or(u64::MAX);
                 let rights = Rights { change: self.rights().change && *file == ControlFile::Uploads, ..self.rights() };
                 let attr = attr::of_control_file(ino, node, size, rights, self.began);
-                Entry { attr, ttl: std::time::Duration::ZERO }
+                Entry { attr, ttl: Duration::ZERO }
             }
             Node::Link(_, image) => {
                 let length = super::results::target(*image).as_os_str().len();
                 let size = u64::try_from(length).unwrap_or(u64::MAX);
                 let attr = attr::of_scratch(ino, node.kind(), size, self.began, self.rights());
-                Entry { attr, ttl: self.settings.ttl }
+                // It holds for as long as the answer does that it belongs to, which is not known here.
+                Entry { attr, ttl: Duration::ZERO }
             }
             folder => {
                 let attr = attr::of_folder(ino, folder, self.rights(), self.began);

@@ -103,12 +103,12 @@ impl FileSystem {
                 Err(FsError::NoImport { image: *id, status })
             }
             (Node::Image(id, _), Some(Part::Document(document))) => {
-                self.removals.recall(&Node::Document(*id, document));
+                self.show_again(&Node::Document(*id, document));
                 Ok(())
             }
             // The kernel asks for it only where it was removed.
             (Node::Image(id, _), Some(Part::Data)) => {
-                if self.removals.recall(&Node::Data(*id)) {
+                if self.show_again(&Node::Data(*id)) {
                     self.empty(*id).await
                 } else {
                     Ok(())

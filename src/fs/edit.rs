@@ -242,7 +242,7 @@ impl FileSystem {
     /// Who opened it was killed: what he wrote is not all, and what he made is to be nothing.
     pub(super) fn abandon_draft(&self, file: &DraftHandle) {
         lock(&file.draft).abandon();
-        self.begun.remove(&file.node);
+        self.end_begun(&file.node);
     }
 
     /// Whether its opener has the file open only once: what is open still is this, then.

@@ -69,7 +69,7 @@ impl FileSystem {
             Collection::Members => self.sharing(&image).await?,
             Collection::Properties => self.check_name(&name).await.map(drop)?,
         }
-        self.begun.add(Node::Item(id, collection, entry.into()));
+        self.begin(id, collection, entry);
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl FileSystem {
             Collection::Members => self.add_member(image, &name).await?,
             Collection::Properties => self.commit_property(image.id, &name, "").await?,
         }
-        self.begun.remove(&Node::Item(image.id, collection, entry.into()));
+        self.end_begun(&Node::Item(image.id, collection, entry.into()));
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl FileSystem {
     async fn remove_known(&self, image: &Image, collection: Collection, entry: &str) -> Result<()> {
         let id = image.id;
         let name = self.item(image, collection, entry).await?.name;
-        let is_begun = self.begun.remove(&Node::Item(id, collection, entry.into()));
+        let is_begun = self.end_begun(&Node::Item(id, collection, entry.into()));
         if is_begun && !self.has_item(image, collection, &name).await? {
             return Ok(());
         }
@@ -136,7 +136,7 @@ impl FileSystem {
             Collection::Members => self.commit_member(&image, &name, text, is_known).await?,
             Collection::Properties => self.commit_property(id, &name, text).await?,
         }
-        self.begun.remove(&Node::Item(id, collection, entry.into()));
+        self.end_begun(&Node::Item(id, collection, entry.into()));
         Ok(())
     }
 
@@ -275,7 +275,7 @@ impl FileSystem {
                 self.update(id, &changes).await?;
             }
         }
-        self.begun.remove(&Node::Item(id, collection, from.into()));
+        self.end_begun(&Node::Item(id, collection, from.into()));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use super::inode::Ino;
 use super::node::{Node, View};
 use super::scratch::Place;
 use crate::catalogue::{Difference, Seen};
+use crate::image::ImageId;
 
 /// How long who walks by may be held up until the kernel has forgotten names. It waits for whoever makes or looks up
 /// something in that folder, at most for the service's deadlines.
@@ -131,9 +132,7 @@ impl FileSystem {
     }
 
     fn is_otherwise(&self, difference: Difference) {
-        for image in difference.images {
-            self.inodes.of_image(image).into_iter().for_each(|ino| self.kernel.attributes_are_void(ino));
-        }
+        difference.images.into_iter().for_each(|image| self.shows_otherwise(image));
         if difference.entries {
             for folder in [Node::Images(View::ByName), Node::Images(View::ById), Node::Files] {
                 self.kernel.attributes_are_void(self.inodes.number(&folder));
@@ -143,14 +142,40 @@ impl FileSystem {
         difference.names.into_iter().for_each(|name| self.kernel.name_is_void(folder, name));
     }
 
-    /// A folder has other scratch files. The kernel knows of it for the one of an image's two folders through which it
-    /// came.
-    pub(super) fn has_other_scratches(&self, place: Place) {
+    /// A folder lists otherwise than before by what no service knows of. The kernel knows of it for the one of an image's
+    /// two folders through which it came.
+    pub(super) fn lists_otherwise(&self, place: Place) {
         match place {
-            Place::Files => self.kernel.attributes_are_void(self.inodes.number(&Node::Files)),
-            Place::Image(id) | Place::Collection(id, _) => {
-                self.inodes.of_image(id).into_iter().for_each(|ino| self.kernel.attributes_are_void(ino));
+            Place::Files => {
+                self.shelves.turn_files();
+                self.kernel.attributes_are_void(self.inodes.number(&Node::Files));
             }
+            Place::Image(id) | Place::Collection(id, _) => self.shows_otherwise(id),
+        }
+    }
+
+    /// A file of an image, or a folder in it, is hidden from now on.
+    pub(super) fn hide(&self, id: ImageId, node: Node) {
+        self.removals.remember(node);
+        self.lists_otherwise(Place::Image(id));
+    }
+
+    /// It is back. Answers whether it was hidden.
+    pub(super) fn show_again(&self, node: &Node) -> bool {
+        let was = self.removals.recall(node);
+        if let (true, Some(id)) = (was, node.image()) {
+            self.lists_otherwise(Place::Image(id));
+        }
+        was
+    }
+
+    fn shows_otherwise(&self, id: ImageId) {
+        let known = self.inodes.of_image(id);
+        if !known.is_empty() {
+            self.shelves.turn(id);
+        }
+        for ino in known {
+            self.kernel.attributes_are_void(ino);
         }
     }
 

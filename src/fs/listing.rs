@@ -81,8 +81,8 @@ impl FileSystem {
             Node::Queries => Ok(listing),
             Node::Files | Node::Images(_) => {
                 let seen = self.catalogue.listing().await?;
-                // Nobody tells which names are void in `files`.
-                let hold = if *folder == Node::Files { Hold::fresh(&seen) } else { self.hold(&seen) };
+                // Nobody tells which names are void in `files`: they are asked for each time.
+                let hold = if *folder == Node::Files { Hold::NONE } else { self.hold(&seen) };
                 let order = self.shelves.order(folder, &seen.value);
                 let beside = if *folder == Node::Files { self.scratch_rows(Place::Files) } else { Vec::new() };
                 Ok(Listing { lines: Lines::Images(seen.value, order, beside), hold, ..listing })
@@ -227,7 +227,7 @@ impl FileSystem {
             }
             // Nor is it told what becomes of members.
             Node::Collection(_, _, Collection::Members) if image.visibility == Visibility::Shared => {
-                Entry { attr: self.listed_at(attr, node, image), ttl: hold.fresh_for }
+                Entry { attr: self.listed_at(attr, node, image), ttl: Duration::ZERO }
             }
             _ => Entry { attr: self.listed_at(attr, node, image), ttl: hold.vouched },
         }

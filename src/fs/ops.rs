@@ -144,9 +144,27 @@ impl FileSystem {
     /// The same for who may have it open, as `handle` or as the process that asks: a small file ends for him where what he
     /// wrote does.
     pub async fn stat(&self, ino: Ino, handle: Option<HandleId>, by: Asker) -> Result<Entry> {
+        if let (Some(_), Some(entry)) = (handle, self.held_entry(ino)) {
+            return Ok(entry);
+        }
         let entry = self.getattr(ino).await?;
         let size = self.draft_length(&self.node(ino)?, handle, by).unwrap_or(entry.attr.size);
         Ok(Entry { attr: Attr { size, ..entry.attr }, ..entry })
+    }
+
+    /// What is known of `data` that somebody has open. The kernel asks for it in front of reads, also of bytes that it has: who
+    /// reads what cannot change does not wait for the service.
+    fn held_entry(&self, ino: Ino) -> Option<Entry> {
+        let node = self.node(ino).ok()?;
+        let Node::Data(id) = node else { return None };
+        let seen = self.catalogue.known_now(id).filter(|seen| seen.value.status.has_data())?;
+        if seen.fresh_for.is_zero() && !self.settings.ttl.is_zero() {
+            let catalogue = self.catalogue.clone();
+            // What comes of it is seen by who asks next.
+            tokio::spawn(async move { drop(catalogue.image(id).await) });
+        }
+        let entry = self.image_entry(ino, &node, &seen.value, 0, self.hold(&seen));
+        Some(Entry { attr: Attr { ino, ..entry.attr }, ..entry })
     }
 
     /// The attributes of a node, with a number of its own; `may_be_vouched` for where it is told when they are others.
@@ -163,7 +181,7 @@ impl FileSystem {
             _ => 0,
         };
         let item = u64::try_from(item).unwrap_or(u64::MAX);
-        let hold = if may_be_vouched { self.hold(&seen) } else { Hold::fresh(&seen) };
+        let hold = if may_be_vouched { self.hold(&seen) } else { Hold::NONE };
         Ok(self.image_entry(ino, node, &seen.value, item, hold))
     }
 
@@ -175,6 +193,10 @@ impl FileSystem {
                 let seen = self.results(expression).await?;
                 let Entry { attr, .. } = self.own_entry(ino, node);
                 Ok(Entry { attr: Attr { mtime: seen.value.time(), ..attr }, ttl: seen.fresh_for })
+            }
+            Node::Link(expression, _) => {
+                let fresh_for = self.results(expression).await?.fresh_for;
+                Ok(Entry { ttl: fresh_for, ..self.own_entry(ino, node) })
             }
             // Whoever goes through here brings the listing up to date, and what the kernel knows of it.
             Node::Images(_) | Node::Files => {

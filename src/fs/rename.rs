@@ -101,7 +101,9 @@ impl FileSystem {
             return Ok(());
         }
         self.free(&wanted.name).await?;
-        self.update(id, &[Change::set("name", wanted.name)]).await
+        self.update(id, &[Change::set("name", wanted.name)]).await?;
+        self.kernel.has_forgotten().await;
+        Ok(())
     }
 
     async fn rename_scratch(&self, file: &ScratchFile, from: Spot<'_>, to: Spot<'_>, by: Asker) -> Result<()> {
@@ -109,8 +111,8 @@ impl FileSystem {
         let place = Place::of(from.0, was).ok_or(FsError::Forgotten)?;
         if let Some(target) = Place::of(to.0, text) {
             self.scratches.rename((place, was), (target, text));
-            self.has_other_scratches(place);
-            self.has_other_scratches(target);
+            self.lists_otherwise(place);
+            self.lists_otherwise(target);
             return Ok(());
         }
         let bytes = file.bytes().ok_or(FsError::NotPermitted("a link is no image's data"))?;
@@ -120,14 +122,14 @@ impl FileSystem {
             _ => {
                 self.become_small(file, bytes, to, by).await?;
                 self.scratches.remove(place, was, file);
-                self.has_other_scratches(place);
+                self.lists_otherwise(place);
                 return Ok(());
             }
         };
         let placed = self.place(bytes, &image).await;
         if placed.is_ok() {
             self.scratches.remove(place, was, file);
-            self.has_other_scratches(place);
+            self.lists_otherwise(place);
         }
         self.send(&placed?).await
     }
@@ -142,7 +144,7 @@ impl FileSystem {
         };
         let text = self.whole(bytes).await?;
         self.commit(&node, &text, &[by.process(), file.writer()]).await?;
-        self.removals.recall(&node);
+        self.show_again(&node);
         Ok(())
     }
 
@@ -172,7 +174,7 @@ impl FileSystem {
             Ok(upload) => upload,
             Err(error) => return Err(self.untaken(image, error).await),
         };
-        self.removals.recall(&Node::Data(image.id));
+        self.show_again(&Node::Data(image.id));
         if let Err(error) = self.set_time(image.id, time).await {
             // The bytes matter more; the time of the copy is then that of the image.
             tracing::warn!(image = %image.id, %error, "the time of a file could not be kept");

@@ -1,6 +1,7 @@
 //! `query/`: folders whose names are questions, with a symbolic link to each image that is the answer.
 
 use std::collections::HashMap;
+use std::iter;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +22,9 @@ use crate::service::Kind;
 
 /// Answers that are remembered for the TTL: a person looks into a few of them in turn.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// Earlier answers of one question: whoever reads a folder that slowly meets images of a later one at the same places.
+const BEFORE: usize = 8;
 
 /// The images that answer a question, in its order, and what their links are called.
 #[derive(Debug)]
@@ -44,8 +48,8 @@ pub(super) struct Answers {
 struct Answer {
     asked: Instant,
     results: Arc<Results>,
-    /// The answer before, for who is still reading it.
-    before: Option<Arc<Results>>,
+    /// The answers before, for who is still reading one of them; the youngest is first.
+    before: Vec<Arc<Results>>,
 }
 
 impl Default for Answers {
@@ -66,7 +70,11 @@ impl Answers {
         let mut known = self.known();
         let (results, before) = match known.pop(expression) {
             Some(answer) if answer.results.rows == new.rows => (answer.results, answer.before),
-            other => (new, other.map(|answer| answer.results)),
+            Some(answer) => {
+                let before = iter::once(answer.results).chain(answer.before).take(BEFORE).collect();
+                (new, before)
+            }
+            None => (new, Vec::new()),
         };
         known.put(expression.into(), Answer { asked, results: Arc::clone(&results), before });
         results
@@ -130,7 +138,7 @@ impl FileSystem {
     pub(super) async fn results_from(&self, expression: &str, from: u64) -> Result<Arc<Results>> {
         let is_of = |results: &Arc<Results>| position::is_of_answer(from, results.number);
         let known = self.answers.get(expression);
-        let read = known.and_then(|known| [Some(known.results), known.before].into_iter().flatten().find(is_of));
+        let read = known.and_then(|known| iter::once(known.results).chain(known.before).find(is_of));
         match read {
             Some(results) => Ok(results),
             None => Ok(self.results(expression).await?.value),

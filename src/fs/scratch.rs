@@ -205,7 +205,7 @@ impl FileSystem {
 
     fn make_named(&self, folder: &Node, place: Place, name: &str, what: What) -> Result<Node> {
         let made = self.scratches.make(place, name, format!("{}/{name}", folder.path()), what);
-        self.has_other_scratches(place);
+        self.lists_otherwise(place);
         made.map(Node::Scratch).ok_or_else(|| FsError::Exists(name.to_owned()))
     }
 

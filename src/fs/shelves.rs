@@ -1,5 +1,6 @@
 //! The folders of images as wholes: in which order they list what there is, and since when they list that.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use super::node::{Collection, Node, View};
 use super::position::{Order, hash};
 use super::scratch::Place;
 use crate::catalogue::Snapshot;
-use crate::image::{Image, Visibility};
+use crate::image::{Image, ImageId, Visibility};
 
 /// What is known of the folders of images.
 #[derive(Debug, Default)]
@@ -22,6 +23,11 @@ struct Known {
     orders: [Option<(u64, Arc<Order>)>; 3],
     /// Which entries there are, and since when they are known.
     since: Option<(u64, SystemTime)>,
+    /// How often the images that the kernel knows became others, or what their folders list. What a folder lists may come to
+    /// be again what it was before; who read it in between is not to be believed.
+    turns: HashMap<ImageId, u64>,
+    /// The same for the scratch files of `files`.
+    files: u64,
 }
 
 impl Shelves {
@@ -57,6 +63,23 @@ impl Shelves {
         since
     }
 
+    /// An image became another one, or its folders list otherwise.
+    pub(super) fn turn(&self, image: ImageId) {
+        let mut known = self.known();
+        let turns = known.turns.entry(image).or_default();
+        *turns = turns.wrapping_add(1);
+    }
+
+    /// `files` has other scratch files.
+    pub(super) fn turn_files(&self) {
+        let mut known = self.known();
+        known.files = known.files.wrapping_add(1);
+    }
+
+    fn turns(&self, image: ImageId) -> Option<u64> {
+        self.known().turns.get(&image).copied()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,8 +97,10 @@ impl FileSystem {
     /// The time of a folder of images, where somebody has looked at the listing before.
     pub(super) fn shelf_time(&self, folder: &Node, listing: &Snapshot) -> SystemTime {
         let since = self.shelves.since(listing.version(), self.began);
-        let scratches = if *folder == Node::Files { self.scratches.of(Place::Files) } else { Vec::new() };
-        scratches.iter().fold(since, |time, (name, _)| stirred(time, name))
+        match self.shelves.known().files {
+            turns if *folder == Node::Files && turns > 0 => stirred(since, &turns.to_string()),
+            _ => since,
+        }
     }
 
     /// A folder of an image with its time. The kernel keeps what a folder lists for as long as that is the same, so that
@@ -83,6 +108,9 @@ impl FileSystem {
     pub(super) fn listed_at(&self, attr: Attr, node: &Node, image: &Image) -> Attr {
         let mut mtime = attr.mtime;
         let mut stir = |text: &str| mtime = stirred(mtime, text);
+        if let Some(turns) = self.shelves.turns(image.id) {
+            stir(&turns.to_string());
+        }
         let place = match node {
             Node::Image(id, view) => {
                 if is_importable(image) {

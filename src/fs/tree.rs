@@ -83,7 +83,7 @@ impl FileSystem {
             Node::Image(id, _) => self.delete(id).await,
             node @ Node::Collection(id, ..) => {
                 self.removable(id).await?;
-                self.removals.remember(node);
+                self.hide(id, node);
                 Ok(())
             }
             Node::Root | Node::Images(_) | Node::Files | Node::Control | Node::Queries | Node::Query(_) => {
@@ -145,7 +145,7 @@ impl FileSystem {
             Node::Scratch(file) => self.remove_scratch(folder, name, file),
             Node::Data(id) | Node::Document(id, _) => {
                 self.removable(*id).await?;
-                self.removals.remember(node.clone());
+                self.hide(*id, node.clone());
                 Ok(())
             }
             Node::Item(id, collection, entry) => {
@@ -161,7 +161,7 @@ impl FileSystem {
         let text = makeable(folder, name)?;
         if let Some(place) = Place::of(folder, text) {
             self.scratches.remove(place, text, file);
-            self.has_other_scratches(place);
+            self.lists_otherwise(place);
         }
         Ok(())
     }

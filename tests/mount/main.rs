@@ -15,6 +15,7 @@
 
 mod at_once;
 mod bytes;
+mod coherent;
 mod content;
 mod drafts;
 mod edit_cost;
@@ -107,6 +108,7 @@ pub(crate) use promises;
 
 const SUBJECTS: &[&[Promise]] = &[
     tree::PROMISES,
+    coherent::PROMISES,
     bytes::PROMISES,
     images::PROMISES,
     kernel::PROMISES,

@@ -1,5 +1,7 @@
 //! Programs that are killed while they wait for a service that takes requests and answers none.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +19,7 @@ use crate::upload_faults::proxied;
 crate::promises![Embedded:
     who_is_killed_while_the_service_is_silent_ends,
     what_was_begun_goes_on_without_who_was_killed,
+    who_reads_what_the_kernel_has_does_not_wait_for_the_service,
 ];
 
 /// Within this time a program ends that was killed.
@@ -135,5 +138,33 @@ fn what_was_begun_goes_on_without_who_was_killed(target: &Target) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    mount.end();
+}
+
+fn who_reads_what_the_kernel_has_does_not_wait_for_the_service(target: &Target) {
+    let id = target.filled(&target.person("demo"), &json!({"name": target.name("held")}), b"bytes");
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let silent = Arc::clone(&is_silent);
+    let (_proxy, clouds) =
+        proxied(
+            target,
+            move |_, step| {
+                if silent.load(Ordering::Relaxed) && step == Step::Begun { Act::Hang } else { Act::Pass }
+            },
+        );
+    let mount = crate::mounted::Mount::of(&clouds, "demo", &["--ttl=300ms"]);
+    let mut bytes = [0; 5];
+    let open = File::open(mount.data(&id)).unwrap();
+    open.read_exact_at(&mut bytes, 0).unwrap();
+    is_silent.store(true, Ordering::Relaxed);
+    // Long enough that the kernel asks whether the file is as long as it was.
+    std::thread::sleep(Duration::from_secs(1));
+    let (told, hear) = mpsc::channel();
+    std::thread::spawn(move || {
+        let outcome = open.read_exact_at(&mut bytes, 0).map(|()| bytes);
+        told.send(outcome).unwrap();
+    });
+    let read = hear.recv_timeout(SOON).unwrap_or_else(|_| panic!("it waits for the service"));
+    assert_eq!(&read.unwrap(), b"bytes");
     mount.end();
 }
