@@ -81,6 +81,20 @@ pub struct Schema {
     additional: Option<Rule>,
 }
 
+/// What no name, value or tag has (Glance refuses it with 400).
+pub const NOT_BEYOND: &str = "the service takes no characters of 4 bytes, as emoji are";
+
+/// Whether a text has a character that no image of the service can have.
+pub fn is_beyond(text: &str) -> bool {
+    text.chars().any(|character| character > '\u{ffff}')
+}
+
+/// The texts of a value.
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    let elements = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    value.as_str().into_iter().chain(elements.iter().filter_map(Value::as_str))
+}
+
 impl Schema {
     /// The schema that the service shows; `None` where the answer is none.
     pub fn of(json: &Value) -> Option<Self> {
@@ -115,6 +129,9 @@ impl Schema {
     /// would say that there is none.
     pub fn check(&self, key: &str, value: &Value) -> Result<(), Misfit> {
         let misfit = |accepted: &str| Err(Misfit::of(key, value, accepted));
+        if is_beyond(key) || texts(value).any(is_beyond) {
+            return misfit(NOT_BEYOND);
+        }
         if !self.is_attribute(key) {
             if let Some(accepted) = misfit::no_text(value) {
                 return misfit(&accepted);

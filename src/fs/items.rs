@@ -10,7 +10,7 @@ use super::tree::unnameable;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, MemberStatus, Visibility};
 use crate::name;
-use crate::schema::Schema;
+use crate::schema::{self, Schema};
 use crate::service::{Change, Kind};
 
 /// Why an entry is no tag, property or member.
@@ -283,5 +283,6 @@ impl FileSystem {
 /// The tag, property or project that a new entry stands for.
 fn item_name(id: ImageId, collection: Collection, entry: &str) -> Result<String> {
     let folder = || Node::Collection(id, View::ById, collection);
-    name::decode_item(entry).ok_or_else(|| unnameable(&folder(), entry, NO_ITEM))
+    let name = name::decode_item(entry).ok_or_else(|| unnameable(&folder(), entry, NO_ITEM))?;
+    if schema::is_beyond(&name) { Err(unnameable(&folder(), entry, schema::NOT_BEYOND)) } else { Ok(name) }
 }

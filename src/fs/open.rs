@@ -9,7 +9,7 @@ use super::error::FsError;
 use super::handle::{DataHandle, Handle, HandleId, Look, SealedHandle};
 use super::inode::Ino;
 use super::mode::{Demand, InMode, Mode, Trust};
-use super::node::{Document, Node};
+use super::node::{Collection, Document, Node};
 use super::scratch::ScratchFile;
 use super::writing::{Asker, Process};
 use super::{FileSystem, Result};
@@ -36,6 +36,8 @@ pub struct Asked {
     pub by: Asker,
     /// The program wants to write.
     pub writing: Option<Writing>,
+    /// What is written goes behind what is there (`O_APPEND`).
+    pub appends: bool,
     /// Asks how many bytes the page cache may grow to without driving programs out of memory. Called for files that
     /// would take much of it.
     pub available: fn() -> u64,
@@ -55,7 +57,14 @@ const SMALL: u64 = 16 << 20;
 
 impl Default for Asked {
     fn default() -> Self {
-        Self { direct: false, passthrough: false, by: Asker::UNKNOWN, writing: None, available: || u64::MAX }
+        Self {
+            direct: false,
+            passthrough: false,
+            by: Asker::UNKNOWN,
+            writing: None,
+            appends: false,
+            available: || u64::MAX,
+        }
     }
 }
 
@@ -74,7 +83,13 @@ impl FileSystem {
         match (node, asked.writing) {
             (Node::Data(id), _) => return self.open_data(ino, *id, asked).await,
             (Node::Scratch(file), _) => return self.open_scratch(file, asked).await,
-            (Node::Document(..) | Node::Item(..), Some(writing)) => return self.open_draft(ino, node, writing).await,
+            (Node::Document(..) | Node::Item(..), Some(writing)) => {
+                // What is added to is what there is now, and not what was there a TTL ago.
+                if let (Node::Item(id, Collection::Properties, _), true) = (node, asked.appends) {
+                    self.look(*id).await?;
+                }
+                return self.open_draft(ino, node, writing).await;
+            }
             _ => {}
         }
         let text = self.text_of(node).await?;

@@ -183,7 +183,8 @@ impl Filesystem for Adapter {
         let writing =
             convert::writes(flags).map(|truncate| Writing { process: Caller(request.pid()).process(), truncate });
         let by = Caller(request.pid()).asker();
-        let asked = Asked { direct, passthrough, by, writing, available: memory::available };
+        let asked =
+            Asked { direct, passthrough, by, writing, appends: convert::appends(flags), available: memory::available };
         let asking = Arc::clone(&files);
         let work = async move { asking.open(convert::ino(ino), asked).await };
         self.change(request, debug_span!("open", ino = ino.0), reply, work, move |reply, opened| {

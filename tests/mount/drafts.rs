@@ -16,6 +16,7 @@ crate::promises![Both:
     what_is_cut_by_its_name_holds_what_is_left,
     behind_a_line_that_was_refused_nothing_is_taken,
     checksums_can_be_appended_and_copied,
+    what_is_appended_goes_behind_what_somebody_else_has_written,
     an_empty_property_is_there_or_refused_when_its_maker_closes_it,
     a_tag_or_member_is_made_in_every_way_and_by_no_text_that_is_refused,
     what_somebody_else_removed_is_there_again_once_it_is_touched,
@@ -37,6 +38,17 @@ fn python(folder: &Path, lines: &str) -> Ran {
 
 fn property(target: &Target, person: &Person, id: &str) -> Value {
     target.wait(person.show(id))["a"].clone()
+}
+
+fn what_is_appended_goes_behind_what_somebody_else_has_written(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount_with("demo", &["--ttl=5m"]));
+    let id = target.filled(&person, &json!({"name": target.name("appended"), "a": "old"}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    shell(&folder, "cat properties/a; ls -l properties");
+    patch(target, &person, &id, &json!([{"op": "replace", "path": "/a", "value": "somebody else's"}]));
+    shell(&folder, "echo more >> properties/a");
+    assert_eq!(property(target, &person, &id), "somebody else's\nmore");
+    mount.end();
 }
 
 fn a_small_file_is_written_where_its_writer_takes_it_to_end(target: &Target) {

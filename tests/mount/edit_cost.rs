@@ -30,6 +30,9 @@ fn an_edit_asks_for_no_more_than_it_needs(target: &Target) {
         ("! echo text 2> $TMPDIR/no > tags/t", 0),
         ("! echo bogus 2> $TMPDIR/no > members/m", 0),
         ("touch members/m", 1),
+        // No service takes what is beyond the Basic Multilingual Plane.
+        ("! echo \u{1f600} 2> $TMPDIR/no > properties/p", 0),
+        ("! touch properties/\u{1f600} tags/\u{1f600} 2> $TMPDIR/no", 0),
         ("echo deactivated > status", 1),
         ("echo active > status", 1),
         ("sed -i 's/\"min_ram\": 0/\"min_ram\": 64/' metadata.json", 2),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::attributes;
-use crate::image::{Image, Status};
+use crate::image::{DATA_MTIME, Image, Status};
 use crate::schema::{ATTRIBUTES, Misfit, Schema, quoted};
 use crate::service::Change;
 
@@ -195,13 +195,15 @@ impl Sides<'_> {
 
     /// Whether a line means nothing in a document that is not the image's own: what cannot be written, or no longer. Some
     /// properties are shown as null where there are none (`kernel_id`). The name in another image's document is that image's:
-    /// who copies it into a folder has said by the folder's name how this one is to be called.
+    /// who copies it into a folder has said by the folder's name how this one is to be called. So is the time of its bytes,
+    /// where the copy of these has one.
     fn is_passed_over(&self, key: &str, given: &Value) -> bool {
         match key {
             "owner" => true,
             "name" => {
                 self.document.contains_key("id") && self.current.name.as_ref().is_some_and(|name| !name.is_empty())
             }
+            DATA_MTIME => self.document.contains_key("id") && self.current.properties.contains_key(DATA_MTIME),
             "disk_format" | "container_format" => self.current.status != Status::Queued,
             key if self.is_read_only(key) => true,
             key => given.is_null() && !self.schema.is_attribute(key) && !self.current.properties.contains_key(key),

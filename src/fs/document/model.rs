@@ -13,7 +13,7 @@ use super::applied::applied;
 use super::{Base, Parsed, Readings, Refused, changes, metadata, parse};
 use crate::fs::Process;
 use crate::fs::testing::{id, image};
-use crate::image::{Image, Status};
+use crate::image::{DATA_MTIME, Image, Status};
 use crate::schema::Schema;
 use crate::service::Change;
 
@@ -39,8 +39,9 @@ enum Edit {
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
-        3 => select(vec!["", "a", "b", "1", "null", "é", "\"\\\n\t\u{0}", "\u{1f600}"]).prop_map(str::to_owned),
-        1 => any::<String>(),
+        3 => select(vec!["", "a", "b", "1", "null", "é", "\"\\\n\t\u{0}", "\u{ffff}"]).prop_map(str::to_owned),
+        // Characters that the service takes.
+        1 => any::<String>().prop_map(|text| text.chars().filter(|character| *character <= '\u{ffff}').collect()),
     ]
 }
 
@@ -211,6 +212,9 @@ fn restored(backup: &Image, now: &Image, anonymous: bool) -> Image {
     let formats = if is_queued { backup } else { now };
     let mut properties = now.properties.clone();
     properties.extend(backup.properties.clone());
+    if !anonymous && let Some(own) = now.properties.get(DATA_MTIME) {
+        properties.insert(DATA_MTIME.to_owned(), own.clone());
+    }
     // Another image's name is that one's, where this one has one.
     let is_named = !anonymous && now.name.as_ref().is_some_and(|name| !name.is_empty());
     Image {

@@ -381,7 +381,7 @@ async fn equal_sentences_of_different_moments_are_different_failures() {
 #[tokio::test]
 async fn a_new_property_that_is_refused_is_one_failure_that_its_folder_tells_too() {
     let scene = Scene::new().await;
-    scene.put("by-name/disk/properties/new", &["\u{1f600}\n"]).await.unwrap();
+    scene.put("by-name/disk/properties/new", &["\u{ff01}\n"]).await.unwrap();
     scene.service.change(|world| world.refusing.insert("update", (Kind::OverQuota, "too many")));
     scene.put("by-name/disk/properties/newer", &["x\n"]).await.unwrap_err();
     let listed = scene.fs.cat(".glancefs/errors").await.unwrap();

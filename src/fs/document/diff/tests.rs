@@ -352,6 +352,23 @@ fn a_document_of_another_image_or_none_sets_what_can_be_written_and_removes_noth
 }
 
 #[test]
+fn a_document_of_another_image_leaves_a_copy_its_own_time() {
+    let (theirs, own) = ("2001-01-01T00:00:00Z", "2002-02-02T00:00:00Z");
+    let timed = |image: &Image, time: &str| {
+        changed(image, |image| drop(image.properties.insert(DATA_MTIME.to_owned(), time.to_owned())))
+    };
+    let backup = timed(&disk(), theirs);
+    let other = changed(&disk(), |image| image.id = id(2));
+    let taken = format!("data_mtime=\"{theirs}\"");
+    let text = edited(&backup, &[]);
+    assert!(told(&text, None, &other).iter().any(|line| **line == *taken), "where it has none");
+    let copy = timed(&other, own);
+    assert!(told(&text, None, &copy).iter().all(|line| !line.contains(DATA_MTIME)));
+    let nobodys = told(&without(text, &["id"]), None, &copy);
+    assert!(nobodys.iter().any(|line| **line == *taken), "nobody's document is meant as it is: {nobodys:?}");
+}
+
+#[test]
 fn a_template_sets_only_what_it_has() {
     let now = disk();
     let Value::Object(template) = json!({"os_distro": "debian", "tags": ["b", "a", "a"], "p": "1"}) else { panic!() };
