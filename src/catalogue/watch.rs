@@ -13,7 +13,7 @@ use super::{Catalogue, Inner};
 
 /// For how long what is told of watched images may be relied upon: long enough to walk through the files of all of them
 /// again and again, and no longer, because a mount that is left alone asks for so long what nobody wants to know any more.
-const EACH: Duration = Duration::from_millis(3);
+const EACH: Duration = Duration::from_millis(10);
 
 /// And never longer than this.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -154,6 +154,6 @@ mod tests {
     async fn a_larger_cloud_may_be_relied_upon_for_longer() {
         let service = Fake::with((0..30_000).map(|n| image(n, "x")));
         let (catalogue, _) = watched(&service).await;
-        assert_eq!(catalogue.vouch(), Duration::from_secs(90));
+        assert_eq!(catalogue.vouch(), Duration::from_mins(5));
     }
 }
