@@ -12,7 +12,7 @@
     reason = "a benchmark prints, and its figures are rounded anyway"
 )]
 
-#[allow(dead_code, reason = "each bench uses a part of it")]
+#[expect(dead_code, reason = "each bench uses a part of it")]
 #[path = "../common/mod.rs"]
 mod common;
 mod floor;

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a promise that does not hold ends with a panic")]
 
-#[allow(dead_code, reason = "shared with the benches, which ask for more")]
+#[expect(dead_code, reason = "shared with the benches, which ask for more")]
 #[expect(
     clippy::print_stdout,
     clippy::print_stderr,
