@@ -46,6 +46,8 @@ pub(super) struct Journal {
     tmp: PathBuf,
     aside: PathBuf,
     mounts: PathBuf,
+    /// How the names of this one's scratch files begin.
+    scratch: Box<str>,
     /// The lock on `tmp/`, shared.
     presence: Arc<File>,
     spares: Arc<Spares>,
@@ -166,7 +168,8 @@ impl Journal {
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Error(error)) => return Err(error),
         };
-        let journal = Self { jobs, tmp, aside, mounts, presence: Arc::new(presence), spares: Arc::default() };
+        let scratch = format!("{SCRATCH}{:016x}-", fastrand::u64(..)).into();
+        let journal = Self { jobs, tmp, aside, mounts, scratch, presence: Arc::new(presence), spares: Arc::default() };
         journal.clean(if is_alone { Duration::ZERO } else { ABANDONED }, SystemTime::now())?;
         // Who opens the folder at this moment waits until the cleaning is over.
         journal.presence.lock_shared()?;
@@ -213,13 +216,33 @@ impl Journal {
     pub(super) fn scratch(&self) -> io::Result<(PathBuf, File)> {
         make_folder(&self.tmp)?;
         loop {
-            let path = self.tmp.join(format!("{SCRATCH}{:016x}", fastrand::u64(..)));
+            let path = self.tmp.join(format!("{}{:016x}", self.scratch, fastrand::u64(..)));
             let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
             // Another mount that opens the folder may have taken it for one that was left, before the lock.
             if made.try_lock().is_ok() && is_at(&made, &path) {
                 return Ok((path, made));
             }
         }
+    }
+
+    /// The mount has ended: its scratch files are gone, whoever still holds them, and nothing is kept for another upload.
+    pub(super) fn leave(&self) {
+        self.spares.end();
+        if let Err(error) = self.remove_scratch() {
+            tracing::warn!(folder = %self.tmp.display(), %error, "scratch files stay on the disk");
+        }
+    }
+
+    fn remove_scratch(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.tmp)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&*self.scratch) {
+                // Its last holder may remove it at the same time.
+                let removed = fs::remove_file(entry.path());
+                removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the scratch file at `scratch`, whose lock is held, the upload of `image`, in place of the one that there may

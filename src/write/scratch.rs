@@ -133,8 +133,10 @@ fn failed(action: &str, error: io::Error) -> WriteError {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let placed = *self.placed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Once the mount has ended, it is gone already.
         if placed.is_none()
             && let Err(error) = std::fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %error, "a scratch file stays on the disk");
         }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use glancefs::image::ImageId;
 use serde_json::json;
 
 use crate::target::Target;
@@ -91,14 +92,11 @@ fn another_name_of_an_image_shows_wherever_it_was_given(target: &Target) {
     let found = names(&mount.path("by-name")).into_iter().filter(|name| name.contains(&target.name("")));
     assert_eq!(found.collect::<Vec<_>>(), [target.name("new")]);
     // A second one of the name makes both of them ambiguous.
-    fs::create_dir(mount.path("by-id").join(OTHER)).unwrap();
-    fs::write(mount.path("by-id").join(OTHER).join("metadata.json"), json!({"name": target.name("new")}).to_string())
-        .unwrap();
+    let other = mount.path("by-id").join(ImageId::random().as_str());
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("metadata.json"), json!({"name": target.name("new")}).to_string()).unwrap();
     assert!(!by_name("new").exists());
-    fs::remove_dir(mount.path("by-id").join(OTHER)).unwrap();
+    fs::remove_dir(&other).unwrap();
     assert_eq!(fs::read(by_name("new").join("data")).unwrap(), b"bytes");
     mount.end();
 }
-
-/// An id that no other test makes.
-const OTHER: &str = "c0e4e27a-0000-4000-8000-00000c0e4e27";

@@ -122,11 +122,6 @@ impl Journal {
             Err(error) => Err(error),
         }
     }
-
-    /// What is done from now on is not kept for another upload.
-    pub(in super::super) fn leave(&self) {
-        self.spares.end();
-    }
 }
 
 /// What is left to be removed. A large file takes the disk some time.

@@ -121,6 +121,15 @@ fn a_scratch_file_is_its_mounts_until_that_ends() {
 }
 
 #[test]
+fn a_scratch_file_that_is_held_is_gone_once_its_mount_has_ended() {
+    let outer = tempfile::tempdir().unwrap();
+    let [journal, other] = [(); 2].map(|()| Journal::open(outer.path()).unwrap());
+    let [(path, _file), (kept, _other)] = [&journal, &other].map(|journal| journal.scratch().unwrap());
+    journal.leave();
+    assert!(!path.exists() && kept.exists());
+}
+
+#[test]
 fn a_scratch_file_becomes_an_upload_in_place_of_the_one_that_is_there() {
     let outer = tempfile::tempdir().unwrap();
     let (journal, image) = (Journal::open(outer.path()).unwrap(), queued(None));
