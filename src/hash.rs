@@ -220,7 +220,7 @@ mod tests {
 
     fn chosen(md5: Option<&str>, algorithm: Option<&str>, value: Option<&str>) -> Option<String> {
         let own = |text: Option<&str>| text.map(Box::from);
-        Expected::of(&Checksums { md5: own(md5), algorithm: own(algorithm), value: own(value) })
+        Expected::of(&Checksums { md5: own(md5), algorithm: algorithm.map(Into::into), value: own(value) })
             .map(|(expected, _)| expected.algorithm)
     }
 

@@ -72,7 +72,7 @@ pub(super) fn base(name: &str) -> Cow<'_, str> {
 mod tests {
     use super::super::Snapshot;
     use crate::fs::testing::{id, image};
-    use crate::image::Image;
+    use crate::image::{Image, Text};
     use crate::name::LONGEST;
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
         let long = |end: &str| "n".repeat(LONGEST - 2) + end;
         let image = |end: u32, name: String| Image {
             id: format!("00000001-0000-4000-8000-{end:012}").parse().unwrap(),
-            disk_format: Some("qcow2".to_owned()),
+            disk_format: Some("qcow2".into()),
             ..image(1, &name)
         };
         let snapshot = Snapshot::new([image(1, long("a")), image(2, long("b"))]);
@@ -94,7 +94,7 @@ mod tests {
 
     fn snapshot(images: &[(&str, Option<&str>)]) -> Snapshot {
         let of = |(n, (name, format)): (u32, &(&str, Option<&str>))| Image {
-            disk_format: format.map(str::to_owned),
+            disk_format: format.map(Text::from),
             ..image(n, name)
         };
         Snapshot::new((1..).zip(images).map(of))

@@ -192,7 +192,7 @@ mod tests {
         let after = data(&image);
         assert_eq!(after.mtime, before.mtime);
         assert_ne!(after.ctime, before.ctime);
-        image.properties.insert("data_mtime".to_owned(), "2001-02-03T04:05:06.5+01:00".to_owned());
+        image.properties.insert("data_mtime".into(), "2001-02-03T04:05:06.5+01:00".into());
         assert_eq!(data(&image).mtime, UNIX_EPOCH + Duration::from_millis(981_169_506_500));
     }
 

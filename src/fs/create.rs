@@ -47,8 +47,8 @@ impl<'a> Wanted<'a> {
     }
 
     fn image(self, id: ImageId) -> NewImage {
-        let container = self.container().map(str::to_owned);
-        let disk = self.format.map(str::to_owned);
+        let container = self.container().map(Into::into);
+        let disk = self.format.map(Into::into);
         NewImage { name: Some(self.name), container_format: container, disk_format: disk, ..NewImage::new(id) }
     }
 }

@@ -3,6 +3,7 @@
 use super::document::{Malformed, Refused};
 use super::draft::Untaken;
 use super::import::Standstill;
+use crate::image::Text;
 use crate::read::ReadError;
 use crate::schema::Misfit;
 use crate::service::{Kind, ServiceError};
@@ -65,7 +66,7 @@ pub enum FsError {
         /// The image.
         image: crate::image::ImageId,
         /// The format that it has.
-        format: String,
+        format: Text,
     },
     /// A folder of `query/` that asks for nothing.
     #[error(transparent)]

@@ -118,10 +118,10 @@ fn image() -> Image {
         name: Some("disk".to_owned()),
         status: Status::Queued,
         visibility: Visibility::Shared,
-        owner: Some("own".to_owned()),
+        owner: Some("own".into()),
         size: None,
         virtual_size: None,
-        disk_format: Some("raw".to_owned()),
+        disk_format: Some("raw".into()),
         container_format: None,
         checksums: Checksums::default(),
         created_at: jiff::Timestamp::UNIX_EPOCH,
@@ -130,12 +130,9 @@ fn image() -> Image {
         hidden: false,
         min_disk: 1,
         min_ram: 0,
-        tags: vec!["a".to_owned(), "b".to_owned()],
+        tags: vec!["a".into(), "b".into()],
         stores: Vec::new(),
-        properties: [("p", "1"), ("q", "2")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into_iter()
-            .collect(),
+        properties: [("p", "1"), ("q", "2")].map(|(key, value)| (key.into(), value.into())).into_iter().collect(),
         other: [("direct_url".to_owned(), json!("file:///x")), ("kernel_id".to_owned(), Value::Null)].into(),
     }
 }
@@ -146,10 +143,9 @@ fn changed() -> Image {
     image.status = Status::Active;
     image.size = Some(5);
     image.protected = true;
-    image.tags = vec!["b".to_owned(), "c".to_owned()];
-    image.properties =
-        [("p", "9"), ("r", "3")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
-    image.stores = vec!["fast".to_owned()];
+    image.tags = vec!["b".into(), "c".into()];
+    image.properties = [("p", "9"), ("r", "3")].map(|(key, value)| (key.into(), value.into())).into_iter().collect();
+    image.stores = vec!["fast".into()];
     image
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::create::{FORMATS, WRAPPED};
 use super::error::FsError;
 use super::{FileSystem, Result};
-use crate::image::{Image, ImageId, Status, Task, TaskStatus};
+use crate::image::{Image, ImageId, Status, Task, TaskStatus, Text};
 use crate::service::{Change, Kind, ServiceError};
 use crate::sync::{Mutex, lock};
 use crate::write::WriteError;
@@ -92,8 +92,8 @@ impl FileSystem {
         let mut image = self.look(id).await?;
         if image.disk_format.is_none() {
             // That was taken back with the import.
-            image.disk_format = task.uri.as_deref().and_then(format_of).map(str::to_owned);
-            image.container_format.get_or_insert_with(|| "bare".to_owned());
+            image.disk_format = task.uri.as_deref().and_then(format_of).map(Text::from);
+            image.container_format.get_or_insert_with(|| "bare".into());
         }
         let text = told(task) + &left_behind(&image);
         self.without_guess(id).await;
@@ -289,7 +289,7 @@ mod tests {
 
     fn left(status: Status, format: &str) -> String {
         let image = image(1, "disk");
-        left_behind(&Image { status, disk_format: Some(format.to_owned()), ..image })
+        left_behind(&Image { status, disk_format: Some(format.into()), ..image })
     }
 
     #[test]

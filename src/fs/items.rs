@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::commit::{text_value, value_of};
 use super::document::{self, Item, Meant};
 use super::error::FsError;
@@ -165,7 +167,7 @@ impl FileSystem {
         self.service.add_tag(id, tag).await.map_err(FsError::Change)?;
         self.catalogue.amend(id, |image| {
             if let Err(place) = image.tags.binary_search_by(|known| known.as_str().cmp(tag)) {
-                image.tags.insert(place, tag.to_owned());
+                image.tags.insert(place, tag.into());
             }
         });
         Ok(())
@@ -262,14 +264,14 @@ impl FileSystem {
             Collection::Members => return Err(FsError::NotPermitted("a member cannot become another project")),
             Collection::Tags => {
                 let mut tags: Vec<_> = image.tags.iter().filter(|tag| **tag != item.name).cloned().collect();
-                tags.push(name);
-                self.update(id, &[Change::set("tags", tags)]).await?;
+                tags.push(name.into());
+                self.update(id, &[Change::set("tags", json!(tags))]).await?;
             }
             Collection::Properties => {
                 self.removable(id).await?;
                 self.check_property(&name, value_of(&item.text)).await?;
                 // One that was begun is not there to be removed.
-                let removal = image.properties.contains_key(&item.name).then(|| Change::remove(item.name));
+                let removal = image.properties.contains_key(item.name.as_str()).then(|| Change::remove(item.name));
                 let set = Change::set(name, text_value(&item.text));
                 let changes: Vec<_> = removal.into_iter().chain([set]).collect();
                 self.update(id, &changes).await?;

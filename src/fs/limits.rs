@@ -8,7 +8,7 @@ use super::create::ONLY_THESE;
 use super::error::FsError;
 use super::node::{Collection, ControlFile, Node};
 use super::{FileSystem, Result};
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Text};
 use crate::name::decode_item;
 use crate::plain::Plain;
 use crate::write::WriteError;
@@ -28,7 +28,7 @@ enum Limit {
         /// The image.
         image: ImageId,
         /// Its project.
-        owner: String,
+        owner: Text,
     },
     /// The status of a member is another project's to set.
     #[error(

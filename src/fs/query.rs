@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(base.list, ListQuery::default());
         let mut image = crate::fs::testing::image(1, "x");
         assert!(base.takes(&image));
-        image.properties.insert("image_type".to_owned(), "snapshot".to_owned());
+        image.properties.insert("image_type".into(), "snapshot".into());
         assert!(!base.takes(&image));
         assert!(Expression::parse("status=active").unwrap().takes(&image));
     }

@@ -164,7 +164,8 @@ impl FileSystem {
     /// That a question has no answer is said of a filter that does not exist, and not shown as an empty folder.
     async fn has_properties(&self, asked: &[String]) -> std::result::Result<(), NoQuery> {
         let Ok(listing) = self.catalogue.listing().await else { return Ok(()) };
-        let is_known = |name: &String| listing.value.images().iter().any(|image| image.properties.contains_key(name));
+        let is_known =
+            |name: &String| listing.value.images().iter().any(|image| image.properties.contains_key(name.as_str()));
         match asked.iter().find(|name| !is_known(name)) {
             Some(unknown) => Err(NoQuery::NoProperty(unknown.clone())),
             None => Ok(()),

@@ -13,7 +13,9 @@ use sha2::Sha512;
 use tokio::sync::Semaphore;
 
 use super::FileSystem;
-use crate::image::{Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Usage, Visibility};
+use crate::image::{
+    Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Text, Usage, Visibility,
+};
 use crate::schema::Schema;
 use crate::service::{
     Action, ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result, ServiceError,
@@ -32,11 +34,11 @@ pub(crate) fn image(n: u32, name: &str) -> Image {
         name: Some(name.to_owned()),
         status: Status::Active,
         visibility: Visibility::Shared,
-        owner: Some("own".to_owned()),
+        owner: Some("own".into()),
         size: Some(5),
         virtual_size: None,
-        disk_format: Some("raw".to_owned()),
-        container_format: Some("bare".to_owned()),
+        disk_format: Some("raw".into()),
+        container_format: Some("bare".into()),
         checksums: Checksums { md5: Some("5d41402abc4b2a76b9719d911017c592".into()), ..Checksums::default() },
         created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         updated_at: "2026-02-03T04:05:06Z".parse().unwrap(),
@@ -282,7 +284,7 @@ impl ImageService for Fake {
         self.call("add_tag", |world| {
             let tags = &mut changing(world, image)?.tags;
             if let Err(at) = tags.binary_search_by(|present| present.as_str().cmp(tag)) {
-                tags.insert(at, tag.to_owned());
+                tags.insert(at, tag.into());
             }
             Ok(())
         })
@@ -386,21 +388,21 @@ fn changing(world: &mut World, image: ImageId) -> Result<&mut Image> {
 
 fn apply(image: &mut Image, change: &Change) {
     let (key, value) = match change {
-        Change::Remove { key } => return drop(image.properties.remove(key)),
+        Change::Remove { key } => return drop(image.properties.remove(key.as_str())),
         Change::Set { key, value } => (key.as_str(), value),
     };
     let text = || value.as_str().map(str::to_owned);
     match key {
         "name" => image.name = text(),
-        "disk_format" => image.disk_format = text(),
-        "container_format" => image.container_format = text(),
+        "disk_format" => image.disk_format = text().map(Text::from),
+        "container_format" => image.container_format = text().map(Text::from),
         "visibility" => image.visibility = value.as_str().unwrap().into(),
         "protected" => image.protected = value.as_bool().unwrap(),
         "min_disk" => image.min_disk = value.as_u64().unwrap(),
         "min_ram" => image.min_ram = value.as_u64().unwrap(),
         "os_hidden" => image.hidden = value.as_bool().unwrap(),
-        "tags" => image.tags = value.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect(),
-        property => drop(image.properties.insert(property.to_owned(), text().unwrap())),
+        "tags" => image.tags = value.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().into()).collect(),
+        property => drop(image.properties.insert(property.into(), text().unwrap().into())),
     }
 }
 

@@ -305,8 +305,8 @@ async fn members_are_asked_for_where_an_image_is_shared_and_only_there() {
 #[tokio::test]
 async fn tags_and_properties_are_files() {
     let mut tagged = image(1, "a");
-    tagged.tags = vec!["x/y".to_owned()];
-    tagged.properties.insert("os_distro".to_owned(), "debian".to_owned());
+    tagged.tags = vec!["x/y".into()];
+    tagged.properties.insert("os_distro".into(), "debian".into());
     let fs = mounted(&Fake::with([tagged]));
     assert_eq!(fs.ls("by-name/a/tags").await, ["x%2Fy"]);
     assert_eq!(fs.cat("by-name/a/tags/x%2Fy").await.unwrap(), "");

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::error::ReadError;
 use crate::cache::{Run, SPAN, span_end};
+use crate::image::Text;
 
 /// How many parts a request must have left to be cut off when several are to share its way: what the service has sent of
 /// it already is lost, up to some MiB in the sockets of both sides. A shorter one goes to its end, and the others begin
@@ -28,7 +29,7 @@ pub(super) type Arrival = Result<Run, ReadError>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// By a range, from this store or from where the service likes.
-    Ranges(Option<String>),
+    Ranges(Option<Text>),
     /// As one stream of the whole image, from the first block on.
     Whole,
     /// From the disk.

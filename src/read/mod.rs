@@ -44,7 +44,7 @@ pub use reader::Reader;
 use crate::budget::{Budget, Exhausted};
 use crate::cache::disk::{DiskCache, DiskError, DiskSettings};
 use crate::cache::{BLOCK, Cache, Identity, SPAN, lock};
-use crate::image::{Checksums, ImageId};
+use crate::image::{Checksums, ImageId, Text};
 use crate::service::ImageService;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +63,7 @@ pub struct Content {
     /// The hashes that the service shows.
     pub checksums: Checksums,
     /// The ids of the stores that hold it, where the service tells.
-    pub stores: Vec<String>,
+    pub stores: Vec<Text>,
 }
 
 /// How reading is done.

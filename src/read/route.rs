@@ -7,12 +7,13 @@ use std::collections::HashSet;
 use super::Content;
 use super::board::Way;
 use crate::cache::Identity;
+use crate::image::Text;
 
 /// What is known about stores.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     /// Stores that answer no ranges.
-    seekless: HashSet<String>,
+    seekless: HashSet<Text>,
     /// Contents that were refused as a range while the service chose the store: we choose now.
     chosen: HashSet<Identity>,
     /// Contents, in stores not told, that were refused as a range.
@@ -36,7 +37,7 @@ impl Routes {
     pub(super) fn refused(&mut self, content: &Content, identity: &Identity, store: Option<&str>) {
         match (store, content.stores.as_slice()) {
             (Some(store), _) => {
-                self.seekless.insert(store.to_owned());
+                self.seekless.insert(store.into());
             }
             (None, [only]) => {
                 self.seekless.insert(only.clone());
@@ -58,7 +59,7 @@ mod tests {
 
     fn content(stores: &[&str]) -> (Content, Identity) {
         let (image, checksums) = (ImageId::random(), Checksums::default());
-        let stores = stores.iter().map(ToString::to_string).collect();
+        let stores = stores.iter().copied().map(Text::from).collect();
         let identity = Identity::new(image, 1, checksums.clone());
         (Content { image, size: 1, checksums, stores }, identity)
     }
@@ -88,9 +89,9 @@ mod tests {
         let mut routes = Routes::default();
         let (both, identity) = content(&["rbd", "file"]);
         routes.refused(&both, &identity, None);
-        assert_eq!(routes.of(&both, &identity), Way::Ranges(Some("rbd".to_owned())));
+        assert_eq!(routes.of(&both, &identity), Way::Ranges(Some("rbd".into())));
         routes.refused(&both, &identity, Some("rbd"));
-        assert_eq!(routes.of(&both, &identity), Way::Ranges(Some("file".to_owned())));
+        assert_eq!(routes.of(&both, &identity), Way::Ranges(Some("file".into())));
         routes.refused(&both, &identity, Some("file"));
         assert_eq!(routes.of(&both, &identity), Way::Whole);
     }

@@ -12,7 +12,7 @@ use md5::{Digest, Md5};
 use tokio::sync::Semaphore;
 
 use super::Content;
-use crate::image::{Checksums, Image, ImageId, Member, Usage};
+use crate::image::{Checksums, Image, ImageId, Member, Text, Usage};
 use crate::service::{
     ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result, ServiceError, Source,
 };
@@ -22,7 +22,7 @@ use crate::service::{
 pub(super) struct Request {
     pub(super) image: ImageId,
     pub(super) range: Option<Range<u64>>,
-    pub(super) store: Option<String>,
+    pub(super) store: Option<Text>,
 }
 
 /// The service.
@@ -34,7 +34,7 @@ pub(super) struct Fake {
     /// No store answers ranges.
     pub(super) seekless: AtomicBool,
     /// These stores answer no ranges.
-    pub(super) seekless_stores: Mutex<HashSet<String>>,
+    pub(super) seekless_stores: Mutex<HashSet<Text>>,
     /// So many of the next requests fail.
     pub(super) failures: AtomicU32,
     /// Answers end after so many bytes.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ByteStream;
-use crate::image::{ImageId, Properties, Visibility};
+use crate::image::{ImageId, Properties, Text, Visibility};
 
 /// An image to be made. What is `None` or empty is left out of the request, and is then as the service has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,15 +13,15 @@ pub struct NewImage {
     /// The name.
     pub name: Option<String>,
     /// The wrapping around the disk (`bare`, …).
-    pub container_format: Option<String>,
+    pub container_format: Option<Text>,
     /// The format of the disk inside.
-    pub disk_format: Option<String>,
+    pub disk_format: Option<Text>,
     /// Who sees it.
     pub visibility: Option<Visibility>,
     /// Additional properties.
     pub properties: Properties,
     /// Tags.
-    pub tags: Vec<String>,
+    pub tags: Vec<Text>,
 }
 
 impl NewImage {

@@ -27,7 +27,7 @@ pub use change::{Action, Change, NewImage, Outgoing};
 pub use error::{Kind, ServiceError};
 pub use page::{Marker, Page};
 
-use crate::image::{Image, ImageId, Member, MemberStatus, Task, Usage};
+use crate::image::{Image, ImageId, Member, MemberStatus, Task, Text, Usage};
 use crate::schema::Schema;
 
 /// A result of the service layer.
@@ -45,7 +45,7 @@ pub struct Source {
     /// The length of the whole image in bytes.
     pub size: u64,
     /// The store to read from, where the image is in several and one is preferred.
-    pub store: Option<String>,
+    pub store: Option<Text>,
 }
 
 /// Which images to list, and in which order.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::expected::Expected;
 use super::state::State;
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Text};
 
 /// The form of the record. What has another one is moved aside, not guessed at.
 const VERSION: u32 = 1;
@@ -36,8 +36,8 @@ pub(super) struct Job {
     /// Its name, for people.
     pub(super) name: Option<String>,
     /// The formats that the image names, as far as is known.
-    pub(super) container_format: Option<String>,
-    pub(super) disk_format: Option<String>,
+    pub(super) container_format: Option<Text>,
+    pub(super) disk_format: Option<Text>,
     /// The boot of the machine in which the bytes were written. What a killed process wrote is there as long as the
     /// machine runs, also without waiting for the disk.
     boot: String,

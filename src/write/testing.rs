@@ -26,7 +26,7 @@ pub(super) fn queued(name: Option<&str>) -> Image {
         name: name.map(str::to_owned),
         status: Status::Queued,
         visibility: Visibility::Shared,
-        owner: Some("own".to_owned()),
+        owner: Some("own".into()),
         size: None,
         virtual_size: None,
         disk_format: None,
@@ -143,7 +143,7 @@ impl Fake {
 
     /// The same with formats.
     pub(super) fn add_raw(&self) -> Image {
-        let (container_format, disk_format) = (Some("bare".to_owned()), Some("raw".to_owned()));
+        let (container_format, disk_format) = (Some("bare".into()), Some("raw".into()));
         self.put(Image { disk_format, container_format, ..queued(None) })
     }
 
@@ -396,9 +396,9 @@ impl ImageService for Fake {
         self.change(id, |image| {
             for (key, value) in changes {
                 match key.as_str() {
-                    "disk_format" => image.disk_format = Some(value),
-                    "container_format" => image.container_format = Some(value),
-                    _ => drop(image.properties.insert(key, value)),
+                    "disk_format" => image.disk_format = Some(value.into()),
+                    "container_format" => image.container_format = Some(value.into()),
+                    _ => drop(image.properties.insert(key.into(), value.into())),
                 }
             }
         });

@@ -40,7 +40,7 @@ impl Upload {
     /// The change that tells the service, which shows `image`.
     pub(super) fn change_of_time(&self, image: Option<&Image>) -> Option<Change> {
         let time = self.time()?.to_string();
-        let is_told = image.is_some_and(|image| image.properties.get(DATA_MTIME) == Some(&time));
+        let is_told = image.is_some_and(|image| image.properties.get(DATA_MTIME).is_some_and(|told| *told == time));
         (!is_told).then(|| Change::set(DATA_MTIME, time))
     }
 }

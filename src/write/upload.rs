@@ -21,7 +21,7 @@ use super::journal::Entry;
 use super::report::Report;
 use super::spool::Spool;
 use super::state::{Cause, Hashes, State};
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Text};
 use crate::sync::{Mutex, lock};
 
 /// An upload of one image, from the first byte that is written until the image is active.
@@ -292,7 +292,7 @@ impl Upload {
     }
 
     /// The formats that the image names, as far as is known.
-    pub(super) fn formats(&self) -> (Option<String>, Option<String>) {
+    pub(super) fn formats(&self) -> (Option<Text>, Option<Text>) {
         let record = lock(&self.record);
         (record.job.container_format.clone(), record.job.disk_format.clone())
     }

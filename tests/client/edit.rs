@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use glancefs::image::{Image, ImageId, Status, Visibility};
+use glancefs::image::{Image, ImageId, Status, Text, Visibility};
 use glancefs::service::glance::Glance;
 use glancefs::service::{Change, ImageService, Kind, NewImage, Outgoing, ServiceError, Source};
 use md5::{Digest, Md5};
@@ -41,7 +41,7 @@ pub(crate) async fn new(target: &Target, glance: &Glance, image: NewImage) -> Im
 
 /// A new image that is ready for bytes.
 pub(crate) async fn empty(target: &Target, glance: &Glance, disk_format: &str) -> ImageId {
-    let (disk_format, container_format) = (Some(disk_format.to_owned()), Some("bare".to_owned()));
+    let (disk_format, container_format) = (Some(disk_format.into()), Some("bare".into()));
     new(target, glance, NewImage { disk_format, container_format, ..NewImage::new(ImageId::random()) }).await.id
 }
 
@@ -78,11 +78,11 @@ async fn an_image_is_made_as_it_was_asked_for(target: &Target) {
     let wanted = NewImage {
         id: ImageId::random(),
         name: Some("a/b".to_owned()),
-        container_format: Some("bare".to_owned()),
-        disk_format: Some("qcow2".to_owned()),
+        container_format: Some("bare".into()),
+        disk_format: Some("qcow2".into()),
         visibility: Some(Visibility::Private),
-        properties: [("os_distro".to_owned(), "debian".to_owned())].into_iter().collect(),
-        tags: vec!["z".to_owned(), "a".to_owned()],
+        properties: [("os_distro".into(), "debian".into())].into_iter().collect(),
+        tags: vec!["z".into(), "a".into()],
     };
     let made = new(target, &glance, wanted.clone()).await;
     assert_eq!((made.id, &made.name, &made.status, made.size), (wanted.id, &wanted.name, &Status::Queued, None));
@@ -137,7 +137,7 @@ async fn a_protected_image_is_not_deleted(target: &Target) {
 
 async fn attributes_and_properties_are_set_and_removed(target: &Target) {
     let glance = target.glance("demo").await;
-    let properties = [("p".to_owned(), "1".to_owned()), ("a/b~c".to_owned(), "1".to_owned())].into_iter().collect();
+    let properties = [("p".into(), "1".into()), ("a/b~c".into(), "1".into())].into_iter().collect();
     let id = new(target, &glance, NewImage { properties, ..NewImage::new(ImageId::random()) }).await.id;
     let changes = [
         Change::set("name", "new"),
@@ -164,7 +164,7 @@ async fn a_property_that_is_not_there_is_as_good_as_removed(target: &Target) {
     let id = new(target, &glance, NewImage::new(ImageId::random())).await.id;
     glance.update(id, &[Change::remove("p")]).await.unwrap();
     let image = glance.update(id, &[Change::remove("p"), Change::set("q", "v")]).await.unwrap();
-    assert_eq!(image.properties.get("q").map(String::as_str), Some("v"));
+    assert_eq!(image.properties.get("q").map(Text::as_str), Some("v"));
 }
 
 async fn changes_that_come_at_once_are_all_kept(target: &Target) {
@@ -288,7 +288,7 @@ async fn an_image_that_is_deleted_meanwhile_takes_no_bytes(target: &Target) {
 async fn bytes_over_the_quota_are_refused(target: &Target) {
     target.limited().await;
     let glance = target.glance("small").await;
-    let formats = (Some("raw".to_owned()), Some("bare".to_owned()));
+    let formats = (Some("raw".into()), Some("bare".into()));
     let image = NewImage { disk_format: formats.0, container_format: formats.1, ..NewImage::new(ImageId::random()) };
     let id = glance.create(&image).await.unwrap().id;
     target.remember(&target.person("small").await, id);

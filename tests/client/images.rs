@@ -1,7 +1,7 @@
 //! Images through the trait `ImageService`.
 
 use futures_util::TryStreamExt;
-use glancefs::image::{ImageId, Status, Visibility};
+use glancefs::image::{ImageId, Status, Text, Visibility};
 use glancefs::service::glance::Glance;
 use glancefs::service::{Direction, ImageService, Kind, ListQuery, Source};
 use serde_json::json;
@@ -101,7 +101,7 @@ async fn an_image_is_shown_with_all_that_it_was_made_with(target: &Target) {
     assert_eq!((image.name.as_deref(), &image.status, image.min_disk), (Some("a/b"), &Status::Active, 3));
     assert_eq!(image.size, Some(43));
     assert_eq!(image.tags, ["a", "z"]);
-    assert_eq!(image.properties.get("os_distro").map(String::as_str), Some("debian"));
+    assert_eq!(image.properties.get("os_distro").map(Text::as_str), Some("debian"));
     assert_eq!(image.checksums.md5.as_deref(), Some("77add1d5f41223d5582fca736a5cb335"));
     assert_eq!(image.checksums.algorithm.as_deref(), Some("sha512"));
     assert_eq!(image.stores.len(), 1);

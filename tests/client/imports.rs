@@ -1,6 +1,6 @@
 //! Images whose bytes the service fetches, through the trait `ImageService`.
 
-use glancefs::image::{ImageId, Status, Task, TaskStatus};
+use glancefs::image::{ImageId, Status, Task, TaskStatus, Text};
 use glancefs::service::glance::Glance;
 use glancefs::service::{Change, ImageService, Kind, NewImage};
 use md5::{Digest, Md5};
@@ -113,8 +113,8 @@ async fn what_is_changed_during_an_import_is_kept(target: &Target) {
     glance.update(id, &[Change::set("p", "v")]).await.unwrap();
     web.release();
     let image = until(&glance, id, Status::Active).await;
-    assert_eq!((image.tags.as_slice(), image.properties.len()), (&["a".to_owned()][..], 1));
-    assert_eq!(image.properties.get("p").map(String::as_str), Some("v"));
+    assert_eq!((image.tags.as_slice(), image.properties.len()), (&["a".into()][..], 1));
+    assert_eq!(image.properties.get("p").map(Text::as_str), Some("v"));
 }
 
 async fn only_its_own_project_imports(target: &Target) {

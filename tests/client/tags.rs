@@ -22,7 +22,7 @@ crate::contracts!(Both:
 );
 
 async fn image(target: &Target, tags: &[&str]) -> ImageId {
-    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    let tags = tags.iter().map(|tag| (*tag).into()).collect();
     let glance = target.glance("demo").await;
     new(target, &glance, NewImage { tags, ..NewImage::new(ImageId::random()) }).await.id
 }

@@ -36,7 +36,7 @@ impl Scene {
 
     /// A new image that is ready for bytes.
     async fn image(&self) -> ImageId {
-        let (disk_format, container_format) = (Some("raw".to_owned()), Some("bare".to_owned()));
+        let (disk_format, container_format) = (Some("raw".into()), Some("bare".into()));
         let image = NewImage { disk_format, container_format, ..NewImage::new(ImageId::random()) };
         self.glance.create(&image).await.unwrap().id
     }

@@ -50,8 +50,8 @@ pub(super) fn encode(content: &Identity) -> io::Result<Vec<u8>> {
     page.extend_from_slice(&BLOCK.to_le_bytes());
     page.extend_from_slice(&content.size().to_le_bytes());
     page.extend_from_slice(content.image().as_str().as_bytes());
-    for text in [&checksums.algorithm, &checksums.value, &checksums.md5] {
-        put_text(&mut page, text.as_deref())?;
+    for text in [checksums.algorithm.as_deref(), checksums.value.as_deref(), checksums.md5.as_deref()] {
+        put_text(&mut page, text)?;
     }
     if page.len() > PROPER - 4 {
         return Err(too_long());
@@ -110,7 +110,7 @@ impl Fields<'_> {
 
     /// Puts the text that is next `into` its place, where there is one. `None` where neither a text is next nor the
     /// mark of its absence.
-    fn text(&mut self, into: &mut Option<Box<str>>) -> Option<()> {
+    fn text<T: for<'t> From<&'t str>>(&mut self, into: &mut Option<T>) -> Option<()> {
         let length = u16::from_le_bytes(self.take()?);
         if length != u16::MAX {
             let (text, rest) = self.0.split_at_checked(usize::from(length))?;

@@ -213,8 +213,8 @@ mod tests {
     #[tokio::test]
     async fn each_store_is_tried_once() {
         let mut images = [image(1, "a"), image(2, "b"), image(3, "c")];
-        images[0].stores = vec!["fast".to_owned()];
-        images[1].stores = vec!["fast".to_owned(), "slow".to_owned()];
+        images[0].stores = vec!["fast".into()];
+        images[1].stores = vec!["fast".into(), "slow".into()];
         let service = Fake::with(images);
         assert_eq!(verdicts(&service).await.len(), 3, "fast, slow, and the one that tells no store");
         assert_eq!(service.calls("read"), 3);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::image::Image;
+use crate::image::{Image, Text};
 use crate::service::Change;
 
 /// The image with the changes; `None` where the service would refuse one, because it removes what is not there or sets a
@@ -12,17 +12,17 @@ pub(in crate::fs) fn applied(changes: &[Change], image: &Image) -> Option<Image>
     for change in changes {
         match change {
             Change::Set { key, value } => set(&mut image, key, value)?,
-            Change::Remove { key } => drop(image.properties.remove(key)?),
+            Change::Remove { key } => drop(image.properties.remove(key.as_str())?),
         }
     }
     Some(image)
 }
 
 fn set(image: &mut Image, key: &str, value: &Value) -> Option<()> {
-    let text = || value.as_str().map(ToOwned::to_owned);
+    let text = || value.as_str().map(Text::from);
     let perhaps = || if value.is_null() { Some(None) } else { text().map(Some) };
     match key {
-        "name" => image.name = perhaps()?,
+        "name" => image.name = perhaps()?.map(String::from),
         "visibility" => image.visibility = value.as_str()?.into(),
         "owner" => image.owner = perhaps()?,
         "protected" => image.protected = value.as_bool()?,
@@ -33,9 +33,9 @@ fn set(image: &mut Image, key: &str, value: &Value) -> Option<()> {
         "min_ram" => image.min_ram = value.as_u64()?,
         "tags" => {
             let tags = value.as_array()?.iter();
-            image.tags = tags.map(|tag| tag.as_str().map(ToOwned::to_owned)).collect::<Option<_>>()?;
+            image.tags = tags.map(|tag| tag.as_str().map(Text::from)).collect::<Option<_>>()?;
         }
-        key => drop(image.properties.insert(key.to_owned(), text()?)),
+        key => drop(image.properties.insert(key.into(), text()?)),
     }
     Some(())
 }

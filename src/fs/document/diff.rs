@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::attributes;
-use crate::image::{DATA_MTIME, Image, Status};
+use crate::image::{DATA_MTIME, Image, Status, Text};
 use crate::schema::{ATTRIBUTES, Misfit, Schema, quoted};
 use crate::service::Change;
 
@@ -113,14 +113,15 @@ impl Sides<'_> {
     fn is_of_now(&self) -> bool {
         let given = self.document.get(TAGS).and_then(|given| tags_in(given).ok());
         let has_tags = given.is_none_or(|given| tags_of(self.current).is_subset(&given));
-        let has_properties = self.current.properties.keys().all(|key| self.document.contains_key(key));
+        let has_properties = self.current.properties.keys().all(|key| self.document.contains_key(key.as_str()));
         self.document.get("updated_at") == self.now.get("updated_at") && has_tags && has_properties
     }
 
     /// The properties whose lines were taken out. An attribute is always there, and a line less says nothing of it.
     fn removals(&self) -> Result<Vec<Change>, Refused> {
         let read = self.before.into_iter().flat_map(Map::keys);
-        let gone = read.filter(|key| !self.document.contains_key(*key) && self.current.properties.contains_key(*key));
+        let gone =
+            read.filter(|key| !self.document.contains_key(*key) && self.current.properties.contains_key(key.as_str()));
         let writable = gone.filter(|key| !self.schema.is_attribute(key) && !self.is_read_only(key));
         writable.map(|key| self.uncontested(key).map(|()| Change::remove(key))).collect()
     }
@@ -222,7 +223,7 @@ const TAGS: &str = "tags";
 
 /// The tags of an image, which have no order.
 fn tags_of(image: &Image) -> BTreeSet<&str> {
-    image.tags.iter().map(String::as_str).collect()
+    image.tags.iter().map(Text::as_str).collect()
 }
 
 /// The tags in a document, where some may be written twice.

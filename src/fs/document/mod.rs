@@ -138,7 +138,7 @@ pub(super) struct Item {
 /// The entries of a collection, in the order of their names in the service. `members` is looked at for `members/` alone;
 /// `begun` are those that the service does not know yet.
 pub(super) fn items(image: &Image, collection: Collection, members: &[Member], begun: Vec<String>) -> Vec<Item> {
-    let own = |name: &String, text: String| (name.clone(), text);
+    let own = |name: &str, text: String| (name.to_owned(), text);
     let mut contents: Vec<_> = match collection {
         Collection::Tags => image.tags.iter().map(|tag| own(tag, String::new())).collect(),
         Collection::Properties => {
@@ -162,9 +162,9 @@ mod tests {
     #[test]
     fn metadata_has_every_attribute_in_a_fixed_order() {
         let mut image = image(1, "disk");
-        image.properties.insert("os_distro".to_owned(), "debian \"12\"".to_owned());
+        image.properties.insert("os_distro".into(), "debian \"12\"".into());
         image.other.insert("direct_url".to_owned(), json!("file:///x"));
-        image.stores = vec!["fast".to_owned(), "slow".to_owned()];
+        image.stores = vec!["fast".into(), "slow".into()];
         let text = render(&image, Document::Metadata);
         let keys: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  \"")?.split('"').next()).collect();
         assert_eq!(
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn items_have_entries_that_a_folder_can_hold() {
         let mut image = image(1, "disk");
-        image.tags = vec![String::new(), ".dot".to_owned(), "a/b".to_owned(), "é".repeat(200)];
+        image.tags = vec!["".into(), ".dot".into(), "a/b".into(), "é".repeat(200).into()];
         let entries: Vec<_> =
             items(&image, Collection::Tags, &[], Vec::new()).into_iter().map(|item| item.entry).collect();
         assert_eq!(entries[..3], ["%", "%2Edot", "a%2Fb"]);
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_propertys_file_holds_its_value_and_a_newline() {
         let mut image = image(1, "disk");
-        image.properties.insert("a".to_owned(), "1".to_owned());
+        image.properties.insert("a".into(), "1".into());
         let only = Item { name: "a".to_owned(), entry: "a".to_owned(), text: "1\n".to_owned() };
         assert_eq!(items(&image, Collection::Properties, &[], Vec::new()), [only]);
     }

@@ -13,7 +13,7 @@ use super::applied::applied;
 use super::{Base, Parsed, Readings, Refused, changes, metadata, parse};
 use crate::fs::Process;
 use crate::fs::testing::{id, image};
-use crate::image::{DATA_MTIME, Image, Status};
+use crate::image::{DATA_MTIME, Image, Status, Text};
 use crate::schema::Schema;
 use crate::service::Change;
 
@@ -85,7 +85,7 @@ fn own_changes(image: &mut Image, second: u32, size: Option<u64>, others: u8) {
     image.updated_at = format!("2026-02-03T04:05:{second:02}Z").parse().unwrap();
     image.size = size;
     image.status = if size.is_some() { Status::Active } else { Status::Queued };
-    image.stores = size.map(|_| "fast".to_owned()).into_iter().collect();
+    image.stores = size.map(|_| "fast".into()).into_iter().collect();
     let all = [("direct_url", json!("file:///x")), ("kernel_id", Value::Null), ("os_glance_failed_import", json!(""))];
     let shown = all.into_iter().enumerate().filter(|(bit, _)| others & (1 << bit) != 0);
     image.other = shown.map(|(_, (key, value))| (key.to_owned(), value)).collect();
@@ -113,7 +113,7 @@ impl Edit {
                 write("os_hidden", json!(flag));
             }
             Self::Format(word) => {
-                image.disk_format = word.map(str::to_owned);
+                image.disk_format = word.map(Text::from);
                 write("disk_format", json!(word));
             }
             Self::MinDisk(size) => {
@@ -121,14 +121,14 @@ impl Edit {
                 write("min_disk", json!(size));
             }
             Self::Put(key, value) => {
-                image.properties.insert(key.clone(), value.clone());
+                image.properties.insert(key.clone().into(), value.clone().into());
                 write(key, json!(value));
             }
             Self::Cut(key) => {
-                image.properties.remove(key);
+                image.properties.remove(key.as_str());
                 document.remove(key);
             }
-            Self::Tag(tag) => retag(image, document, |tags| tags.push(tag.clone())),
+            Self::Tag(tag) => retag(image, document, |tags| tags.push(tag.clone().into())),
             Self::Untag(tag) => retag(image, document, |tags| tags.retain(|present| present != tag)),
             Self::LeaveOut(key) => drop(document.remove(*key)),
         }
@@ -136,9 +136,9 @@ impl Edit {
 }
 
 /// Who finds no line with tags in a document changes none. In a document they may be there twice and in any order.
-fn retag(image: &mut Image, document: &mut Map<String, Value>, change: impl Fn(&mut Vec<String>)) {
+fn retag(image: &mut Image, document: &mut Map<String, Value>, change: impl Fn(&mut Vec<Text>)) {
     let Some(line) = document.get_mut("tags") else { return };
-    let mut written: Vec<String> = serde_json::from_value(line.take()).unwrap();
+    let mut written: Vec<Text> = serde_json::from_value(line.take()).unwrap();
     change(&mut written);
     written.reverse();
     *line = json!(written);
@@ -160,14 +160,14 @@ fn merged(read: &Image, wanted: &Image, now: &Image) -> Image {
     fn pick<T: PartialEq + Clone>(read: &T, wanted: &T, now: &T) -> T {
         if read == wanted { now.clone() } else { wanted.clone() }
     }
-    let keys: BTreeSet<&String> = [read, wanted, now].iter().flat_map(|image| image.properties.keys()).collect();
-    let property = |key: &String| {
+    let keys: BTreeSet<&Text> = [read, wanted, now].iter().flat_map(|image| image.properties.keys()).collect();
+    let property = |key: &Text| {
         let of = |image: &Image| image.properties.get(key).cloned();
         Some((key.clone(), pick(&of(read), &of(wanted), &of(now))?))
     };
-    let tags: BTreeSet<&String> = [read, wanted, now].iter().flat_map(|image| &image.tags).collect();
-    let has = |image: &Image, tag: &String| image.tags.contains(tag);
-    let is_tagged = |tag: &&String| pick(&has(read, tag), &has(wanted, tag), &has(now, tag));
+    let tags: BTreeSet<&Text> = [read, wanted, now].iter().flat_map(|image| &image.tags).collect();
+    let has = |image: &Image, tag: &Text| image.tags.contains(tag);
+    let is_tagged = |tag: &&Text| pick(&has(read, tag), &has(wanted, tag), &has(now, tag));
     Image {
         name: pick(&read.name, &wanted.name, &now.name),
         visibility: pick(&read.visibility, &wanted.visibility, &now.visibility),
@@ -213,7 +213,7 @@ fn restored(backup: &Image, now: &Image, anonymous: bool) -> Image {
     let mut properties = now.properties.clone();
     properties.extend(backup.properties.clone());
     if !anonymous && let Some(own) = now.properties.get(DATA_MTIME) {
-        properties.insert(DATA_MTIME.to_owned(), own.clone());
+        properties.insert(DATA_MTIME.into(), own.clone());
     }
     // Another image's name is that one's, where this one has one.
     let is_named = !anonymous && now.name.as_ref().is_some_and(|name| !name.is_empty());

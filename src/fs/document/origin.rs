@@ -184,7 +184,7 @@ mod tests {
     fn version(second: u32, mark: &str) -> String {
         let mut image = image(1, "disk");
         image.updated_at = format!("2026-02-03T04:05:{second:02}Z").parse().unwrap();
-        image.properties.insert("mark".to_owned(), mark.to_owned());
+        image.properties.insert("mark".into(), mark.into());
         metadata(&image)
     }
 

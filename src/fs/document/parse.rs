@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn what_is_shown_is_read_as_it_was(name in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,8}", value in any::<String>(), cut in any::<prop::sample::Index>()) {
             let mut image = image(1, &name);
-            image.properties.insert(format!("p{name}"), value.clone());
+            image.properties.insert(format!("p{name}").into(), value.clone().into());
             let text = metadata(&image);
             let Ok(Parsed::Complete(object)) = parse(text.as_bytes()) else { panic!("{text}") };
             prop_assert_eq!(&object["name"], &Value::from(name.clone()));

@@ -5,7 +5,7 @@ use crate::fs::control::Command;
 use crate::fs::document::{self, Parsed, render};
 use crate::fs::error::FsError;
 use crate::fs::node;
-use crate::image::{Image, Status};
+use crate::image::{Image, Status, Text};
 
 /// A byte that no text has: it ends one write and begins the next one.
 pub(super) const CUT: u8 = 0xfe;
@@ -153,10 +153,10 @@ fn assert_property(said: &Said, name: &str, before: &Image, after: &Image) {
     let value = |text: &str| text.strip_suffix('\n').unwrap_or(text).to_owned();
     let (was, is) = (before.properties.get(name), after.properties.get(name));
     // One that is made and has nothing written to it is there, and empty.
-    let is_made = was.is_none() && is.is_some_and(String::is_empty);
+    let is_made = was.is_none() && is.is_some_and(Text::is_empty);
     assert!(was == is || is_made || is.is_some_and(|is| said.begun.iter().any(|text| value(text) == *is)), "{is:?}");
     if let Some(text) = said.taken() {
-        assert_eq!(is, Some(&value(text)));
+        assert_eq!(is.map(Text::as_str), Some(&*value(text)));
     }
     let mut others = after.properties.clone();
     others.remove(name);

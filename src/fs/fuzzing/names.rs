@@ -8,7 +8,7 @@ use super::scene::{Scene, run};
 use crate::catalogue::Index;
 use crate::fs::document::{self, Meant};
 use crate::fs::node::Collection;
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Text};
 use crate::name::{LONGEST, cut, decode, decode_item, encode, encode_item, is_programs_own};
 
 /// The folders in which a file or a folder of any name may be made.
@@ -53,10 +53,10 @@ fn assert_encodings(name: &str) {
 /// Tags, properties and images of these names have an entry each.
 fn shown(names: &[&str]) {
     let mut image = crate::fs::testing::image(1, "disk");
-    image.tags = names.iter().map(|name| (*name).to_owned()).collect();
+    image.tags = names.iter().map(|name| (*name).into()).collect();
     image.tags.sort();
     image.tags.dedup();
-    image.properties = image.tags.iter().map(|name| (name.clone(), String::new())).collect();
+    image.properties = image.tags.iter().map(|name| (name.clone(), Text::default())).collect();
     for collection in [Collection::Tags, Collection::Properties] {
         let items = document::items(&image, collection, &[], Vec::new());
         assert!(items.iter().map(|item| &item.name).eq(&image.tags), "{items:?}");

@@ -47,10 +47,10 @@ impl Scene {
         let has = |bit: u8| choice & bit != 0;
         let image = Image {
             status: if has(1) { Status::Queued } else { Status::Active },
-            owner: Some(if has(2) { "other".to_owned() } else { OWN.to_owned() }),
+            owner: Some(if has(2) { "other".into() } else { OWN.into() }),
             protected: has(4),
-            tags: vec!["t".to_owned()],
-            properties: [("p".to_owned(), "1".to_owned())].into_iter().collect(),
+            tags: vec!["t".into()],
+            properties: [("p".into(), "1".into())].into_iter().collect(),
             ..image(1, "disk")
         };
         let service = Fake::with([image]);

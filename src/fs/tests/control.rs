@@ -23,7 +23,7 @@ impl Scene {
             status: Status::Queued,
             size: None,
             checksums: Checksums::default(),
-            disk_format: Some("qcow2".to_owned()),
+            disk_format: Some("qcow2".into()),
             ..image(n, &format!("new-{n}"))
         };
         let service = Fake::with([queued(1), queued(2)]);
@@ -118,7 +118,7 @@ async fn retry_sends_what_failed_and_lines_may_come_in_pieces() {
     let scene = Scene::new().await;
     let id = scene.failed(1).await;
     // Its bytes fit now.
-    scene.service.change(|world| world.images[0].disk_format = Some("raw".to_owned()));
+    scene.service.change(|world| world.images[0].disk_format = Some("raw".into()));
     let upload = scene.uploads.of(id).unwrap();
     scene.tell(&["ret", &format!("ry {id}"), "\n\n"]).await.unwrap();
     upload.settled().await.unwrap();

@@ -28,8 +28,8 @@ impl Scene {
 
     pub(super) async fn new() -> Self {
         let mut image = image(1, "disk");
-        image.properties.insert("os_distro".to_owned(), "debian".to_owned());
-        image.tags = vec!["one".to_owned()];
+        image.properties.insert("os_distro".into(), "debian".into());
+        image.tags = vec!["one".into()];
         Self::with(image).await
     }
 
@@ -101,8 +101,8 @@ async fn a_saved_document_is_one_change_and_what_others_changed_meanwhile_stays(
     let scene = Scene::new().await;
     let document = scene.document().await;
     scene.service.change(|world| {
-        world.images[0].properties.insert("theirs".to_owned(), "kept".to_owned());
-        world.images[0].tags.push("two".to_owned());
+        world.images[0].properties.insert("theirs".into(), "kept".into());
+        world.images[0].tags.push("two".into());
         world.images[0].min_disk = 9;
     });
     let edited =
@@ -400,10 +400,10 @@ async fn a_long_tag_is_written_and_removed_by_the_entry_that_shows_it() {
     // Their entries are cut, and the third one is called as the first one's entry is.
     let longs = ["a", "b"].map(|end| "é".repeat(127) + end + "x");
     let mut image = image(1, "disk");
-    image.tags = vec![longs[0].clone(), longs[1].clone()];
+    image.tags = vec![longs[0].clone().into(), longs[1].clone().into()];
     let scene = Scene::with(image.clone()).await;
     let listed = scene.fs.ls("by-name/disk/tags").await;
-    image.tags.push(listed[0].clone());
+    image.tags.push(listed[0].clone().into());
     let scene = Scene::with(image).await;
     let now = scene.fs.ls("by-name/disk/tags").await;
     assert!(listed.iter().all(|entry| now.contains(entry)) && now.len() == 3, "{now:?}");
@@ -424,9 +424,9 @@ async fn an_entry_that_two_long_properties_could_mean_is_refused() {
     // Their SHA-512 begin with the same eight digits.
     let [one, two] = document::colliding();
     let mut image = image(1, "disk");
-    image.properties.insert(one.clone(), "1".to_owned());
+    image.properties.insert(one.clone().into(), "1".into());
     let entry = Scene::with(image.clone()).await.fs.ls("by-name/disk/properties").await[0].clone();
-    image.properties.insert(two.clone(), "2".to_owned());
+    image.properties.insert(two.clone().into(), "2".into());
     let scene = Scene::with(image).await;
     let path = format!("by-name/disk/properties/{entry}");
     assert_eq!(errno(scene.fs.walk(&path).await), libc::ENOENT);
@@ -441,7 +441,10 @@ async fn an_entry_that_two_long_properties_could_mean_is_refused() {
     assert!(values.len() == 2 && values.contains(&"1\n".to_owned()), "{values:?}");
     scene.put(&format!("by-name/disk/properties/{}", listed[second]), &["3\n"]).await.unwrap();
     assert_eq!(
-        (scene.image().properties.get(&one).unwrap().as_str(), scene.image().properties.get(&two).unwrap().as_str()),
+        (
+            scene.image().properties.get(one.as_str()).unwrap().as_str(),
+            scene.image().properties.get(two.as_str()).unwrap().as_str()
+        ),
         ("1", "3")
     );
 }

@@ -31,7 +31,7 @@ async fn a_property_is_set_by_one_request_and_removed_by_one() {
     assert_eq!(errno(scene.put("by-name/disk/properties/min_disk", &["1\n"]).await), libc::EINVAL);
     let (from, to) = ((folder, OsStr::new("os_distro")), (folder, OsStr::new("distro")));
     scene.fs.rename(from, to, Asker::UNKNOWN).await.unwrap();
-    assert_eq!(scene.image().properties.into_iter().collect::<Vec<_>>(), [("distro".to_owned(), "alpine".to_owned())]);
+    assert_eq!(scene.image().properties.into_iter().collect::<Vec<_>>(), [("distro".into(), "alpine".into())]);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn members_are_touched_written_and_removed() {
 
 #[tokio::test]
 async fn a_member_says_what_it_thinks_of_another_projects_image() {
-    let scene = Scene::with(Image { owner: Some("them".to_owned()), ..image(1, "disk") }).await;
+    let scene = Scene::with(Image { owner: Some("them".into()), ..image(1, "disk") }).await;
     let pending = Member { project: "own".to_owned(), status: MemberStatus::Pending, updated_at: None };
     scene.service.change(|world| world.members.push(pending));
     let mode = async |path: &str| scene.fs.walk(path).await.unwrap().attr.perm;

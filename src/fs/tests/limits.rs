@@ -14,8 +14,8 @@ async fn told(fs: &FileSystem, path: &str, user: u32) -> Option<String> {
 
 #[tokio::test]
 async fn an_image_of_another_project_is_told_as_such_in_all_its_files_but_the_members_own() {
-    let anothers = Image { owner: Some("their\nproject".to_owned()), ..image(1, "disk") };
-    let service = Fake::with([Image { tags: vec!["t".to_owned()], ..anothers }]);
+    let anothers = Image { owner: Some("their\nproject".into()), ..image(1, "disk") };
+    let service = Fake::with([Image { tags: vec!["t".into()], ..anothers }]);
     let member = Member { project: "own".to_owned(), status: MemberStatus::Pending, updated_at: None };
     service.change(|world| world.members.push(member));
     let fs = mounted(&service);
@@ -43,7 +43,7 @@ async fn data_that_are_there_say_how_other_data_become_an_image() {
 
 #[tokio::test]
 async fn each_thing_that_holds_is_a_line() {
-    let fs = mounted(&Fake::with([Image { protected: true, owner: Some("their".to_owned()), ..image(1, "disk") }]));
+    let fs = mounted(&Fake::with([Image { protected: true, owner: Some("their".into()), ..image(1, "disk") }]));
     let limits = told(&fs, "by-name/disk/data", 77).await.unwrap();
     let words = ["can be written once", "belongs to project their", "is protected", "belongs to user 1"];
     assert_eq!(limits.lines().count(), words.len(), "{limits}");

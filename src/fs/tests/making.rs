@@ -72,8 +72,8 @@ async fn a_removed_file_of_an_image_is_hidden_for_five_seconds_and_nothing_is_as
 
 #[tokio::test]
 async fn a_removed_property_or_tag_is_removed_from_the_image() {
-    let tags = ["new", "old"].map(str::to_owned).to_vec();
-    let properties = [("os".to_owned(), "linux".to_owned())].into_iter().collect();
+    let tags = ["new", "old"].map(Into::into).to_vec();
+    let properties = [("os".into(), "linux".into())].into_iter().collect();
     let service = Fake::with([Image { tags, properties, ..image(1, "one") }]);
     let fs = mounted(&service);
     let by_name = fs.lookup(Ino::ROOT, OsStr::new("by-name")).await.unwrap().attr.ino;
@@ -83,7 +83,7 @@ async fn a_removed_property_or_tag_is_removed_from_the_image() {
         fs.unlink(collection, OsStr::new(item)).await.unwrap();
     }
     let left = service.change(|world| world.images[0].clone());
-    assert_eq!((left.tags, left.properties.len()), (vec!["new".to_owned()], 0));
+    assert_eq!((left.tags, left.properties.len()), (vec!["new".into()], 0));
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn a_property_that_no_image_has_is_no_filter() {
     let error = fs.walk("query/statsu=active").await.unwrap_err();
     assert_eq!(error.to_string(), "no image here has a property 'statsu', and no filter is called so");
     let mut image = image(4, "y");
-    image.properties.insert("os_distro".to_owned(), "debian".to_owned());
+    image.properties.insert("os_distro".into(), "debian".into());
     service.change(|world| world.images.push(image));
     assert!(fs.walk("query/os_distro=other").await.is_ok());
 }

@@ -68,7 +68,7 @@ async fn data_that_are_there_are_replaced_by_no_scratch_file() {
 #[tokio::test]
 async fn a_scratch_file_in_another_format_than_the_image_names_stays_where_it_is() {
     let scene = Scene::new().await;
-    scene.service.change(|world| world.images[0].disk_format = Some("qcow2".to_owned()));
+    scene.service.change(|world| world.images[0].disk_format = Some("qcow2".into()));
     scene.put(FOLDER, "raw", "no disk").await.unwrap();
     assert_eq!(scene.mv((FOLDER, "raw"), (FOLDER, "data")).await, libc::EINVAL);
     assert_eq!(scene.fs.cat("by-name/new/raw").await.unwrap(), "no disk");

@@ -7,7 +7,7 @@ use super::*;
 
 /// Somebody else sets a property, in the second in which the image was last changed.
 fn set_elsewhere(scene: &Scene, key: &str, value: &str) {
-    scene.service.change(|world| world.images[0].properties.insert(key.to_owned(), value.to_owned()));
+    scene.service.change(|world| world.images[0].properties.insert(key.into(), value.into()));
 }
 
 /// The document without the lines of these keys.

@@ -157,7 +157,7 @@ async fn deleting_an_image_gives_its_upload_up() {
 
 #[tokio::test]
 async fn an_image_of_another_project_is_only_to_be_read_but_by_an_administrator() {
-    let theirs = Image { owner: Some("theirs".to_owned()), status: Status::Queued, size: None, ..image(2, "theirs") };
+    let theirs = Image { owner: Some("theirs".into()), status: Status::Queued, size: None, ..image(2, "theirs") };
     let ours = Image { status: Status::Queued, size: None, ..image(1, "ours") };
     let service = Fake::with([ours, theirs]);
     let fs = mounted(&service);

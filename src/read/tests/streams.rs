@@ -46,7 +46,7 @@ async fn random_reads_without_ranges_are_right_without_a_spool() {
 #[tokio::test]
 async fn a_store_is_asked_for_a_range_once() {
     let bench = seekless(true);
-    let contents = [1, 2].map(|seed| Content { stores: vec!["rbd".to_owned()], ..bench.fake.add(seed, 100_000) });
+    let contents = [1, 2].map(|seed| Content { stores: vec!["rbd".into()], ..bench.fake.add(seed, 100_000) });
     for content in &contents {
         assert_eq!(bench.open(content).read(7, 10).await.unwrap(), bench.fake.bytes(content)[7..17]);
     }
@@ -56,8 +56,8 @@ async fn a_store_is_asked_for_a_range_once() {
 #[tokio::test]
 async fn of_two_stores_the_one_that_can_seek_is_used() {
     let bench = bench();
-    bench.fake.seekless_stores.lock().unwrap().insert("rbd".to_owned());
-    let stores = vec!["rbd".to_owned(), "file".to_owned()];
+    bench.fake.seekless_stores.lock().unwrap().insert("rbd".into());
+    let stores = vec!["rbd".into(), "file".into()];
     let content = Content { stores, ..bench.fake.add(1, 100_000) };
     assert_eq!(bench.open(&content).read(7, 10).await.unwrap(), bench.fake.bytes(&content)[7..17]);
     assert_eq!(bench.fake.log().last().unwrap().store.as_deref(), Some("file"));

@@ -140,16 +140,16 @@ pub(super) fn shown(fields: Map<String, Value>, wanted: ImageId, action: &str) -
 
 /// What is posted to make an image: attributes stand beside the additional properties, and go before them.
 fn new_document(image: &NewImage) -> Value {
-    let text = |value: &Option<String>| value.clone().map(Value::String);
+    let text = |value: Option<&str>| value.map(Value::from);
     let attributes = [
         ("id", Some(image.id.as_str().into())),
-        ("name", text(&image.name)),
-        ("container_format", text(&image.container_format)),
-        ("disk_format", text(&image.disk_format)),
+        ("name", text(image.name.as_deref())),
+        ("container_format", text(image.container_format.as_deref())),
+        ("disk_format", text(image.disk_format.as_deref())),
         ("visibility", image.visibility.as_ref().map(|word| word.as_str().into())),
         ("tags", Some(json!(image.tags)).filter(|_| !image.tags.is_empty())),
     ];
-    let properties = image.properties.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
+    let properties = image.properties.iter().map(|(key, value)| (key.to_string(), json!(value)));
     let attributes = attributes.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     properties.chain(attributes).collect()
 }
@@ -210,8 +210,8 @@ mod tests {
         assert_eq!(new_document(&NewImage::new(id)), json!({"id": id.as_str()}));
         let named = NewImage {
             name: Some("n".to_owned()),
-            properties: [("p".to_owned(), "v".to_owned()), ("name".to_owned(), "no".to_owned())].into_iter().collect(),
-            tags: vec!["t".to_owned()],
+            properties: [("p".into(), "v".into()), ("name".into(), "no".into())].into_iter().collect(),
+            tags: vec!["t".into()],
             ..NewImage::new(id)
         };
         assert_eq!(new_document(&named), json!({"id": id.as_str(), "name": "n", "p": "v", "tags": ["t"]}));

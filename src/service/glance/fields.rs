@@ -10,7 +10,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::image::{Checksums, Image, ImageId, Properties, Visibility};
+use crate::image::{Checksums, Image, ImageId, Properties, Text, Visibility};
 
 /// The fields of one image; there is none where the id is no UUID, which no path could name.
 #[derive(Debug, Default)]
@@ -19,11 +19,11 @@ pub(super) struct Fields {
     name: Option<String>,
     status: String,
     visibility: Option<Visibility>,
-    owner: Option<String>,
+    owner: Option<Text>,
     size: Option<u64>,
     virtual_size: Option<u64>,
-    disk_format: Option<String>,
-    container_format: Option<String>,
+    disk_format: Option<Text>,
+    container_format: Option<Text>,
     checksums: Checksums,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -31,8 +31,8 @@ pub(super) struct Fields {
     hidden: bool,
     min_disk: u64,
     min_ram: u64,
-    tags: Vec<String>,
-    stores: Vec<String>,
+    tags: Vec<Text>,
+    stores: Vec<Text>,
     properties: Properties,
     other: std::collections::BTreeMap<String, Value>,
 }
@@ -69,24 +69,24 @@ impl Fields {
             min_ram: self.min_ram,
             tags: self.tags,
             stores: self.stores,
-            properties: self.properties,
+            properties: shrunk(self.properties),
             other: self.other,
         })
     }
 
-    fn take(&mut self, key: Cow<'_, str>, given: Given<'_>) {
-        match &*key {
+    fn take(&mut self, key: &str, given: Given<'_>) {
+        match key {
             "id" => self.id = given.text().and_then(|id| id.parse().ok()),
             "name" => self.name = given.into_text(),
             "status" => self.status = given.into_text().unwrap_or_default(),
             "visibility" => self.visibility = given.text().map(Visibility::from),
-            "owner" => self.owner = given.into_text(),
+            "owner" => self.owner = given.short(),
             "size" => self.size = given.number(),
             "virtual_size" => self.virtual_size = given.number(),
-            "disk_format" => self.disk_format = given.into_text(),
-            "container_format" => self.container_format = given.into_text(),
+            "disk_format" => self.disk_format = given.short(),
+            "container_format" => self.container_format = given.short(),
             "checksum" => self.checksums.md5 = given.hash(),
-            "os_hash_algo" => self.checksums.algorithm = given.hash(),
+            "os_hash_algo" => self.checksums.algorithm = given.hash().map(Text::from),
             "os_hash_value" => self.checksums.value = given.hash(),
             "created_at" => self.created_at = given.time(),
             "updated_at" => self.updated_at = given.time(),
@@ -98,17 +98,24 @@ impl Fields {
             "stores" => self.stores = given.stores(),
             // Links to what is asked for by its own address.
             "self" | "file" | "schema" => {}
-            _ => self.take_another(key.into_owned(), given),
+            _ => self.take_another(key, given),
         }
     }
 
-    fn take_another(&mut self, key: String, given: Given<'_>) {
+    fn take_another(&mut self, key: &str, given: Given<'_>) {
         match given {
-            Given::Text(value) if !is_reserved(&key) => drop(self.properties.insert(key, value.into_owned())),
-            Given::Text(value) => drop(self.other.insert(key, Value::String(value.into_owned()))),
-            Given::Other(value) => drop(self.other.insert(key, value)),
+            Given::Text(value) if !is_reserved(key) => drop(self.properties.insert(key.into(), value.into())),
+            Given::Text(value) => drop(self.other.insert(key.to_owned(), Value::String(value.into_owned()))),
+            Given::Other(value) => drop(self.other.insert(key.to_owned(), value)),
         }
     }
+}
+
+/// The same in no more memory than it takes.
+fn shrunk(properties: Properties) -> Properties {
+    let mut row = properties.into_tuple_vec();
+    row.shrink_to_fit();
+    Properties::from_sorted_store_unchecked(row)
 }
 
 /// Names that are no additional property, although their values are strings.
@@ -129,6 +136,10 @@ impl Given<'_> {
             Self::Text(text) => Some(text.into_owned()),
             Self::Other(_) => None,
         }
+    }
+
+    fn short(&self) -> Option<Text> {
+        self.text().map(Text::from)
     }
 
     fn value(&self) -> &Value {
@@ -155,23 +166,19 @@ impl Given<'_> {
         self.text().map(|text| text.to_ascii_lowercase().into())
     }
 
-    fn tags(self) -> Vec<String> {
-        let Self::Other(Value::Array(tags)) = self else { return Vec::new() };
-        let text = |tag| match tag {
-            Value::String(text) => Some(text),
-            _ => None,
-        };
-        let mut tags: Vec<String> = tags.into_iter().filter_map(text).collect();
+    fn tags(&self) -> Vec<Text> {
+        let tags = self.value().as_array().into_iter().flatten();
+        let mut tags: Vec<Text> = tags.filter_map(|tag| tag.as_str().map(Text::from)).collect();
         tags.sort_unstable();
         tags.shrink_to_fit();
         tags
     }
 
     /// A comma-separated list; names that begin with `os_glance_` are the service's own staging areas.
-    fn stores(&self) -> Vec<String> {
+    fn stores(&self) -> Vec<Text> {
         let list = self.text().unwrap_or_default().split(',');
-        let mut stores: Vec<String> =
-            list.filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(ToOwned::to_owned).collect();
+        let mut stores: Vec<Text> =
+            list.filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(Text::from).collect();
         stores.shrink_to_fit();
         stores
     }
@@ -195,7 +202,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Fields::default();
         while let Some((Key(key), given)) = map.next_entry::<Key<'de>, Given<'de>>()? {
-            fields.take(key, given);
+            fields.take(&key, given);
         }
         Ok(fields)
     }
@@ -288,7 +295,7 @@ mod tests {
         assert_eq!(image.tags, ["a", "z"]);
         assert_eq!(image.stores, ["fast", "slow"]);
         let properties: Vec<_> = image.properties.into_iter().collect();
-        assert_eq!(properties, [("os_distro".to_owned(), "de\"b\u{e9}ian".to_owned())]);
+        assert_eq!(properties, [("os_distro".into(), "de\"b\u{e9}ian".into())]);
         let other = ["direct_url", "kernel_id", "locations", "os_glance_failed_import"];
         assert_eq!(image.other.into_keys().collect::<Vec<_>>(), other);
         assert!(image.hidden && image.protected);

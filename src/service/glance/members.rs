@@ -85,7 +85,7 @@ async fn explained(glance: &Glance, image: ImageId, error: ServiceError) -> Serv
 }
 
 fn is_ours(glance: &Glance, image: &Image) -> bool {
-    glance.project.is_none() || image.owner == glance.project
+    glance.project.is_none() || image.owner.as_deref() == glance.project.as_deref()
 }
 
 fn with(error: ServiceError, hint: &str) -> ServiceError {

@@ -5,10 +5,12 @@
 //! keeps 5 and none, and answers 20 successes. So they wait for their turn. And a tag that is added while the image's
 //! bytes are under way is gone when they have arrived, so it is refused then.
 
+use serde_json::json;
+
 use super::address::carries;
 use super::edit::{settle, turn};
 use super::{Glance, edit};
-use crate::image::ImageId;
+use crate::image::{ImageId, Text};
 use crate::service::http::{Answered, Call};
 use crate::service::{Change, Kind, Result, ServiceError};
 
@@ -22,8 +24,8 @@ pub(super) async fn add(glance: &Glance, image: ImageId, tag: &str) -> Result<()
     }
     let mut tags = present(glance, image, &action).await?;
     if !tags.iter().any(|present| present == tag) {
-        tags.push(tag.to_owned());
-        settle(glance, image, &action, &[Change::set("tags", tags)]).await?;
+        tags.push(tag.into());
+        settle(glance, image, &action, &[Change::set("tags", json!(tags))]).await?;
     }
     Ok(())
 }
@@ -39,7 +41,7 @@ pub(super) async fn remove(glance: &Glance, image: ImageId, tag: &str) -> Result
         if tags.len() == before {
             return Err(missing(ServiceError::new(Kind::NotFound, action)));
         }
-        return settle(glance, image, &action, &[Change::set("tags", tags)]).await.map(drop);
+        return settle(glance, image, &action, &[Change::set("tags", json!(tags))]).await.map(drop);
     }
     let Answered { outcome, unsure } = glance.http.change(&Call::delete(&action, item(glance, image, tag)?)).await;
     match outcome {
@@ -59,7 +61,7 @@ fn item(glance: &Glance, image: ImageId, tag: &str) -> Result<reqwest::Url> {
 
 /// The tags that the image has now. What somebody else changes between this look and the writing of all tags is lost,
 /// since the service knows no versions.
-async fn present(glance: &Glance, image: ImageId, action: &str) -> Result<Vec<String>> {
+async fn present(glance: &Glance, image: ImageId, action: &str) -> Result<Vec<Text>> {
     let fields = glance.get(action, glance.url(&["images", image.as_str()])?).await?;
     edit::shown(fields, image, action).map(|image| image.tags)
 }

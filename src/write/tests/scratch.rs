@@ -99,8 +99,7 @@ async fn a_scratch_file_that_no_image_can_have_stays_one() {
     let folder = tempfile::tempdir().unwrap();
     let (_, uploads, image) = scene(folder.path()).await;
     let scratch = scratch(&uploads, b"this is no disk").await;
-    let named =
-        Image { disk_format: Some("qcow2".to_owned()), container_format: Some("bare".to_owned()), ..image.clone() };
+    let named = Image { disk_format: Some("qcow2".into()), container_format: Some("bare".into()), ..image.clone() };
     assert!(matches!(uploads.place(&named, &scratch).await, Err(WriteError::Failed(_))));
     let active = Image { status: Status::Active, ..image };
     assert!(matches!(uploads.place(&active, &scratch).await, Err(WriteError::Immutable(_))));

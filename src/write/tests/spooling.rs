@@ -110,7 +110,7 @@ async fn writing_through_a_handle_that_was_sealed_takes_it_back() {
 async fn a_contradiction_is_refused_when_it_is_sealed_and_can_be_mended() {
     let folder = tempfile::tempdir().unwrap();
     let (uploads, image) = open(folder.path()).await;
-    let image = Image { disk_format: Some("qcow2".to_owned()), ..image };
+    let image = Image { disk_format: Some("qcow2".into()), ..image };
     let writer = uploads.begin(&image).await.unwrap();
     writer.write_at(0, Bytes::from_static(b"no qcow2")).await.unwrap();
     let refused = writer.seal().await.unwrap_err();

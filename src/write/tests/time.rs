@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::super::testing::{self, Fake, Point};
 use super::super::{Uploads, Writer};
-use crate::image::{DATA_MTIME, Image, ImageId};
+use crate::image::{DATA_MTIME, Image, ImageId, Text};
 
 fn time() -> Timestamp {
     "2020-02-03T04:05:06.789Z".parse().unwrap()
@@ -45,7 +45,7 @@ async fn a_time_that_is_said_while_bytes_are_written_costs_no_request_of_its_own
     writer.seal().await.unwrap();
     let done = writer.settled().await.unwrap();
     assert_eq!((told(&service, image.id), updates(&service)), (Some(time()), 1));
-    assert_eq!(done.properties.get(DATA_MTIME), Some(&time().to_string()));
+    assert_eq!(done.properties.get(DATA_MTIME).map(Text::as_str), Some(time().to_string().as_str()));
     assert!(!writer.set_time(time()).await.unwrap(), "from now on the service has to be told");
 }
 

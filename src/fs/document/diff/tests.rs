@@ -7,13 +7,12 @@ use crate::fs::testing::{id, image};
 /// An image with something of everything.
 fn disk() -> Image {
     let mut image = image(1, "disk");
-    image.tags = vec!["a".to_owned(), "b".to_owned()];
-    image.properties =
-        [("p", "1"), ("q", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+    image.tags = vec!["a".into(), "b".into()];
+    image.properties = [("p", "1"), ("q", "2")].map(|(key, value)| (key.into(), value.into())).into_iter().collect();
     image.other.insert("direct_url".to_owned(), json!("file:///x"));
     image.other.insert("os_glance_importing_to_stores".to_owned(), json!(""));
     image.other.insert("kernel_id".to_owned(), Value::Null);
-    image.stores = vec!["fast".to_owned()];
+    image.stores = vec!["fast".into()];
     image
 }
 
@@ -85,8 +84,8 @@ fn a_document_that_nobody_edited_changes_nothing() {
         image.name = Some("other".to_owned());
         image.size = Some(9);
         image.status = Status::Deactivated;
-        image.tags = vec!["c".to_owned()];
-        image.properties = [("p".to_owned(), "9".to_owned()), ("r".to_owned(), "3".to_owned())].into_iter().collect();
+        image.tags = vec!["c".into()];
+        image.properties = [("p".into(), "9".into()), ("r".into(), "3".into())].into_iter().collect();
         image.other.clear();
         image.stores.clear();
         image.updated_at = "2026-02-03T04:05:09Z".parse().unwrap();
@@ -101,7 +100,7 @@ fn what_the_writer_changed_is_set_and_nothing_else() {
     let read = disk();
     let now = changed(&read, |image| {
         image.protected = true;
-        image.properties.insert("q".to_owned(), "theirs".to_owned());
+        image.properties.insert("q".into(), "theirs".into());
     });
     let text = edited(
         &read,
@@ -125,7 +124,7 @@ fn a_change_that_somebody_else_has_made_already_is_not_made_again() {
     let read = disk();
     let now = changed(&read, |image| {
         image.name = Some("new".to_owned());
-        image.properties.insert("p".to_owned(), "new".to_owned());
+        image.properties.insert("p".into(), "new".into());
         image.properties.remove("q");
         image.size = Some(9);
     });
@@ -135,13 +134,13 @@ fn a_change_that_somebody_else_has_made_already_is_not_made_again() {
 
 #[test]
 fn what_two_have_changed_is_refused_by_name() {
-    let read = changed(&disk(), |image| drop(image.properties.insert("gone".to_owned(), "1".to_owned())));
+    let read = changed(&disk(), |image| drop(image.properties.insert("gone".into(), "1".into())));
     let now = changed(&read, |image| {
         image.properties.remove("gone");
-        image.properties.insert("new".to_owned(), "theirs".to_owned());
+        image.properties.insert("new".into(), "theirs".into());
         image.name = Some("theirs".to_owned());
-        image.properties.insert("p".to_owned(), "theirs".to_owned());
-        image.properties.insert("q".to_owned(), "theirs".to_owned());
+        image.properties.insert("p".into(), "theirs".into());
+        image.properties.insert("q".into(), "theirs".into());
     });
     let contested = |text: &Map<String, Value>, key: &str| {
         assert_eq!(refused(text, Some(&read), &now), Refused::Contested { key: key.to_owned() });
@@ -187,7 +186,7 @@ fn a_property_whose_line_is_taken_out_is_removed() {
     assert_eq!(told(&without(document(&read), &["p"]), Some(&read), &read), ["-p"]);
     let text = without(edited(&read, &[("a", json!("1")), ("z", json!("1"))]), &["p"]);
     assert_eq!(told(&text, Some(&read), &read), ["a=\"1\"", "-p", "z=\"1\""], "by name, whatever is done");
-    let now = changed(&read, |image| drop(image.properties.insert("r".to_owned(), "new".to_owned())));
+    let now = changed(&read, |image| drop(image.properties.insert("r".into(), "new".into())));
     assert_eq!(told(&without(document(&read), &["p"]), Some(&read), &now), ["-p"], "what others added stays");
 }
 
@@ -208,7 +207,7 @@ type Words = &'static [&'static str];
 
 #[test]
 fn tags_are_added_and_taken_out_one_by_one() {
-    let tags = |list: &[&str]| list.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    let tags = |list: &[&str]| list.iter().map(|tag| (*tag).into()).collect::<Vec<Text>>();
     let table: [(Words, Words, Words, Words); 8] = [
         // read, written, now: what is set
         (&["a", "b"], &["b", "a", "a"], &["a", "b"], &[]),
@@ -318,12 +317,12 @@ fn a_document_of_another_image_or_none_sets_what_can_be_written_and_removes_noth
         image.disk_format = None;
         image.container_format = None;
         image.size = None;
-        image.tags = vec!["mine".to_owned()];
-        image.properties.insert("mine".to_owned(), "1".to_owned());
+        image.tags = vec!["mine".into()];
+        image.properties.insert("mine".into(), "1".into());
         image.other.insert("os_glance_failed_import".to_owned(), json!(""));
     });
     let backup = changed(&disk(), |image| {
-        image.owner = Some("theirs".to_owned());
+        image.owner = Some("theirs".into());
         image.hidden = true;
     });
     let all = [
@@ -355,7 +354,7 @@ fn a_document_of_another_image_or_none_sets_what_can_be_written_and_removes_noth
 fn a_document_of_another_image_leaves_a_copy_its_own_time() {
     let (theirs, own) = ("2001-01-01T00:00:00Z", "2002-02-02T00:00:00Z");
     let timed = |image: &Image, time: &str| {
-        changed(image, |image| drop(image.properties.insert(DATA_MTIME.to_owned(), time.to_owned())))
+        changed(image, |image| drop(image.properties.insert(DATA_MTIME.into(), time.into())))
     };
     let backup = timed(&disk(), theirs);
     let other = changed(&disk(), |image| image.id = id(2));
