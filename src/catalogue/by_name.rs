@@ -28,10 +28,12 @@ pub struct Index {
 
 impl Index {
     /// The entries for these images. An image without a name, or with an empty one, has none.
-    pub fn new(images: impl IntoIterator<Item = Arc<Image>>) -> Self {
-        let mut named: Vec<_> = images.into_iter().filter(|image| key(image).is_some()).collect();
-        named.sort_by_cached_key(|image| key(image).map(|(base, id)| (base.into_owned(), id)));
-        let odd = named.iter().filter(|image| is_odd(image)).count();
+    pub fn new(images: &[Arc<Image>]) -> Self {
+        let mut keys: Vec<_> = images.iter().filter_map(|image| Some((key(image)?, image))).collect();
+        // Images lie where they were made: what is compared is fetched once.
+        keys.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let odd = keys.iter().filter(|((base, _), _)| is_odd_entry(base)).count();
+        let named = keys.into_iter().map(|(_, image)| Arc::clone(image)).collect();
         Self { named, odd, told_apart: OnceLock::new() }
     }
 
@@ -81,6 +83,13 @@ impl Index {
             }
             None => self.spelt(number),
         }
+    }
+
+    /// The images of all entries, by the numbers of those.
+    pub fn images(&self) -> impl Iterator<Item = &Arc<Image>> {
+        let places = self.told_apart().map(|entries| entries.iter().map(|(_, place)| *place));
+        let plain = places.is_none().then_some(0..self.len());
+        places.into_iter().flatten().chain(plain.into_iter().flatten()).filter_map(|place| self.named.get(place))
     }
 
     /// All entries.
@@ -194,7 +203,10 @@ fn key(image: &Image) -> Option<(Cow<'_, str>, ImageId)> {
 
 /// Whether the name ends like one with an id behind it, or is so long that it may have to be cut.
 fn is_odd(image: &Image) -> bool {
-    let Some((base, _)) = key(image) else { return false };
+    key(image).is_some_and(|(base, _)| is_odd_entry(&base))
+}
+
+fn is_odd_entry(base: &str) -> bool {
     let is_id = |digits: &str| ID_CHARS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     base.len() + 33 > LONGEST || base.rsplit_once('~').is_some_and(|(_, digits)| is_id(digits))
 }
@@ -280,7 +292,7 @@ mod tests {
     }
 
     fn index<'a>(images: impl IntoIterator<Item = (ImageId, &'a str)>) -> Index {
-        Index::new(images.into_iter().map(image_of))
+        Index::new(&images.into_iter().map(image_of).collect::<Vec<_>>())
     }
 
     #[test]
@@ -356,7 +368,7 @@ mod tests {
                 };
                 grown.change(before.as_deref(), now.as_ref());
             }
-            let fresh = Index::new(images.values().cloned());
+            let fresh = Index::new(&images.values().cloned().collect::<Vec<_>>());
             let sorted = |index: &Index| {
                 let mut all: Vec<_> = index.iter().map(|(entry, id)| (Box::from(entry.as_ref()), id)).collect();
                 all.sort_unstable();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::refresh::ONE_PAGE;
 use crate::image::Image;
 use crate::service::page::{Contents, Marker, Page};
 use crate::service::{ImageService, Kind, ListQuery, Result, ServiceError};
@@ -16,7 +17,7 @@ const MOST: usize = 10_000_000;
 /// What a listing showed.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    pub(super) images: Vec<Image>,
+    pub(super) images: Vec<Arc<Image>>,
     /// What was odd about it, as sentences.
     pub(super) odd: Vec<String>,
 }
@@ -54,46 +55,46 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         _ => error,
     };
     let mut page = service.list(query, part.marker).await.map_err(unknown)?;
-    while let Some(marker) = page.next.clone().filter(|_| listed.images.len() < part.most) {
-        if !markers.insert(marker.0.clone()) || listed.images.len() > MOST {
-            listed
-                .odd
-                .push(format!("the service repeats itself: behind image {} it lists what it listed before", marker.0));
+    loop {
+        let wanted = part.most.saturating_sub(listed.images.len());
+        let likely = page.likely_next.clone().filter(|next| !markers.contains(&next.0));
+        let (contents, ahead) = tokio::join!(read(page), ahead(service, query, likely, wanted));
+        let contents = contents?;
+        listed.images.extend(contents.images);
+        listed.odd.extend(contents.odd);
+        let Some(next) = contents.next.filter(|_| listed.images.len() < part.most) else { break };
+        if !markers.insert(next.0.clone()) || listed.images.len() > MOST {
+            let odd = format!("the service repeats itself: behind image {} it lists what it listed before", next.0);
+            listed.odd.push(odd);
             break;
         }
-        page = listed.take_and_ask(service, query, page, &marker).await?;
+        page = match ahead {
+            Some((marker, answer)) if marker == next => answer?,
+            _ => service.list(query, Some(&next)).await?,
+        };
     }
-    listed.take(read(page).await?);
     Ok(listed)
 }
 
-impl Listed {
-    /// Reads a page while the next one is asked for.
-    async fn take_and_ask(
-        &mut self,
-        service: &dyn ImageService,
-        query: &ListQuery,
-        page: Page,
-        marker: &Marker,
-    ) -> Result<Page> {
-        let (contents, next) = tokio::join!(read(page), service.list(query, Some(marker)));
-        self.take(contents?);
-        next
-    }
-
-    fn take(&mut self, contents: Contents) {
-        self.images.extend(contents.images);
-        self.odd.extend(contents.odd);
-    }
+/// The next page, asked for before the one in front of it is read; none where that may be enough.
+async fn ahead(
+    service: &dyn ImageService,
+    query: &ListQuery,
+    likely: Option<Marker>,
+    wanted: usize,
+) -> Option<(Marker, Result<Page>)> {
+    let marker = likely.filter(|_| wanted > ONE_PAGE)?;
+    let answer = service.list(query, Some(&marker)).await;
+    Some((marker, answer))
 }
 
 async fn read(page: Page) -> Result<Contents> {
     let read = tokio::task::spawn_blocking(|| page.read()).await;
-    read.map_err(|_| ServiceError::new(Kind::Malformed, "list images").with_words("the program failed"))
+    read.unwrap_or_else(|_| Err(ServiceError::new(Kind::Malformed, "list images").with_words("the program failed")))
 }
 
 /// Images as they are held: what is equal to what is known already is shared with it.
-pub(super) fn shared(images: Vec<Image>, known: impl Fn(&Image) -> Option<Arc<Image>>) -> Vec<Arc<Image>> {
-    let share = |image: Image| known(&image).filter(|known| **known == image).unwrap_or_else(|| Arc::new(image));
+pub(super) fn shared(images: Vec<Arc<Image>>, known: impl Fn(&Image) -> Option<Arc<Image>>) -> Vec<Arc<Image>> {
+    let share = |image: Arc<Image>| known(&image).filter(|known| *known == image).unwrap_or(image);
     images.into_iter().map(share).collect()
 }

@@ -95,9 +95,9 @@ impl State {
     fn catch_up(&mut self, listed: Listed, since: Instant) {
         self.reaches(&listed);
         let known = self.listing.as_ref().map(|listing| Arc::clone(&listing.value)).unwrap_or_default();
-        let is_new = |image: &Image| known.image(image.id).is_none_or(|known| **known != *image);
+        let is_new = |image: &Arc<Image>| known.image(image.id) != Some(image);
         let news = listed.images.into_iter().filter(|image| is_new(image) && !self.changes.is_newer(image.id, since));
-        let news: Vec<Change> = news.map(|image| Change::Image(Arc::new(image))).collect();
+        let news: Vec<Change> = news.map(Change::Image).collect();
         drop(known);
         self.apply(news, since);
         if let Some(listing) = &mut self.listing {

@@ -34,7 +34,7 @@ impl Snapshot {
         images.sort_by_key(|image| image.id);
         images.dedup_by_key(|image| image.id);
         images.shrink_to_fit();
-        let names = Index::new(images.iter().cloned());
+        let names = Index::new(&images);
         Self { images, names, files: OnceLock::new(), version: 0 }
     }
 

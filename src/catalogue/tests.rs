@@ -312,6 +312,21 @@ async fn a_listing_that_turns_in_a_circle_comes_to_an_end() {
     assert_eq!(service.calls("list"), 2);
 }
 
+#[tokio::test]
+async fn a_page_that_was_asked_for_in_vain_is_not_taken() {
+    for (guess, asked) in [(4, 3 + 3), (2, 3 + 1), (99, 3 + 3)] {
+        let service = Fake::with((1..=5).map(|n| image(n, "x")));
+        service.change(|world| (world.page, world.looks_like) = (2, Some(id(guess).into())));
+        let listing = catalogue(&service).listing().await.unwrap().value;
+        assert_eq!(
+            listing.images().iter().map(|image| image.id).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5].map(id),
+            "{guess}"
+        );
+        assert!(service.calls("list") <= asked, "{guess}: {}", service.calls("list"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_cannot_be_read_takes_nothing_away() {
     let service = many();

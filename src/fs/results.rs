@@ -89,7 +89,7 @@ impl Results {
     /// Links are called as the images are in `by-name`, told apart by their ids where two of them share a name; those
     /// without a name by their ids.
     fn new(number: u32, images: &[Arc<Image>]) -> Self {
-        let names = Index::new(images.iter().cloned());
+        let names = Index::new(images);
         let mut entries: HashMap<ImageId, Box<str>> = names.iter().map(|(entry, id)| (id, entry.into())).collect();
         let name =
             |image: &Arc<Image>| (entries.remove(&image.id).unwrap_or_else(|| image.id.as_str().into()), image.id);

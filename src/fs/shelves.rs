@@ -40,7 +40,7 @@ impl Shelves {
             return Arc::clone(order);
         }
         let order = Arc::new(match folder {
-            Node::Images(View::ByName) => Order::new(listing.names().iter().map(|(_, id)| hash(id.as_str()))),
+            Node::Images(View::ByName) => Order::new(listing.names().images().map(|image| hash(image.id.as_str()))),
             Node::Images(View::ById) => Order::new(listing.images().iter().map(|image| hash(image.id.as_str()))),
             _ => Order::new(listing.files().iter().map(|(_, id)| hash(id.as_str()))),
         });

@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) page: usize,
     /// The page that each page says is the next one.
     pub(crate) endless: Option<Marker>,
+    /// What its pages look as if they went on behind.
+    pub(crate) looks_like: Option<Marker>,
     /// What was listed.
     pub(crate) queries: Vec<ListQuery>,
     /// What was uploaded.
@@ -162,7 +164,9 @@ impl ImageService for Fake {
             };
             let images: Vec<_> = images.into_iter().skip(start).take(world.page).collect();
             let next = images.last().filter(|_| images.len() == world.page).map(|image| Marker::from(image.id));
-            Ok(Page::of(images, world.endless.clone().or(next)))
+            let mut page = Page::of(images, world.endless.clone().or(next));
+            page.likely_next = world.looks_like.clone().or(page.likely_next);
+            Ok(page)
         });
         self.arrives("list").await;
         answer

@@ -344,9 +344,14 @@ pub(super) fn request_id(response: &Response) -> Option<String> {
     response.headers().get(REQUEST_ID_HEADER)?.to_str().ok().map(ToOwned::to_owned)
 }
 
+/// What is set aside for a body before it comes, in bytes: a page of images has somewhat less.
+const RESERVED: usize = 2 << 20;
+
 /// A body, whole; an error if it is cut, stands still or is larger than `largest`.
 async fn body(mut response: Response, largest: usize) -> Result<Bytes> {
-    let mut bytes = BytesMut::new();
+    // As it says, but no more than is cheap: what says so may be wrong.
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut bytes = BytesMut::with_capacity(length.min(largest).min(RESERVED));
     while let Some(chunk) = next_chunk(&mut response).await? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > largest {

@@ -65,13 +65,13 @@ async fn a_listing_shows_what_was_made_page_by_page(target: &Target) {
     }
     let glance = target.glance("demo").await;
     let query = ListQuery { filters: vec![("tag".to_owned(), mark)], ..ListQuery::default() };
-    let page = glance.list(&query, None).await.unwrap();
+    let page = glance.list(&query, None).await.unwrap().read().unwrap();
     assert_eq!(page.next, None);
-    let listed: Vec<_> = page.read().images.iter().map(|image| image.id).collect();
+    let listed: Vec<_> = page.images.iter().map(|image| image.id).collect();
     assert_eq!(listed.len(), 3);
     assert!(made.iter().all(|id| listed.contains(id)));
     let rest = glance.list(&query, Some(&listed[0].into())).await.unwrap().read();
-    assert_eq!(rest.images.iter().map(|image| image.id).collect::<Vec<_>>(), listed[1..]);
+    assert_eq!(rest.unwrap().images.iter().map(|image| image.id).collect::<Vec<_>>(), listed[1..]);
 }
 
 async fn filters_and_sorting_are_the_services(target: &Target) {
@@ -85,7 +85,7 @@ async fn filters_and_sorting_are_the_services(target: &Target) {
         all.extend(filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let query = ListQuery { filters: all, sort: vec![("name".to_owned(), direction)] };
         let page = glance.list(&query, None).await.unwrap();
-        page.read().images.into_iter().filter_map(|image| image.name).collect::<Vec<_>>().concat()
+        page.read().unwrap().images.iter().filter_map(|image| image.name.clone()).collect::<Vec<_>>().concat()
     };
     assert_eq!(names(&[], Direction::Ascending).await, "abc");
     assert_eq!(names(&[], Direction::Descending).await, "cba");

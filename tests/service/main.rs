@@ -231,8 +231,9 @@ async fn a_next_link_is_a_sign_and_not_an_address() {
     let query =
         ListQuery { filters: vec![("tag".into(), "a".into()), ("tag".into(), "b".into())], ..ListQuery::default() };
     let page = glance.list(&query, None).await.unwrap();
-    assert_eq!(page.next, Some(id().into()));
-    assert_eq!(glance.list(&query, page.next.as_ref()).await.unwrap().next, None);
+    let next = page.read().unwrap().next;
+    assert_eq!(next, Some(id().into()));
+    assert_eq!(glance.list(&query, next.as_ref()).await.unwrap().read().unwrap().next, None);
     assert_eq!(elsewhere.requests().len(), 0);
     let last = peer.requests().pop().unwrap();
     assert_eq!(last.target, format!("/v2/images?limit=1000&tag=a&tag=b&marker={ID}"));

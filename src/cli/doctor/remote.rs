@@ -151,7 +151,7 @@ async fn samples(service: &dyn ImageService) -> crate::service::Result<Vec<Sourc
     let filters = vec![("status".to_owned(), "active".to_owned())];
     let page = service.list(&ListQuery { filters, sort: Vec::new() }, None).await?;
     let mut samples: Vec<Source> = Vec::new();
-    for image in page.read().images.iter().filter(|image| image.status == Status::Active) {
+    for image in page.read()?.images.iter().filter(|image| image.status == Status::Active) {
         let Some(size) = image.size.filter(|size| *size > 1) else { continue };
         let stores = image.stores.iter().cloned().map(Some);
         for store in stores.chain(image.stores.is_empty().then_some(None)) {

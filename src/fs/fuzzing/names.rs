@@ -67,7 +67,7 @@ fn shown(names: &[&str]) {
     }
     // Each name twice: those are told apart by their ids.
     let image_of = |name: &&str| Arc::new(Image { id: ImageId::random(), ..crate::fs::testing::image(1, name) });
-    let index = Index::new(names.iter().chain(names).map(image_of));
+    let index = Index::new(&names.iter().chain(names).map(image_of).collect::<Vec<_>>());
     let count = names.iter().filter(|name| !name.is_empty()).count();
     assert_eq!(index.iter().count(), count.saturating_mul(2));
     for (entry, id) in index.iter() {

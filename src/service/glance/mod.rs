@@ -6,6 +6,7 @@ mod download;
 mod edit;
 mod fields;
 mod import;
+mod listing;
 mod members;
 mod tags;
 mod turns;
@@ -142,9 +143,11 @@ async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
 
 /// The document in the body of a successful answer.
 fn understood<'a, T: Deserialize<'a>>(action: &str, body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| {
-        ServiceError::new(Kind::Malformed, action).with_words(format!("the answer is not understood: {error}"))
-    })
+    serde_json::from_slice(body).map_err(|error| misunderstood(action, &error))
+}
+
+fn misunderstood(action: &str, error: &serde_json::Error) -> ServiceError {
+    ServiceError::new(Kind::Malformed, action).with_words(format!("the answer is not understood: {error}"))
 }
 
 fn join(base: &Url, segments: &[&str]) -> Result<Url> {
@@ -224,10 +227,9 @@ impl ImageService for Glance {
         }
         let call = Call::get("list images", url);
         let body = self.http.document(&call).await.map_err(|error| marker_gone(error, marker))?;
-        let next = understood::<wire::Listing<'_>>(&call.action, &body)?.next();
-        // Understood above, so that it is now too.
-        let read = move || serde_json::from_slice(&body).map(wire::Listing::into_contents).unwrap_or_default();
-        Ok(Page::unread(read, next))
+        let likely_next = listing::likely_next(&body);
+        let read = move || listing::read(&body).map_err(|error| misunderstood(&call.action, &error));
+        Ok(Page::unread(read, likely_next))
     }
 
     async fn show(&self, image: ImageId) -> Result<Image> {

@@ -5,67 +5,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::address::{reticent, without_secrets};
 use super::fields::Fields;
-use crate::image::{Image, Member, Status, Task, Usage};
-use crate::service::page::{Contents, Marker};
-
-/// `GET /v2/images`. Each image is read by itself: one that is odd takes none of its neighbours with it.
-#[derive(Deserialize)]
-pub(super) struct Listing<'a> {
-    #[serde(borrow)]
-    images: Vec<&'a RawValue>,
-    #[serde(default, borrow)]
-    next: Option<&'a RawValue>,
-}
+use crate::image::{Image, Member, Task, Usage};
 
 /// A listing of which nothing is looked at.
 #[derive(Deserialize)]
 pub(super) struct AnyListing {
     #[serde(rename = "images")]
     _images: IgnoredAny,
-}
-
-/// How much of an odd image a sentence shows, in characters.
-const SHOWN: usize = 60;
-
-impl Listing<'_> {
-    /// The marker of the next page: the last image, whatever it is. The service's own `next` link is not followed: it
-    /// drops repeated filters, and might lead elsewhere.
-    pub(super) fn next(&self) -> Option<Marker> {
-        #[derive(Deserialize)]
-        struct Last {
-            id: String,
-        }
-        self.next.filter(|next| next.get() != "null")?;
-        let last = self.images.iter().rev().find_map(|image| serde_json::from_str::<Last>(image.get()).ok());
-        last.map(|last| Marker(last.id))
-    }
-
-    /// The images that a folder can show.
-    pub(super) fn into_contents(self) -> Contents {
-        let mut contents = Contents::default();
-        for raw in self.images {
-            match serde_json::from_str::<Fields>(raw.get()).ok().and_then(Fields::into_image) {
-                Some(image) if is_shown(&image) => contents.images.push(image),
-                Some(_) => {}
-                None => contents.odd.push(odd(raw.get())),
-            }
-        }
-        contents
-    }
-}
-
-fn odd(image: &str) -> String {
-    let shown: String = image.chars().take(SHOWN).collect();
-    let more = if shown.len() < image.len() { "\u{2026}" } else { "" };
-    format!(
-        "the service lists something without an id that is a UUID, which is left out: {}{more}",
-        shown.escape_debug()
-    )
 }
 
 /// One image; `None` where its id is no UUID, which no path could name.
@@ -217,11 +167,6 @@ impl Versions {
     }
 }
 
-/// A status that a listing knows but a folder cannot show.
-fn is_shown(image: &Image) -> bool {
-    !matches!(image.status, Status::Deleted | Status::PendingDelete)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -245,32 +190,6 @@ mod tests {
         assert_eq!((&tasks[2].status, tasks[2].message.as_str()), (&TaskStatus::Failure, "no http://h/x"));
         assert_eq!(tasks[2].request_id.as_deref(), Some("req-1"));
         assert!(serde_json::from_value::<Tasks>(json!({})).unwrap().into_tasks().is_empty());
-    }
-
-    #[test]
-    fn the_next_page_begins_behind_the_last_image_whatever_that_is() {
-        let id = "cbedf87a-9d62-4eec-b777-de1bd4867530";
-        let next = |listing: Value| {
-            let text = listing.to_string();
-            serde_json::from_str::<Listing<'_>>(&text).unwrap().next().map(|marker| marker.0)
-        };
-        let page = |last: Value, next: Value| json!({"images": [{"id": id}, last], "next": next});
-        assert_eq!(next(page(json!({"id": "a"}), json!("http://elsewhere/v2/images?marker=b"))), Some("a".to_owned()));
-        assert_eq!(next(page(json!(7), json!("/v2/images?marker=b"))), Some(id.to_owned()));
-        assert_eq!(next(page(json!({"id": "a"}), Value::Null)), None);
-        assert_eq!(next(json!({"images": [{"id": id}]})), None);
-        assert_eq!(next(json!({"images": [], "next": "x"})), None);
-    }
-
-    #[test]
-    fn what_is_no_image_takes_none_of_its_neighbours_with_it() {
-        let id = "cbedf87a-9d62-4eec-b777-de1bd4867530";
-        let text =
-            json!({"images": [5, {"id": "7"}, {"id": id}, {"id": id, "status": "deleted"}, null, {}]}).to_string();
-        let contents = serde_json::from_str::<Listing<'_>>(&text).unwrap().into_contents();
-        assert_eq!(contents.images.len(), 1);
-        assert_eq!(contents.odd.len(), 4);
-        assert!(contents.odd[1].ends_with(r#"left out: {\"id\":\"7\"}"#), "{}", contents.odd[1]);
     }
 
     #[test]

@@ -1,0 +1,219 @@
+//! A page of a listing (`GET /v2/images`). There may be a hundred of them, with a thousand images each.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use crate::image::{Image, ImageId, Status};
+use crate::service::page::{Contents, Marker};
+
+/// Bytes at the end of a page in which its last image is looked for.
+const TAIL: usize = 16 << 10;
+
+/// How much of an odd image a sentence shows, in characters.
+const SHOWN: usize = 60;
+
+/// What is in a page.
+///
+/// # Errors
+/// Where it is no page.
+pub(super) fn read(page: &[u8]) -> serde_json::Result<Contents> {
+    // What is odd about one image is found out by looking at it alone.
+    serde_json::from_slice(page)
+        .map(Even::into_contents)
+        .or_else(|_| serde_json::from_slice(page).map(Odd::into_contents))
+}
+
+/// Where the page behind this one most likely begins, as its last bytes look: to read it takes milliseconds, in which the
+/// next one can be on its way already.
+pub(super) fn likely_next(page: &[u8]) -> Option<Marker> {
+    let tail = String::from_utf8_lossy(page.get(page.len().saturating_sub(TAIL)..)?);
+    let (images, behind) = tail.rsplit_once(']')?;
+    let is_followed = text_of(behind, "next").is_some();
+    let last = text_of(images, "id").filter(|_| is_followed)?;
+    last.parse().ok().map(|id: ImageId| id.into())
+}
+
+/// The text of the last attribute of this name, if that is one without escapes.
+fn text_of<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = json.rsplit_once(&format!("\"{name}\""))?;
+    let text = value.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    text.split_once('"').map(|(text, _)| text)
+}
+
+/// A page with images only.
+#[derive(Deserialize)]
+struct Even {
+    images: Images,
+    #[serde(default)]
+    next: Option<IgnoredAny>,
+}
+
+#[derive(Default)]
+struct Images {
+    shown: Vec<Arc<Image>>,
+    /// The last one, shown or not.
+    last: Option<ImageId>,
+}
+
+impl Even {
+    fn into_contents(self) -> Contents {
+        let next = self.next.and(self.images.last).map(Marker::from);
+        Contents { images: self.images.shown, odd: Vec::new(), next }
+    }
+}
+
+impl<'de> Deserialize<'de> for Images {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(ImagesVisitor)
+    }
+}
+
+struct ImagesVisitor;
+
+impl<'de> Visitor<'de> for ImagesVisitor {
+    type Value = Images;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("images")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Images, A::Error> {
+        let mut images = Images::default();
+        while let Some(fields) = seq.next_element::<Fields>()? {
+            let image = fields.into_image().ok_or_else(|| A::Error::custom("its id is no UUID"))?;
+            images.last = Some(image.id);
+            if is_shown(&image) {
+                images.shown.push(Arc::new(image));
+            }
+        }
+        Ok(images)
+    }
+}
+
+/// A page of which anything may be no image. Each is read by itself: one that is odd takes none of its neighbours with it.
+#[derive(Deserialize)]
+struct Odd<'a> {
+    #[serde(borrow)]
+    images: Vec<&'a RawValue>,
+    #[serde(default)]
+    next: Option<IgnoredAny>,
+}
+
+impl Odd<'_> {
+    fn into_contents(self) -> Contents {
+        let mut contents = Contents { next: self.next(), ..Contents::default() };
+        for raw in self.images {
+            match serde_json::from_str::<Fields>(raw.get()).ok().and_then(Fields::into_image) {
+                Some(image) if is_shown(&image) => contents.images.push(Arc::new(image)),
+                Some(_) => {}
+                None => contents.odd.push(odd(raw.get())),
+            }
+        }
+        contents
+    }
+
+    /// The marker of the next page: the last image, whatever it is. The service's own `next` link is not followed: it
+    /// drops repeated filters, and might lead elsewhere.
+    fn next(&self) -> Option<Marker> {
+        #[derive(Deserialize)]
+        struct Last {
+            id: String,
+        }
+        self.next?;
+        let last = self.images.iter().rev().find_map(|image| serde_json::from_str::<Last>(image.get()).ok());
+        last.map(|last| Marker(last.id))
+    }
+}
+
+/// A listing knows statuses that a folder cannot show.
+fn is_shown(image: &Image) -> bool {
+    !matches!(image.status, Status::Deleted | Status::PendingDelete)
+}
+
+fn odd(image: &str) -> String {
+    let shown: String = image.chars().take(SHOWN).collect();
+    let more = if shown.len() < image.len() { "\u{2026}" } else { "" };
+    format!(
+        "the service lists something without an id that is a UUID, which is left out: {}{more}",
+        shown.escape_debug()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ID: &str = "cbedf87a-9d62-4eec-b777-de1bd4867530";
+
+    fn contents(page: &Value) -> Contents {
+        read(page.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_next_page_begins_behind_the_last_image_whatever_that_is() {
+        let next = |page: Value| contents(&page).next.map(|marker| marker.0);
+        let page = |last: Value, next: Value| json!({"images": [{"id": ID}, last], "next": next});
+        assert_eq!(next(page(json!({"id": "a"}), json!("http://elsewhere/v2/images?marker=b"))), Some("a".to_owned()));
+        assert_eq!(next(page(json!(7), json!("/v2/images?marker=b"))), Some(ID.to_owned()));
+        assert_eq!(next(page(json!({"id": "a"}), Value::Null)), None);
+        assert_eq!(next(page(json!({"id": ID, "status": "deleted"}), json!("x"))), Some(ID.to_owned()));
+        assert_eq!(next(json!({"images": [{"id": ID}], "next": null})), None);
+        assert_eq!(next(json!({"images": [{"id": ID}]})), None);
+        assert_eq!(next(json!({"images": [], "next": "x"})), None);
+    }
+
+    #[test]
+    fn the_last_bytes_of_a_page_tell_where_the_next_one_begins() {
+        let other = ID.replace('c', "d");
+        let likely = |page: &str| likely_next(page.as_bytes()).map(|marker| marker.0);
+        let text = format!(
+            r#"{{"images": [{{"id": "{other}"}}, {{"os": "\"id\": \"{other}", "id" : "{ID}", "tags": []}}], "next": "/v2/images?marker=x"}}"#
+        );
+        assert_eq!(likely(&text), Some(ID.to_owned()));
+        assert_eq!(likely(&text.replace("\"/v2/images?marker=x\"", "null")), None);
+        assert_eq!(likely(&text.replace("next", "first")), None);
+        assert_eq!(likely(&text.replace(ID, "7")), None);
+        let long = text.replace("\"tags\"", &format!("\"x\": \"{}\", \"tags\"", "\u{e9}".repeat(TAIL)));
+        assert_eq!(likely(&long), None, "it is too far away");
+        for end in 0..text.len() {
+            // Wherever it is cut, nobody stumbles.
+            let _ = likely_next(&text.as_bytes()[..end]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_takes_none_of_its_neighbours_with_it() {
+        let page = json!({"images": [5, {"id": "7"}, {"id": ID}, {"id": ID, "status": "deleted"}, null, {}]});
+        let contents = contents(&page);
+        assert_eq!(contents.images.len(), 1);
+        assert_eq!(contents.odd.len(), 4);
+        assert!(contents.odd[1].ends_with(r#"left out: {\"id\":\"7\"}"#), "{}", contents.odd[1]);
+        let mut text = page.to_string();
+        text = text.replace("null", r#"{"id": 1e999}"#);
+        assert_eq!(read(text.as_bytes()).unwrap().odd.len(), 4, "nor what is no number");
+    }
+
+    #[test]
+    fn a_page_is_the_same_whether_one_of_its_images_is_odd_or_none() {
+        let even = json!({"images": [{"id": ID, "name": "a", "os": "b"}, {"id": ID.replace('c', "d")}], "next": "x"});
+        let mut odd = even.clone();
+        odd["images"].as_array_mut().unwrap().insert(0, json!(5));
+        let (even, odd) = (contents(&even), contents(&odd));
+        assert_eq!((&even.images, &even.next), (&odd.images, &odd.next));
+        assert_eq!((even.odd.len(), odd.odd.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_no_page_is_an_error() {
+        for page in ["", "[]", "{}", r#"{"images": 5}"#, r#"{"images": [}"#, r#"{"images": [{"id": "#] {
+            assert!(read(page.as_bytes()).is_err(), "{page}");
+        }
+    }
+}
