@@ -1,11 +1,15 @@
 //! Inode numbers: derived from what a node is, so that they survive a remount; and which nodes the kernel knows.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod items;
+mod table;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use items::{Item, Names};
+use table::Table;
+
 use super::node::{Collection, Document, Node, View};
-use super::position::{hash, within};
+use super::position::hash;
 use crate::image::ImageId;
 
 /// The number of an inode.
@@ -17,14 +21,13 @@ impl Ino {
     pub const ROOT: Self = Self(1);
 }
 
-/// How many places are tried for what finds its own taken. A million nodes meet one collision in a hundred million mounts;
-/// two on one place never.
-const PROBES: u64 = 8;
-
-/// The lowest bits of a number: which of an image's own files and folders it is, or [`ANOTHER`].
+/// The lowest bits of a number: which of an image's own files and folders it is, [`ITEM`] or [`ANOTHER`].
 const KIND_BITS: u32 = 4;
 
-/// What stands in those bits where it is none of them: an entry of a collection, a scratch file, a folder of the mount.
+/// What stands in those bits for an entry of a collection.
+const ITEM: u64 = ANOTHER - 1;
+
+/// What stands there for all else: a scratch file, a folder of the mount.
 const ANOTHER: u64 = (1 << KIND_BITS) - 1;
 
 /// An image's own files and folders, by the lowest bits of their numbers.
@@ -54,125 +57,37 @@ pub(super) struct Inodes(Mutex<Tables>);
 #[derive(Debug, Default)]
 struct Tables {
     images: Table<ImageId>,
+    items: Table<Item>,
+    names: Names,
     others: Table<Node>,
-}
-
-/// What is known, by the upper bits of its numbers.
-#[derive(Debug)]
-struct Table<T> {
-    known: HashMap<u64, Known<T>>,
-    /// How many of them are at another place than their own, where somebody else was.
-    moved: usize,
-}
-
-#[derive(Debug)]
-struct Known<T> {
-    what: T,
-    told: u64,
-    is_moved: bool,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { known: HashMap::new(), moved: 0 }
-    }
-}
-
-impl<T: Clone + PartialEq> Table<T> {
-    /// Where it is, or the first free place for it.
-    fn place(&self, what: &T, own: u64) -> u64 {
-        let mut free = None;
-        let probes =
-            if self.moved == 0 && self.known.get(&own).is_none_or(|known| known.what == *what) { 1 } else { PROBES };
-        for place in (0..probes).map(|step| within(own.wrapping_add(step))) {
-            match self.known.get(&place) {
-                Some(other) if other.what == *what => return place,
-                Some(_) => {}
-                None => free = free.or(Some(place)),
-            }
-        }
-        free.unwrap_or(own)
-    }
-
-    fn tell(&mut self, what: T, own: u64) -> u64 {
-        let place = self.place(&what, own);
-        match self.known.entry(place) {
-            Entry::Occupied(mut entry) => entry.get_mut().told += 1,
-            Entry::Vacant(entry) => {
-                let is_moved = place != own;
-                self.moved += usize::from(is_moved);
-                entry.insert(Known { what, told: 1, is_moved });
-            }
-        }
-        place
-    }
-
-    fn forget(&mut self, place: u64, count: u64) {
-        if let Entry::Occupied(mut entry) = self.known.entry(place) {
-            let left = entry.get().told.saturating_sub(count);
-            if left == 0 {
-                self.moved -= usize::from(entry.remove().is_moved);
-            } else {
-                entry.get_mut().told = left;
-            }
-        }
-    }
-
-    fn get(&self, place: u64) -> Option<&T> {
-        self.known.get(&place).map(|known| &known.what)
-    }
 }
 
 impl Inodes {
     /// The number of a node, counted as told to the kernel once more.
     pub(super) fn tell(&self, node: Node) -> Ino {
-        let mut known = self.known();
-        match own_kind(&node) {
-            _ if node == Node::Root => Ino::ROOT,
-            Some((id, kind)) => number(known.images.tell(id, hash(id.as_str())), kind),
-            None => {
-                let own = hash(&node.path());
-                number(known.others.tell(node, own), ANOTHER)
-            }
-        }
+        self.known().tell(node)
     }
 
     /// The number of a node, without telling anybody (for `.`, `..` and plain listings).
     pub(super) fn number(&self, node: &Node) -> Ino {
-        let known = self.known();
-        match own_kind(node) {
-            _ if *node == Node::Root => Ino::ROOT,
-            Some((id, kind)) => number(known.images.place(&id, hash(id.as_str())), kind),
-            None => number(known.others.place(node, hash(&node.path())), ANOTHER),
-        }
+        self.known().number(node, own_place(node))
     }
 
     /// The node of a number that the kernel was told; the root is always known.
     pub(super) fn node(&self, ino: Ino) -> Option<Node> {
-        if ino == Ino::ROOT {
-            return Some(Node::Root);
-        }
-        let (place, kind) = parts(ino);
-        let known = self.known();
-        if kind == ANOTHER {
-            return known.others.get(place).cloned();
-        }
-        let own = usize::try_from(kind).ok().and_then(|kind| OWN.get(kind))?;
-        known.images.get(place).map(|id| own(*id))
+        if ino == Ino::ROOT { Some(Node::Root) } else { self.known().node(ino) }
     }
 
     /// The kernel forgot `count` of the times that it was told of `ino`.
     pub(super) fn forget(&self, ino: Ino, count: u64) {
-        let (place, kind) = parts(ino);
-        let mut known = self.known();
-        if kind == ANOTHER { known.others.forget(place, count) } else { known.images.forget(place, count) }
+        self.known().forget(ino, count);
     }
 
     /// The numbers of an image's own folders and of its data, which the kernel may know; none where it knows nothing of the
     /// image.
     pub(super) fn of_image(&self, id: ImageId) -> Vec<Ino> {
         let known = self.known();
-        let place = known.images.place(&id, hash(id.as_str()));
+        let place = known.image(id);
         if known.images.get(place).is_none() {
             return Vec::new();
         }
@@ -184,7 +99,7 @@ impl Inodes {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let known = self.known();
-        known.images.known.len() + known.others.known.len()
+        known.images.len() + known.items.len() + known.others.len()
     }
 
     fn known(&self) -> MutexGuard<'_, Tables> {
@@ -192,13 +107,105 @@ impl Inodes {
     }
 }
 
+impl Tables {
+    fn tell(&mut self, node: Node) -> Ino {
+        let own = own_place(&node);
+        let ino = self.number(&node, own);
+        let (place, _) = parts(ino);
+        match node {
+            Node::Root => {}
+            Node::Item(id, collection, name) => {
+                let folder = self.folder(id, collection);
+                let Self { images, items, names, .. } = self;
+                items.tell(place, own, || {
+                    images.tell(parts(folder).0, hash(id.as_str()), || id);
+                    Item { folder, name: names.share(&name) }
+                });
+            }
+            node => match own_kind(&node) {
+                Some((id, _)) => self.images.tell(place, own, || id),
+                None => self.others.tell(place, own, || node),
+            },
+        }
+        ino
+    }
+
+    fn number(&self, node: &Node, own: u64) -> Ino {
+        match (node, own_kind(node)) {
+            (Node::Root, _) => Ino::ROOT,
+            (_, Some((id, kind))) => number(self.image(id), kind),
+            (Node::Item(id, collection, name), _) => {
+                let folder = self.folder(*id, *collection);
+                number(self.items.place(own, |known| known.is(folder, name)), ITEM)
+            }
+            _ => number(self.others.place(own, |known| known == node), ANOTHER),
+        }
+    }
+
+    /// The place of an image.
+    fn image(&self, id: ImageId) -> u64 {
+        self.images.place(hash(id.as_str()), |known| *known == id)
+    }
+
+    /// The folder by which an item is known.
+    fn folder(&self, id: ImageId, collection: Collection) -> Ino {
+        number(self.image(id), kind_of(View::ById, collection))
+    }
+
+    fn node(&self, ino: Ino) -> Option<Node> {
+        let (place, kind) = parts(ino);
+        match kind {
+            ITEM => {
+                let Item { folder, name } = self.items.get(place)?;
+                match self.node(*folder)? {
+                    Node::Collection(id, _, collection) => Some(Node::Item(id, collection, name.as_ref().into())),
+                    _ => None,
+                }
+            }
+            ANOTHER => self.others.get(place).cloned(),
+            _ => {
+                let own = usize::try_from(kind).ok().and_then(|kind| OWN.get(kind))?;
+                self.images.get(place).map(|id| own(*id))
+            }
+        }
+    }
+
+    fn forget(&mut self, ino: Ino, count: u64) {
+        let (place, kind) = parts(ino);
+        match kind {
+            ITEM => {
+                if let Some(Item { folder, name }) = self.items.forget(place, count) {
+                    self.images.forget(parts(folder).0, 1);
+                    self.names.give_back(&name);
+                }
+            }
+            ANOTHER => drop(self.others.forget(place, count)),
+            _ => drop(self.images.forget(place, count)),
+        }
+    }
+}
+
+/// The place that a node has where nobody else is: for all that is an image's own, that of the image.
+fn own_place(node: &Node) -> u64 {
+    own_kind(node).map_or_else(|| hash(&node.path()), |(id, _)| hash(id.as_str()))
+}
+
+/// Which of an image's own files and folders a collection is.
+fn kind_of(view: View, collection: Collection) -> u64 {
+    let first = match view {
+        View::ById => 7,
+        View::ByName => 10,
+    };
+    first
+        + match collection {
+            Collection::Members => 0,
+            Collection::Tags => 1,
+            Collection::Properties => 2,
+        }
+}
+
 /// Which of an image's own files or folders a node is.
 fn own_kind(node: &Node) -> Option<(ImageId, u64)> {
-    let collection = |collection: Collection| match collection {
-        Collection::Members => 0,
-        Collection::Tags => 1,
-        Collection::Properties => 2,
-    };
     match node {
         Node::Image(id, View::ById) => Some((*id, 0)),
         Node::Image(id, View::ByName) => Some((*id, 1)),
@@ -207,8 +214,7 @@ fn own_kind(node: &Node) -> Option<(ImageId, u64)> {
         Node::Document(id, Document::Status) => Some((*id, 4)),
         Node::Document(id, Document::Checksums) => Some((*id, 5)),
         Node::Document(id, Document::Import) => Some((*id, 6)),
-        Node::Collection(id, View::ById, of) => Some((*id, 7 + collection(*of))),
-        Node::Collection(id, View::ByName, of) => Some((*id, 10 + collection(*of))),
+        Node::Collection(id, view, collection) => Some((*id, kind_of(*view, *collection))),
         Node::Root
         | Node::Images(_)
         | Node::Files
@@ -247,6 +253,7 @@ mod tests {
     fn numbers_are_the_same_after_a_remount() {
         // Written down, so that a change of the derivation shows.
         assert_eq!(Inodes::default().number(&data('1')), Ino(6_004_312_292_211_514_866));
+        assert_eq!(Inodes::default().tell(tag("a")), Ino(8_621_795_498_489_241_502));
         assert_eq!(
             Inodes::default().tell(Node::Images(View::ById)),
             Inodes::default().number(&Node::Images(View::ById))
@@ -309,15 +316,52 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_known_when_all_else_of_its_image_was_forgotten() {
+        let inodes = Inodes::default();
+        let (file, item) = (inodes.tell(data('1')), inodes.tell(tag("a")));
+        inodes.forget(file, 1);
+        assert_eq!(inodes.node(item), Some(tag("a")));
+        assert_eq!((inodes.tell(data('1')), inodes.tell(tag("a"))), (file, item));
+        inodes.forget(file, 1);
+        inodes.forget(item, 2);
+        assert_eq!((inodes.len(), inodes.known().names.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_name_that_many_images_have_is_held_once_and_not_longer_than_they() {
+        let inodes = Inodes::default();
+        let of = |digit| Node::Item(data(digit).image().unwrap(), Collection::Properties, "os_distro".into());
+        let [one, two] = ['1', '2'].map(|digit| inodes.tell(of(digit)));
+        inodes.tell(tag("os_distro"));
+        assert_eq!(inodes.known().names.len(), 1);
+        inodes.forget(one, 1);
+        assert_eq!((inodes.node(two), inodes.node(one)), (Some(of('2')), None));
+        assert_eq!(inodes.tell(of('1')), one);
+        for item in [one, two, inodes.number(&tag("os_distro"))] {
+            assert_eq!(inodes.known().names.len(), 1);
+            inodes.forget(item, 1);
+        }
+        assert_eq!((inodes.len(), inodes.known().names.len()), (0, 0));
+    }
+
+    #[test]
     fn two_nodes_of_one_number_live_side_by_side() {
         let inodes = Inodes::default();
-        let own = inodes.number(&data('1'));
-        let other = Known { what: data('2').image().unwrap(), told: 1, is_moved: false };
-        inodes.known().images.known.insert(parts(own).0, other);
-        let moved = inodes.tell(data('1'));
-        assert_ne!(moved, own);
-        assert_eq!(inodes.tell(data('1')), moved);
+        let (own, own_item) = (inodes.number(&data('1')), inodes.number(&tag("a")));
+        // Others that are where these belong.
+        let there = parts(own).0;
+        inodes.known().images.tell(there, there, || data('2').image().unwrap());
+        let folder = inodes.tell(Node::Collection(data('3').image().unwrap(), View::ById, Collection::Tags));
+        let there = parts(own_item).0;
+        inodes.known().items.tell(there, there, || Item { folder, name: "b".into() });
+        let nodes = [data('1'), tag("a")];
+        let moved = nodes.clone().map(|node| inodes.tell(node));
+        assert!(moved[0] != own && moved[1] != own_item);
+        assert_eq!(nodes.clone().map(|node| inodes.tell(node)), moved);
+        assert_eq!(moved.map(|ino| inodes.node(ino)), nodes.clone().map(Some));
         inodes.forget(own, 1);
-        assert_eq!(inodes.number(&data('1')), moved, "it keeps its place while the kernel knows it");
+        inodes.forget(own_item, 1);
+        assert_eq!(nodes.each_ref().map(|node| inodes.number(node)), moved, "it keeps its place while it is known");
+        assert_eq!(inodes.of_image(data('1').image().unwrap())[2], moved[0]);
     }
 }
