@@ -1,6 +1,5 @@
 //! The words of the Image service that every layer uses: image, status, member, checksum. No I/O.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -195,6 +194,9 @@ pub struct Checksums {
 /// in a row, where a tree would take half a KiB for the first one.
 pub type Properties = LiteMap<Text, Text>;
 
+/// Attributes of any type by their names, in a row too.
+pub type Attributes = LiteMap<Text, serde_json::Value>;
+
 /// One image as the service shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
@@ -237,7 +239,7 @@ pub struct Image {
     /// Additional properties.
     pub properties: Properties,
     /// What else the service shows (`direct_url`, `locations`, …): read-only, by its name.
-    pub other: BTreeMap<String, serde_json::Value>,
+    pub other: Attributes,
 }
 
 /// A project that an image is shared with.

@@ -133,7 +133,7 @@ fn image() -> Image {
         tags: vec!["a".into(), "b".into()],
         stores: Vec::new(),
         properties: [("p", "1"), ("q", "2")].map(|(key, value)| (key.into(), value.into())).into_iter().collect(),
-        other: [("direct_url".to_owned(), json!("file:///x")), ("kernel_id".to_owned(), Value::Null)].into(),
+        other: [("direct_url".into(), json!("file:///x")), ("kernel_id".into(), Value::Null)].into_iter().collect(),
     }
 }
 

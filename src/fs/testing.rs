@@ -49,7 +49,7 @@ pub(crate) fn image(n: u32, name: &str) -> Image {
         tags: Vec::new(),
         stores: Vec::new(),
         properties: crate::image::Properties::default(),
-        other: BTreeMap::new(),
+        other: crate::image::Attributes::default(),
     }
 }
 

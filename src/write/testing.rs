@@ -1,6 +1,6 @@
 //! What the tests of this module share: an Image service in memory that fails in all the ways of a real one.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -41,7 +41,7 @@ pub(super) fn queued(name: Option<&str>) -> Image {
         tags: Vec::new(),
         stores: Vec::new(),
         properties: crate::image::Properties::default(),
-        other: BTreeMap::new(),
+        other: crate::image::Attributes::default(),
     }
 }
 

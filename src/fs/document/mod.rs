@@ -163,7 +163,7 @@ mod tests {
     fn metadata_has_every_attribute_in_a_fixed_order() {
         let mut image = image(1, "disk");
         image.properties.insert("os_distro".into(), "debian \"12\"".into());
-        image.other.insert("direct_url".to_owned(), json!("file:///x"));
+        image.other.insert("direct_url".into(), json!("file:///x"));
         image.stores = vec!["fast".into(), "slow".into()];
         let text = render(&image, Document::Metadata);
         let keys: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  \"")?.split('"').next()).collect();

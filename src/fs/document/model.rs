@@ -88,7 +88,7 @@ fn own_changes(image: &mut Image, second: u32, size: Option<u64>, others: u8) {
     image.stores = size.map(|_| "fast".into()).into_iter().collect();
     let all = [("direct_url", json!("file:///x")), ("kernel_id", Value::Null), ("os_glance_failed_import", json!(""))];
     let shown = all.into_iter().enumerate().filter(|(bit, _)| others & (1 << bit) != 0);
-    image.other = shown.map(|(_, (key, value))| (key.to_owned(), value)).collect();
+    image.other = shown.map(|(_, (key, value))| (key.into(), value)).collect();
 }
 
 impl Edit {

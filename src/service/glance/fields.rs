@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
+use litemap::LiteMap;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::image::{Checksums, Image, ImageId, Properties, Text, Visibility};
+use crate::image::{Attributes, Checksums, Image, ImageId, Properties, Text, Visibility};
 
 /// The fields of one image; there is none where the id is no UUID, which no path could name.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ pub(super) struct Fields {
     tags: Vec<Text>,
     stores: Vec<Text>,
     properties: Properties,
-    other: std::collections::BTreeMap<String, Value>,
+    other: Attributes,
 }
 
 /// A value: most are texts, and many of them need no memory of their own.
@@ -48,8 +49,9 @@ enum Given<'a> {
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Fields {
-    /// The image.
-    pub(super) fn into_image(self) -> Option<Image> {
+    /// The image, which shares long texts with another one that has the same, as neighbours in a listing mostly have.
+    pub(super) fn into_image(mut self, near: Option<&Image>) -> Option<Image> {
+        self.share(near);
         Some(Image {
             id: self.id?,
             name: self.name,
@@ -70,8 +72,25 @@ impl Fields {
             tags: self.tags,
             stores: self.stores,
             properties: shrunk(self.properties),
-            other: self.other,
+            other: shrunk(self.other),
         })
+    }
+
+    fn share(&mut self, near: Option<&Image>) {
+        let Some(near) = near else { return };
+        if let (Some(owner), Some(other)) = (&mut self.owner, &near.owner) {
+            share(owner, other);
+        }
+        let mut row = std::mem::take(&mut self.properties).into_tuple_vec();
+        for (key, value) in &mut row {
+            let place = near.properties.find_index(key);
+            if let Some((other_key, other_value)) = place.ok().and_then(|place| near.properties.get_indexed(place)) {
+                share(key, other_key);
+                share(value, other_value);
+            }
+        }
+        // They are equal to what they were, and so is their order.
+        self.properties = Properties::from_sorted_store_unchecked(row);
     }
 
     fn take(&mut self, key: &str, given: Given<'_>) {
@@ -105,17 +124,24 @@ impl Fields {
     fn take_another(&mut self, key: &str, given: Given<'_>) {
         match given {
             Given::Text(value) if !is_reserved(key) => drop(self.properties.insert(key.into(), value.into())),
-            Given::Text(value) => drop(self.other.insert(key.to_owned(), Value::String(value.into_owned()))),
-            Given::Other(value) => drop(self.other.insert(key.to_owned(), value)),
+            Given::Text(value) => drop(self.other.insert(key.into(), Value::String(value.into_owned()))),
+            Given::Other(value) => drop(self.other.insert(key.into(), value)),
         }
     }
 }
 
-/// The same in no more memory than it takes.
-fn shrunk(properties: Properties) -> Properties {
-    let mut row = properties.into_tuple_vec();
+/// Shares a text with another one that is equal.
+fn share(text: &mut Text, other: &Text) {
+    if text == other {
+        text.clone_from(other);
+    }
+}
+
+/// A row that takes no more memory than it needs.
+fn shrunk<V>(row: LiteMap<Text, V>) -> LiteMap<Text, V> {
+    let mut row = row.into_tuple_vec();
     row.shrink_to_fit();
-    Properties::from_sorted_store_unchecked(row)
+    LiteMap::from_sorted_store_unchecked(row)
 }
 
 /// Names that are no additional property, although their values are strings.
@@ -274,8 +300,8 @@ mod tests {
         let text = value.to_string();
         let (read, from_value): (Fields, Fields) =
             (serde_json::from_str(&text).unwrap(), serde_json::from_value(value).unwrap());
-        let image = read.into_image();
-        assert_eq!(image, from_value.into_image(), "it is the same from a tree of values");
+        let image = read.into_image(None);
+        assert_eq!(image, from_value.into_image(None), "it is the same from a tree of values");
         image
     }
 
@@ -297,10 +323,31 @@ mod tests {
         let properties: Vec<_> = image.properties.into_iter().collect();
         assert_eq!(properties, [("os_distro".into(), "de\"b\u{e9}ian".into())]);
         let other = ["direct_url", "kernel_id", "locations", "os_glance_failed_import"];
-        assert_eq!(image.other.into_keys().collect::<Vec<_>>(), other);
+        assert_eq!(image.other.keys().collect::<Vec<_>>(), other);
         assert!(image.hidden && image.protected);
         assert_eq!((image.min_disk, image.min_ram, image.owner.as_deref()), (1, 2, Some("p")));
         assert_eq!(image.updated_at, "2026-11-21T02:43:47Z".parse().unwrap());
+    }
+
+    #[test]
+    fn neighbours_share_long_texts_that_are_equal_and_no_others() {
+        let fields = |owner: &str, value: &str| -> Fields {
+            serde_json::from_value(json!({
+                "id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "owner": owner,
+                "owner_specified.openstack.object": value, "a": "b"}))
+            .unwrap()
+        };
+        let long = "8f3a1c5be2d94706a1b2c3d4e5f60718";
+        let one = fields(long, "images/one/of/many").into_image(None).unwrap();
+        let alone = fields(long, "images/one/of/others").into_image(None).unwrap();
+        let other = fields(long, "images/one/of/others").into_image(Some(&one)).unwrap();
+        assert_eq!(other, alone, "it is the same image");
+        let is_shared = |one: &Text, other: &Text| std::ptr::eq(one.as_ptr(), other.as_ptr());
+        assert!(is_shared(one.owner.as_ref().unwrap(), other.owner.as_ref().unwrap()));
+        let key = |image: &Image| image.properties.last().unwrap().0.clone();
+        assert!(is_shared(&key(&one), &key(&other)) && !is_shared(&key(&one), &key(&alone)));
+        let theirs = fields("0f3a1c5be2d94706a1b2c3d4e5f60718", "").into_image(Some(&one)).unwrap();
+        assert_ne!(theirs.owner, one.owner);
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl<'de> Visitor<'de> for ImagesVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Images, A::Error> {
         let mut images = Images::default();
         while let Some(fields) = seq.next_element::<Fields>()? {
-            let image = fields.into_image().ok_or_else(|| A::Error::custom("its id is no UUID"))?;
+            let near = images.shown.last().map(Arc::as_ref);
+            let image = fields.into_image(near).ok_or_else(|| A::Error::custom("its id is no UUID"))?;
             images.last = Some(image.id);
             if is_shown(&image) {
                 images.shown.push(Arc::new(image));
@@ -108,7 +109,9 @@ impl Odd<'_> {
     fn into_contents(self) -> Contents {
         let mut contents = Contents { next: self.next(), ..Contents::default() };
         for raw in self.images {
-            match serde_json::from_str::<Fields>(raw.get()).ok().and_then(Fields::into_image) {
+            let near = contents.images.last().map(Arc::as_ref);
+            let fields = serde_json::from_str::<Fields>(raw.get()).ok();
+            match fields.and_then(|fields| fields.into_image(near)) {
                 Some(image) if is_shown(&image) => contents.images.push(Arc::new(image)),
                 Some(_) => {}
                 None => contents.odd.push(odd(raw.get())),

@@ -20,7 +20,7 @@ pub(super) struct AnyListing {
 
 /// One image; `None` where its id is no UUID, which no path could name.
 pub(super) fn image(fields: Map<String, Value>) -> Option<Image> {
-    serde_json::from_value::<Fields>(Value::Object(fields)).ok()?.into_image()
+    serde_json::from_value::<Fields>(Value::Object(fields)).ok()?.into_image(None)
 }
 
 fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {

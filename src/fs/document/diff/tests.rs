@@ -9,9 +9,9 @@ fn disk() -> Image {
     let mut image = image(1, "disk");
     image.tags = vec!["a".into(), "b".into()];
     image.properties = [("p", "1"), ("q", "2")].map(|(key, value)| (key.into(), value.into())).into_iter().collect();
-    image.other.insert("direct_url".to_owned(), json!("file:///x"));
-    image.other.insert("os_glance_importing_to_stores".to_owned(), json!(""));
-    image.other.insert("kernel_id".to_owned(), Value::Null);
+    image.other.insert("direct_url".into(), json!("file:///x"));
+    image.other.insert("os_glance_importing_to_stores".into(), json!(""));
+    image.other.insert("kernel_id".into(), Value::Null);
     image.stores = vec!["fast".into()];
     image
 }
@@ -319,7 +319,7 @@ fn a_document_of_another_image_or_none_sets_what_can_be_written_and_removes_noth
         image.size = None;
         image.tags = vec!["mine".into()];
         image.properties.insert("mine".into(), "1".into());
-        image.other.insert("os_glance_failed_import".to_owned(), json!(""));
+        image.other.insert("os_glance_failed_import".into(), json!(""));
     });
     let backup = changed(&disk(), |image| {
         image.owner = Some("theirs".into());
