@@ -5,6 +5,7 @@ mod changes;
 mod difference;
 mod flat;
 mod flight;
+mod own;
 mod pages;
 mod refresh;
 mod snapshot;
@@ -315,52 +316,6 @@ impl Catalogue {
             (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.value),
             (Err(error), _) => Err(error),
         }
-    }
-
-    /// Takes in what the service answered to a change of ours: an image that is new, or is now this.
-    pub fn learn(&self, image: Image) {
-        self.state().learn(Arc::new(image));
-    }
-
-    /// Takes in what the service showed to who asked for one image at `asked`, unless something newer is known.
-    pub fn saw(&self, image: Image, asked: Instant) {
-        let mut state = self.state();
-        if state.shown.peek(&image.id).is_none_or(|known| known.since <= asked) {
-            state.learn(Arc::new(image));
-        }
-    }
-
-    /// Takes in a change of ours whose answer showed no image.
-    pub fn amend(&self, id: ImageId, change: impl FnOnce(&mut Image)) {
-        let mut state = self.state();
-        let listed = state.listing.as_ref().and_then(|listing| listing.value.image(id).cloned());
-        let shown = || state.shown.peek(&id).and_then(|known| known.value.clone().ok());
-        let Some(mut image) = listed.or_else(shown) else { return };
-        change(Arc::make_mut(&mut image));
-        state.learn(image);
-    }
-
-    /// The members of an image were changed: they are asked for when they are looked at. An answer that is on its way is
-    /// for who asked, and not remembered.
-    pub fn forget_members(&self, id: ImageId) {
-        self.state().forget_members(id);
-    }
-
-    /// Takes in that an image is shared with one more project. An answer that is on its way may lack it, and is not remembered.
-    pub fn shared(&self, id: ImageId, member: &Member) {
-        let mut state = self.state();
-        let known = state.members.pop(&id);
-        state.forget_members(id);
-        if let Some(Timed { value, since }) = known {
-            let others = value.iter().filter(|other| other.project != member.project);
-            let value = others.chain([member]).cloned().collect();
-            state.members.put(id, Timed { value, since });
-        }
-    }
-
-    /// Takes in that we deleted an image.
-    pub fn gone(&self, id: ImageId) {
-        self.state().lose(id);
     }
 
     fn state(&self) -> Held<'_> {

@@ -35,6 +35,10 @@ pub(super) struct State {
     /// What was odd in listings and is known to have been said.
     odd: HashSet<String>,
     pub(super) changes: Changes,
+    /// Images of which a change of ours is known and not what else the service changed with it, and since when.
+    pub(super) amended: LruCache<ImageId, Instant>,
+    /// How many changes of ours there were.
+    pub(super) own_changes: u64,
     pub(super) shown: LruCache<ImageId, Timed<Result<Arc<Image>>>>,
     pub(super) members: LruCache<ImageId, Timed<Arc<[Member]>>>,
     /// How often members were forgotten. What was asked for before the last time may lack what was changed.
@@ -56,6 +60,8 @@ impl Default for State {
             latest: Timestamp::UNIX_EPOCH,
             odd: HashSet::new(),
             changes: Changes::default(),
+            amended: LruCache::new(REMEMBERED),
+            own_changes: 0,
             shown: LruCache::new(REMEMBERED),
             members: LruCache::new(REMEMBERED),
             forgotten: 0,
@@ -99,6 +105,11 @@ impl State {
         }
         self.shown.put(id, shown.clone());
         shown
+    }
+
+    /// Something was changed by us.
+    pub(super) fn has_changed(&mut self) {
+        self.own_changes = self.own_changes.wrapping_add(1);
     }
 
     pub(super) fn forget_members(&mut self, id: ImageId) {

@@ -23,7 +23,7 @@ impl FileSystem {
             Node::Document(id, Document::Status) => self.commit_status(*id, line_of(text)?).await,
             Node::Document(id, Document::Import) => self.commit_import(*id, line_of(text)?).await,
             Node::Document(id, Document::Checksums) => self.commit_checksums(*id, line_of(text)?).await,
-            Node::Item(id, collection, entry) => self.commit_item(*id, *collection, entry, line_of(text)?).await,
+            Node::Item(id, collection, entry) => self.commit_item((*id, *collection, entry), line_of(text)?, by).await,
             _ => Err(FsError::BadHandle),
         }
     }
@@ -50,6 +50,8 @@ impl FileSystem {
         if is_own {
             // What its writer changes next is compared with what he has.
             self.readings.saved(id, text, by);
+        } else {
+            self.restorers.note(id, &document, by);
         }
         Ok(())
     }
@@ -110,6 +112,17 @@ impl FileSystem {
             _ if self.look(id).await?.status == wanted => return Ok(()),
             _ => return Err(FsError::NoStatus(document::shown(text))),
         };
+        if self.is_about_to_be_active(id).await? {
+            if wanted == Status::Active && self.settings.write_back {
+                return Ok(());
+            }
+            if let Some(upload) = self.spooled(id) {
+                self.settled(&upload).await?;
+            }
+            if wanted == Status::Active {
+                return Ok(());
+            }
+        }
         match self.service.act(id, action).await {
             Ok(()) => self.catalogue.amend(id, |image| image.status = wanted),
             // Who may not change it may say what it is.
@@ -121,6 +134,15 @@ impl FileSystem {
             Err(error) => return Err(FsError::Change(error)),
         }
         Ok(())
+    }
+
+    /// Whether data of ours are on their way to the image, which makes it active. Who copies a folder file by file writes the
+    /// status behind the data, and those may rest until somebody says that they are all.
+    async fn is_about_to_be_active(&self, id: ImageId) -> Result<bool> {
+        match self.spooled(id) {
+            Some(upload) => Ok(upload.hasten().await?),
+            None => Ok(false),
+        }
     }
 
     /// Once the image has its bytes, their hashes are what they are.

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use super::attr::Entry;
 use super::error::FsError;
+use super::import::is_importable;
 use super::inode::Ino;
 use super::node::{Document, Node, Part};
 use super::open::{Asked, Opened, Writing};
@@ -99,14 +100,18 @@ impl FileSystem {
             }
             (Node::Collection(id, _, collection), _) => self.begin_item(*id, *collection, text).await,
             (Node::Image(id, _), Some(Part::Document(Document::Import))) => {
-                let status = self.catalogue.image(*id).await?.value.status.to_string();
-                Err(FsError::NoImport { image: *id, status })
+                let image = self.catalogue.image(*id).await?.value;
+                if is_importable(&image) {
+                    // The kernel asks for it only where it was removed.
+                    self.show_again(&Node::Document(*id, Document::Import));
+                    return Ok(());
+                }
+                Err(FsError::NoImport { image: *id, status: image.status.to_string() })
             }
             (Node::Image(id, _), Some(Part::Document(document))) => {
                 self.show_again(&Node::Document(*id, document));
                 Ok(())
             }
-            // The kernel asks for it only where it was removed.
             (Node::Image(id, _), Some(Part::Data)) => {
                 if self.show_again(&Node::Data(*id)) {
                     self.empty(*id).await

@@ -87,6 +87,10 @@ impl FileSystem {
         match node {
             Node::Document(id, Document::Import) => self.import_text(*id).await,
             Node::Document(id, Document::Checksums) => Ok(self.checksums_text(&self.catalogue.image(*id).await?.value)),
+            // By its time it is told later from which version a document was made.
+            Node::Document(id, Document::Metadata) => {
+                Ok(document::render(&self.catalogue.whole(*id).await?.value, Document::Metadata))
+            }
             Node::Document(id, document) => Ok(document::render(&self.catalogue.image(*id).await?.value, *document)),
             Node::Item(id, collection, entry) => {
                 let image = self.catalogue.image(*id).await?.value;

@@ -9,6 +9,7 @@ use super::document::{self, Item, Meant};
 use super::error::FsError;
 use super::node::{Collection, Node, View};
 use super::tree::unnameable;
+use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, MemberStatus, Visibility};
 use crate::name;
@@ -120,7 +121,13 @@ impl FileSystem {
     }
 
     /// Makes `text` what the file of a tag, a member or a property holds; makes it, where there is none.
-    pub(super) async fn commit_item(&self, id: ImageId, collection: Collection, entry: &str, text: &str) -> Result<()> {
+    /// `by` are those who wrote it.
+    pub(super) async fn commit_item(
+        &self,
+        (id, collection, entry): (ImageId, Collection, &str),
+        text: &str,
+        by: &[Process],
+    ) -> Result<()> {
         let image = self.catalogue.image(id).await?.value;
         let known = match self.item(&image, collection, entry).await {
             Err(FsError::NotFound { .. }) => None,
@@ -136,6 +143,7 @@ impl FileSystem {
             Collection::Tags if is_known => {}
             Collection::Tags => self.add_tag(id, &name).await?,
             Collection::Members => self.commit_member(&image, &name, text, is_known).await?,
+            Collection::Properties if self.restorers.passes_over(&image, &name, value_of(text), by) => {}
             Collection::Properties => self.commit_property(id, &name, text).await?,
         }
         self.end_begun(&Node::Item(id, collection, entry.into()));

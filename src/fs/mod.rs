@@ -31,6 +31,7 @@ mod position;
 mod query;
 mod removals;
 mod rename;
+mod restoring;
 mod results;
 mod scratch;
 mod shelves;
@@ -113,6 +114,7 @@ pub struct FileSystem {
     scratches: scratch::Scratches,
     failures: failures::Failures,
     readings: document::Readings,
+    restorers: restoring::Restorers,
     begun: begun::Begun,
     guesses: import::Guesses,
     editing: turns::Turns,
@@ -158,6 +160,7 @@ impl FileSystem {
             scratches: scratch::Scratches::default(),
             failures: failures::Failures::default(),
             readings: document::Readings::default(),
+            restorers: restoring::Restorers::default(),
             begun: begun::Begun::default(),
             guesses: import::Guesses::default(),
             editing: turns::Turns::default(),

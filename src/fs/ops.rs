@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attr::{Attr, Entry, Rights};
 use super::error::FsError;
@@ -112,8 +113,8 @@ impl FileSystem {
             Node::Control => ControlFile::named(text).map(Node::ControlFile),
             Node::Queries => Some(Node::Query(text.into())),
             Node::Query(expression) => {
-                let results = self.results(expression).await?.value;
-                results.get(text).map(|id| Node::Link(Arc::clone(expression), id))
+                let image = self.result(expression, text).await?;
+                image.map(|id| Node::Link(Arc::clone(expression), id))
             }
             Node::Data(_)
             | Node::Document(..)
@@ -190,9 +191,10 @@ impl FileSystem {
             Node::Scratch(file) => self.scratch_entry(ino, file),
             Node::Query(expression) => {
                 // Whether it asks for something is known when it was asked.
-                let seen = self.results(expression).await?;
+                let mtime = self.answer_time(expression).await?;
                 let Entry { attr, .. } = self.own_entry(ino, node);
-                Ok(Entry { attr: Attr { mtime: seen.value.time(), ..attr }, ttl: seen.fresh_for })
+                // What the kernel has of the folder it compares by this time, which a change of ours moves.
+                Ok(Entry { attr: Attr { mtime, ..attr }, ttl: Duration::ZERO })
             }
             Node::Link(expression, _) => {
                 let fresh_for = self.results(expression).await?.fresh_for;

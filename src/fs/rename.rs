@@ -131,7 +131,10 @@ impl FileSystem {
             self.scratches.remove(place, was, file);
             self.lists_otherwise(place);
         }
-        self.send(&placed?).await
+        match placed? {
+            Some(upload) => self.send(&upload).await,
+            None => Ok(()),
+        }
     }
 
     /// Does what the text of a scratch file says, as if it had been written to the file that it is renamed to.
@@ -161,13 +164,15 @@ impl FileSystem {
             return Ok(self.catalogue.image(id).await?.value);
         }
         let wanted = wanted(folder, text)?;
-        // Before there is an image that would stay without data.
-        bytes.fits(wanted.container(), wanted.format).await?;
+        // Before there is an image that would stay without data. Who gives it none means that.
+        if !bytes.is_empty()? {
+            bytes.fits(wanted.container(), wanted.format).await?;
+        }
         self.make_image(wanted).await.map(Arc::new)
     }
 
-    /// Makes the bytes of a scratch file those of an image, and its time theirs.
-    async fn place(&self, bytes: &Arc<Scratch>, image: &Image) -> Result<Arc<Upload>> {
+    /// Makes the bytes of a scratch file those of an image, and its time theirs. Where there are none, none are to be sent.
+    async fn place(&self, bytes: &Arc<Scratch>, image: &Image) -> Result<Option<Arc<Upload>>> {
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let time = bytes.time()?;
         let upload = match uploads.place(image, bytes).await {
@@ -175,6 +180,9 @@ impl FileSystem {
             Err(error) => return Err(self.untaken(image, error).await),
         };
         self.show_again(&Node::Data(image.id));
+        if upload.is_none() {
+            return Ok(None);
+        }
         if let Err(error) = self.set_time(image.id, time).await {
             // The bytes matter more; the time of the copy is then that of the image.
             tracing::warn!(image = %image.id, %error, "the time of a file could not be kept");

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lru::LruCache;
 use tokio::time::Instant;
@@ -47,6 +47,8 @@ pub(super) struct Answers {
 #[derive(Clone, Debug)]
 struct Answer {
     asked: Instant,
+    /// How many changes of ours there were before it was asked.
+    changes: u64,
     results: Arc<Results>,
     /// The answers before, for who is still reading one of them; the youngest is first.
     before: Vec<Arc<Results>>,
@@ -63,8 +65,9 @@ impl Answers {
         self.known().get(expression).cloned()
     }
 
-    /// Takes in what a question was answered with when it was asked. An answer that is no other one stays the one before.
-    fn put(&self, expression: &str, asked: Instant, images: &[Arc<Image>]) -> Arc<Results> {
+    /// Takes in what a question was answered with when it was asked, behind so many changes of ours. An answer that is no
+    /// other one stays the one before.
+    fn put(&self, expression: &str, (asked, changes): (Instant, u64), images: &[Arc<Image>]) -> Arc<Results> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let new = Arc::new(Results::new(number, images));
         let mut known = self.known();
@@ -76,7 +79,7 @@ impl Answers {
             }
             None => (new, Vec::new()),
         };
-        known.put(expression.into(), Answer { asked, results: Arc::clone(&results), before });
+        known.put(expression.into(), Answer { asked, changes, results: Arc::clone(&results), before });
         results
     }
 
@@ -114,24 +117,52 @@ impl Results {
     }
 
     /// The image of a link.
-    pub(super) fn get(&self, name: &str) -> Option<ImageId> {
+    fn get(&self, name: &str) -> Option<ImageId> {
         self.places.get(name).and_then(|at| self.rows.get(*at)).map(|(_, id)| *id)
     }
 }
 
 impl FileSystem {
-    /// The answer to a question, at most a TTL old.
+    /// The answer to a question, at most a TTL old. It may be of before a change of ours: who goes through the folder to
+    /// change image after image would have it asked again behind each.
     pub(super) async fn results(&self, expression: &str) -> Result<Seen<Arc<Results>>> {
+        self.results_where(expression, |_| true).await
+    }
+
+    /// The same behind all changes of ours: for who looks at what the answer is.
+    async fn results_now(&self, expression: &str) -> Result<Arc<Results>> {
+        let changes = self.catalogue.changes();
+        Ok(self.results_where(expression, |known| known.changes == changes).await?.value)
+    }
+
+    async fn results_where(&self, expression: &str, will_do: impl Fn(&Answer) -> bool) -> Result<Seen<Arc<Results>>> {
         let ttl = self.settings.ttl;
-        if let Some(known) = self.answers.get(expression)
+        if let Some(known) = self.answers.get(expression).filter(will_do)
             && let Some(fresh_for) = ttl.checked_sub(known.asked.elapsed()).filter(|left| !left.is_zero())
         {
             return Ok(Seen { value: known.results, fresh_for, is_watched: false });
         }
-        let asked = Instant::now();
+        let asked = (Instant::now(), self.catalogue.changes());
         let images = self.ask(expression).await?;
         let value = self.answers.put(expression, asked, &images);
         Ok(Seen { value, fresh_for: ttl, is_watched: false })
+    }
+
+    /// Since when a question has its answer; behind a change of ours that is another time each, until it is asked again. It
+    /// is not asked for that: who goes through the folder to change image after image does not look at what is in it.
+    pub(super) async fn answer_time(&self, expression: &str) -> Result<SystemTime> {
+        let time = self.results(expression).await?.value.time();
+        let changes = self.catalogue.changes();
+        let is_current = self.answers.get(expression).is_none_or(|known| known.changes == changes);
+        Ok(if is_current { time } else { time + Duration::from_nanos(changes) })
+    }
+
+    /// The image that a link leads to.
+    pub(super) async fn result(&self, expression: &str, name: &str) -> Result<Option<ImageId>> {
+        match self.results(expression).await?.value.get(name) {
+            Some(id) => Ok(Some(id)),
+            None => Ok(self.results_now(expression).await?.get(name)),
+        }
     }
 
     /// The answer in which somebody has read up to a position: the one before, where it is that one's.
@@ -141,7 +172,7 @@ impl FileSystem {
         let read = known.and_then(|known| iter::once(known.results).chain(known.before).find(is_of));
         match read {
             Some(results) => Ok(results),
-            None => Ok(self.results(expression).await?.value),
+            None => self.results_now(expression).await,
         }
     }
 

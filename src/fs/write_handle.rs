@@ -140,7 +140,12 @@ impl WriteHandle {
     /// The last descriptor is closed: what no close has sealed is sealed soon, unless somebody else wrote meanwhile.
     pub(super) fn released(&self) {
         drop(lock(&self.hold).take());
-        let is_owed = matches!(*lock(&self.owed), Owed::Rest | Owed::Seal);
+        let is_owed = match *lock(&self.owed) {
+            Owed::Rest | Owed::Seal => true,
+            // What was only opened is not kept.
+            Owed::Nothing => self.upload.is_empty().is_ok_and(|is_empty| is_empty),
+            Owed::Unfinished(_) => false,
+        };
         if is_owed && self.upload.turn() == self.turn.load(Ordering::Acquire) {
             self.upload.seal_when_quiet();
         }

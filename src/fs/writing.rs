@@ -192,6 +192,10 @@ impl FileSystem {
         {
             return Ok(());
         }
+        // Data that are not there are of no time.
+        if !self.catalogue.image(id).await?.value.status.has_data() {
+            return Ok(());
+        }
         let image = self.service.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await;
         self.catalogue.learn(image.map_err(FsError::Change)?);
         Ok(())

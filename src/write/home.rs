@@ -46,6 +46,8 @@ pub(super) struct Home {
     pub(super) failed: OnceLock<Failing>,
     /// For as long as this mount is to be found.
     pub(super) announced: Mutex<Option<Announced>>,
+    /// Held by the one who makes or takes away an upload.
+    pub(super) doorstep: tokio::sync::Mutex<()>,
 }
 
 /// Hears of an image that is done.
@@ -78,6 +80,7 @@ impl Home {
             told: OnceLock::new(),
             failed: OnceLock::new(),
             announced: Mutex::new(announced),
+            doorstep: tokio::sync::Mutex::default(),
         }
     }
 

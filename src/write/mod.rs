@@ -21,6 +21,7 @@ mod home;
 mod job;
 mod journal;
 mod line;
+mod nothing;
 mod queue;
 mod record;
 mod report;

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::error::WriteError;
+use super::expected::Expected;
 use super::format::{self, HEAD};
 use super::home::Home;
 use super::job::Job;
@@ -21,7 +22,6 @@ use super::spool::{Allocation, Spool};
 use super::state::{Cause, Reason};
 use super::upload::Upload;
 use super::uploads::{Uploads, check};
-use super::writer::Writer;
 use crate::image::{Image, ImageId, Status};
 use crate::sync::{Mutex, lock};
 
@@ -164,27 +164,37 @@ impl Uploads {
     }
 
     /// Makes the bytes of a scratch file those of `image`, in place of what was written to it before. They are not sealed
-    /// yet, and nobody can change them any more but who opens the image.
+    /// yet, and nobody can change them any more but who opens the image. Where there are none, the image is without data
+    /// again, and `None` is answered: there is nothing to send.
     ///
     /// # Errors
     /// As [`Uploads::begin`], and [`WriteError::Failed`] where the bytes contradict the formats of the image. Then
     /// nothing has changed.
-    pub async fn place(&self, image: &Image, scratch: &Arc<Scratch>) -> Result<Arc<Upload>, WriteError> {
+    pub async fn place(&self, image: &Image, scratch: &Arc<Scratch>) -> Result<Option<Arc<Upload>>, WriteError> {
         if self.home.is_closed() {
             return Err(WriteError::Closed);
         }
         let before = self.upload_on_disk(image.id).await?;
         check(image, before.is_some())?;
+        let expected = before.as_ref().and_then(|before| before.expected());
+        if scratch.is_empty()? && !expected.as_ref().is_some_and(Expected::is_of_nothing) {
+            self.empty(before.as_ref()).await?;
+            return Ok(None);
+        }
         scratch.fits(image.container_format.as_deref(), image.disk_format.as_deref()).await?;
-        let writer = before.as_ref().map(Writer::of).transpose()?;
+        let writer = match &before {
+            Some(before) => self.right_to(before).await?,
+            None => None,
+        };
+        // One that held nothing may have gone at this moment.
+        let before = before.filter(|_| writer.is_some());
         if let Some(writer) = &writer {
             writer.reopen().await?;
         }
-        let expected = before.as_ref().and_then(|before| before.expected());
         let (id, mut job, placing) = (image.id, Job::new(image), Arc::clone(scratch));
         job.expected = expected;
         // Not before, because who is taken back asks the service.
-        let _doorstep = self.doorstep.lock().await;
+        let _doorstep = self.home.doorstep.lock().await;
         if self.of(id).as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr) {
             return Err(WriteError::Busy(id));
         }
@@ -198,12 +208,12 @@ impl Uploads {
         let upload = Arc::new(Upload::of(Arc::clone(&self.home), id, job, scratch.spool.clone()));
         upload.is_certain.store(image.status == Status::Queued, Ordering::Release);
         lock(&self.table).insert(id, Arc::clone(&upload));
-        Ok(upload)
+        Ok(Some(upload))
     }
 
     /// The upload of `image` that there is, also where another mount left it since this one began.
     async fn upload_on_disk(&self, image: ImageId) -> Result<Option<Arc<Upload>>, WriteError> {
-        let _doorstep = self.doorstep.lock().await;
+        let _doorstep = self.home.doorstep.lock().await;
         if let Some(upload) = self.of(image) {
             return Ok(Some(upload));
         }

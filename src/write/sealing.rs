@@ -24,6 +24,8 @@ enum Sealing {
     Before,
     /// The service would not take it.
     Unfit(Cause),
+    /// There are no bytes.
+    Nothing,
 }
 
 impl Sealing {
@@ -55,7 +57,8 @@ impl Upload {
         blank::holds_data(&self.spool.file, &self.head()?, first)
     }
 
-    /// Nobody writes any more: the bytes are complete, and the queue sends them. What was sealed already is no failure.
+    /// Nobody writes any more: the bytes are complete, and the queue sends them. What was sealed already is no failure. Where
+    /// there are none, nothing is sent, and the upload goes as soon as nobody has it open.
     ///
     /// # Errors
     /// [`WriteError::Failed`] where the bytes contradict the format that the image names: then nothing is sent, and the
@@ -75,7 +78,8 @@ impl Upload {
     fn seal_now_and_queue(&self) -> io::Result<Result<(), Cause>> {
         match self.seal_now()? {
             Sealing::Unfit(cause) => return Ok(Err(cause)),
-            Sealing::Now => self.home.enqueue(self.image(), self.home.clock.now()),
+            // What of the two it is, is seen by who takes it from there.
+            Sealing::Now | Sealing::Nothing => self.home.enqueue(self.image(), self.home.clock.now()),
             Sealing::Before => {}
         }
         Ok(Ok(()))
@@ -104,6 +108,19 @@ impl Upload {
         closed.map_err(WriteError::Failed)
     }
 
+    /// Somebody wants the image to be active: what rests, and nobody has open, is sealed now, and so are no bytes where there
+    /// are to be none. Answers whether the upload is under way.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub async fn hasten(self: &Arc<Self>) -> Result<bool, WriteError> {
+        let is_ready = self.is_resting() || self.is_nothing_as_told();
+        if is_ready && self.is_quiet(self.turn()) {
+            self.seal().await?;
+        }
+        Ok(self.state().is_under_way())
+    }
+
     fn seal_now(&self) -> io::Result<Sealing> {
         if self.home.settings.write_back {
             // Most of what the disk has to take, while who writes need not wait for it.
@@ -115,6 +132,9 @@ impl Upload {
             return Ok(Sealing::Before);
         }
         self.spool.is_whole()?;
+        if self.holds_nothing()? {
+            return Ok(Sealing::Nothing);
+        }
         let sealed = Sealed { size: self.spool.len()?, hashes: None };
         let size = sealed.size;
         if let Some(cause) = self.unfit()? {
@@ -167,7 +187,8 @@ impl Upload {
             self.spool.sync()?;
         }
         let mut record = lock(&self.record);
-        if record.job.state != State::Writing || record.job.resting || self.writers.load(Ordering::Acquire) != writers {
+        let is_over = record.is_discarded || self.writers.load(Ordering::Acquire) != writers;
+        if is_over || record.job.state != State::Writing || record.job.resting {
             return Ok(());
         }
         let mut job = record.job.clone();
@@ -181,7 +202,7 @@ impl Upload {
     /// Writes down that somebody writes it again, and answers whether it rested. It blocks.
     pub(super) fn wake(&self) -> io::Result<bool> {
         let mut record = lock(&self.record);
-        let rested = record.job.resting;
+        let rested = record.job.resting && !record.is_discarded;
         if rested {
             let mut job = record.job.clone();
             (job.resting, job.durable) = (false, false);
@@ -238,7 +259,12 @@ impl Upload {
 
     /// Whether nobody has it open, and there was nobody after so many writers.
     fn is_quiet(&self, writers: u64) -> bool {
-        !self.has_writer() && self.holds.load(Ordering::Acquire) == 0 && self.turn() == writers
+        !self.has_writer() && !self.is_held() && self.turn() == writers
+    }
+
+    /// Whether somebody has it open, with the right to write or without.
+    pub(super) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
     }
 
     /// Whether it is sealed soon ([`Self::seal_when_quiet`]).

@@ -3,6 +3,7 @@
 mod crash;
 mod expected;
 mod imported;
+mod nothing;
 mod scratch;
 mod sending;
 mod served;

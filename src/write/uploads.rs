@@ -12,6 +12,7 @@ use super::error::WriteError;
 use super::home::{Home, Table, dispatch};
 use super::job::Job;
 use super::journal::{Aside, Entry, Found, Journal};
+use super::nothing;
 use super::record::{Missed, Safe};
 use super::report::Report;
 use super::settings::Settings;
@@ -28,8 +29,6 @@ pub struct Uploads {
     pub(super) table: Arc<Table>,
     aside: Vec<Aside>,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
-    /// Held by the one who makes or takes away an upload.
-    pub(super) doorstep: tokio::sync::Mutex<()>,
 }
 
 impl Uploads {
@@ -54,13 +53,7 @@ impl Uploads {
             tracing::warn!(%path, "an upload could not be taken up and was moved aside: {}", moved.sentence);
         }
         let dispatcher = tokio::spawn(dispatch(Arc::clone(&home), Arc::clone(&table)));
-        let uploads = Self {
-            home,
-            table,
-            aside,
-            dispatcher: Mutex::new(Some(dispatcher)),
-            doorstep: tokio::sync::Mutex::default(),
-        };
+        let uploads = Self { home, table, aside, dispatcher: Mutex::new(Some(dispatcher)) };
         for entry in entries {
             uploads.adopt(entry);
         }
@@ -107,19 +100,22 @@ impl Uploads {
         if self.home.is_closed() {
             return Err(WriteError::Closed);
         }
-        let here = self.of(image.id);
-        check(image, here.is_some())?;
-        let (upload, is_new) = match here {
-            Some(upload) => (upload, false),
-            None => self.make(image).await?,
-        };
-        let writer = Writer::of(&upload)?;
-        upload.learn(image);
-        if !is_new {
-            writer.reopen().await?;
+        loop {
+            let here = self.of(image.id);
+            check(image, here.is_some())?;
+            let (upload, is_new) = match here {
+                Some(upload) => (upload, false),
+                None => self.make(image).await?,
+            };
+            // One that held nothing may go at this moment.
+            let Some(writer) = self.right_to(&upload).await? else { continue };
+            upload.learn(image);
+            if !is_new {
+                writer.reopen().await?;
+            }
+            upload.is_certain.store(image.status == Status::Queued, Ordering::Release);
+            return Ok(writer);
         }
-        upload.is_certain.store(image.status == Status::Queued, Ordering::Release);
-        Ok(writer)
     }
 
     /// Opens an upload for writing once more, for who has it open.
@@ -154,7 +150,7 @@ impl Uploads {
 
     /// Makes an upload, or takes the one that another mount left; and whether it is a new one.
     async fn make(&self, image: &Image) -> Result<(Arc<Upload>, bool), WriteError> {
-        let _doorstep = self.doorstep.lock().await;
+        let _doorstep = self.home.doorstep.lock().await;
         if let Some(upload) = self.of(image.id) {
             return Ok((upload, false));
         }
@@ -282,7 +278,7 @@ impl Uploads {
     /// # Errors
     /// [`WriteError::Busy`] while somebody has it open for writing.
     pub async fn discard(&self, image: ImageId) -> Result<(), WriteError> {
-        let _doorstep = self.doorstep.lock().await;
+        let _doorstep = self.home.doorstep.lock().await;
         let upload = self.of(image).ok_or(WriteError::Unknown(image, "discard"))?;
         let _writer = Writer::of(&upload)?;
         // Where it cannot be removed, it goes on as it was.
@@ -316,6 +312,7 @@ impl Uploads {
             {
                 tracing::warn!(image = %upload.image(), %error, "an upload could not be sealed");
             }
+            nothing::let_go(&upload, &self.table).await;
         }
         let _ = timeout_at(until, self.idle()).await;
         let dispatcher = lock(&self.dispatcher).take();

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::failure::{self, Verdict};
 use super::format;
 use super::home::{Home, Table};
+use super::nothing;
 use super::record::{Missed, Safe};
 use super::sender;
 use super::state::{Cause, Hashes, Reason, Sealed, State};
@@ -20,8 +21,11 @@ use crate::image::{Image, Status, TaskStatus};
 use crate::service::{Change, Outgoing, ServiceError};
 use crate::sync::lock;
 
-/// Makes one try of `upload`.
+/// Makes one try of `upload`, or takes it away where nothing was written to it.
 pub(super) async fn run(upload: Arc<Upload>, table: Arc<Table>) {
+    if upload.state() == State::Writing {
+        return nothing::let_go(&upload, &table).await;
+    }
     let _working = upload.working.lock().await;
     let (epoch, state) = upload.at();
     let Some(sealed) = state.sealed().filter(|_| state.is_under_way()).cloned() else { return };

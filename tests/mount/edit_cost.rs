@@ -35,6 +35,8 @@ fn an_edit_asks_for_no_more_than_it_needs(target: &Target) {
         ("! touch properties/\u{1f600} tags/\u{1f600} 2> $TMPDIR/no", 0),
         ("echo deactivated > status", 1),
         ("echo active > status", 1),
+        // What else the service changed with that is asked for once, for who wants to know.
+        ("cat metadata.json metadata.json > $TMPDIR/same", 1),
         ("sed -i 's/\"min_ram\": 0/\"min_ram\": 64/' metadata.json", 2),
         ("cat metadata.json > $TMPDIR/same; cat $TMPDIR/same > metadata.json", 1),
         ("cat metadata.json status checksums properties/* > /dev/null; ls -l tags", 0),

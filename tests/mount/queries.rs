@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use crate::target::Target;
 use crate::tools::{printed, shell};
+use crate::uploading::id_of;
 
 crate::promises![Both:
     an_answer_is_links_to_the_images_in_the_order_that_was_asked_for,
     each_filter_of_the_service_is_a_question,
     what_is_no_question_does_not_exist_and_says_why,
+    what_is_changed_through_the_mount_shows_in_the_answer_at_once,
 ];
 
 /// Three images that share a tag: `a` (raw, shared, 1 byte), `b` (qcow2, private, queued) and `c` (raw, a snapshot).
@@ -99,5 +101,42 @@ fn what_is_no_question_does_not_exist_and_says_why(target: &Target) {
     }
     let made = fs::create_dir(mount.path("query/status=active&x=y")).unwrap_err();
     assert!(matches!(made.raw_os_error(), Some(libc::EPERM | libc::EACCES)), "{made}");
+    mount.end();
+}
+
+fn what_is_changed_through_the_mount_shows_in_the_answer_at_once(target: &Target) {
+    let (demo, tag) = (target.person("demo"), target.name("mark"));
+    let id = target.filled(&demo, &json!({"name": target.name("one"), "tags": ["t"]}), b"A");
+    let mount = target.mount_with("demo", &["--ttl=5m"]);
+    let (root, mine) = (mount.root(), target.name("one"));
+    shell(&root, &format!("ls by-name; echo {tag} > by-id/{id}/properties/mark"));
+    let listed = |question: &str| shell(&root, &format!("ls 'query/{question}&mark={tag}'"));
+    let is_there = format!("{mine}\n");
+    for (question, on, off) in [
+        ("tag=x", "touch tags/x", "rm -f tags/x"),
+        ("p=1", "echo 1 > properties/p", "echo 2 > properties/p"),
+        ("status=deactivated", "echo deactivated > status", "echo active > status"),
+        ("visibility=private", "sed -i s/shared/private/ metadata.json", "sed -i s/private/shared/ metadata.json"),
+    ] {
+        // A property is a question while some image has it.
+        shell(&root, &format!("cd by-id/{id}; {off} || echo 0 > properties/p"));
+        for _ in 0..2 {
+            assert_eq!(listed(question), "", "{question}");
+            shell(&root, &format!("cd by-id/{id}; {on}"));
+            assert_eq!(listed(question), is_there, "{question} behind {on}");
+            assert_eq!(shell(&root, &format!("cat 'query/{question}&mark={tag}/{mine}/tags/t'")), "", "{question}");
+            shell(&root, &format!("cd by-id/{id}; {off}"));
+            assert_eq!(listed(question), "", "{question} behind {off}");
+        }
+    }
+    let other = target.name("other");
+    let before = listed("status=queued");
+    shell(&root, &format!("mkdir by-name/{other}; echo {tag} > by-name/{other}/properties/mark"));
+    target.tidy(&demo, &id_of(&mount.path("by-name").join(&other)));
+    assert_eq!((before, listed("status=queued")), (String::new(), format!("{other}\n")));
+    shell(&root, &format!("mv by-name/{other} by-name/{other}2"));
+    assert_eq!(listed("status=queued"), format!("{other}2\n"));
+    shell(&root, &format!("echo bytes > by-name/{other}2/data"));
+    assert_eq!(listed("status=queued"), "");
     mount.end();
 }

@@ -14,6 +14,11 @@ crate::promises![Both:
     a_backup_with_a_member_who_has_accepted_is_restored_again_and_again,
     a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public,
     a_copy_in_another_images_folder_is_called_as_that_folder,
+    a_backup_of_a_queued_image_is_restored_as_one_that_waits_for_its_data,
+    nothing_that_is_written_to_a_queued_image_leaves_it_queued,
+    a_backup_of_an_image_of_no_bytes_is_restored_with_its_checksums,
+    a_copy_of_a_copy_is_restored_without_its_data_being_sent_again,
+    a_status_that_is_copied_behind_the_data_waits_for_them,
 ];
 
 /// What people type to put the folder `$B` back into an image's folder, and to do so again. `cp` writes data anew, which
@@ -146,5 +151,180 @@ fn a_copy_in_another_images_folder_is_called_as_that_folder(target: &Target) {
     assert_eq!(target.wait(person.show(&nameless))["name"], json!(target.name("one")), "which has no name of its own");
     shell(&mount.path("by-id").join(&nameless), "echo '{\"name\": \"changed\"}' > metadata.json");
     assert_eq!(target.wait(person.show(&nameless))["name"], json!("changed"), "a document that names no image");
+    mount.end();
+}
+
+/// What people type to put the folder `$B` back into an image's folder, to the last file of it.
+const WHOLE: [&str; 6] = [
+    "rsync -a $B/ ./",
+    "rsync -a --inplace $B/ ./",
+    "cp -r $B/. ./",
+    "cp -a $B/. ./",
+    "cp -p $B/* ./ 2> /dev/null || cp -a $B/tags $B/properties ./",
+    "tar -C $B -cf - . | tar -xf -",
+];
+
+/// Waits until no upload of this image is listed, at rest or under way.
+fn quiet(mount: &Mount, id: &str) {
+    while std::fs::read_to_string(mount.path(".glancefs/uploads")).unwrap().contains(id) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// What of an image a backup brings back.
+fn kept(image: &Value) -> Value {
+    let mut lines = image.as_object().unwrap().clone();
+    for own in ["id", "name", "created_at", "updated_at", "self", "file"] {
+        lines.remove(own);
+    }
+    Value::Object(lines)
+}
+
+fn a_backup_of_a_queued_image_is_restored_as_one_that_waits_for_its_data(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let attributes = json!({"name": target.name("queued"), "disk_format": "qcow2", "container_format": "bare",
+        "os_distro": "debian", "tags": ["one"], "min_ram": 32});
+    let old = target.image(&person, &attributes);
+    let copy = backup(target, &mount, &old);
+    let was = kept(&target.wait(person.show(&old)));
+    for (number, line) in WHOLE.into_iter().enumerate() {
+        let folder = fresh(target, &mount, &format!("queued-{number}"));
+        let id = folder.file_name().unwrap().to_str().unwrap();
+        for run in ["first", "second"] {
+            assert_eq!(kept(&restored(target, &folder, &copy, line)), was, "{line}, the {run} time");
+            quiet(&mount, id);
+            assert_eq!(kept(&target.wait(person.show(id))), was, "{line}, the {run} time, a little later");
+            assert_eq!(shell(&folder, "stat -c %s data; cat data status checksums import"), "0\nqueued\n", "{line}");
+        }
+        shell(&folder, "sed -i 's/qcow2/raw/' metadata.json; echo bytes > data");
+        assert_eq!(shell(&folder, "cat status data"), "active\nbytes\n", "{line}");
+    }
+    // The same by way of their files.
+    let files = target.file("files");
+    shell(&mount.root(), &format!("mkdir {0}; rsync -a files/{1}.qcow2 {0}/", files.display(), target.name("queued")));
+    let new = target.name("again");
+    let from = files.join(target.name("queued")).display().to_string();
+    for (line, word) in [("rsync -a", "1"), ("rsync -a --inplace", "2"), ("cp -p", "3")] {
+        shell(
+            &mount.path("files"),
+            &format!("mv {from}.qcow2 {from}; {line} {from} {new}{word}.qcow2; mv {from} {from}.qcow2"),
+        );
+        let id = id_of(&mount.path("by-name").join(format!("{new}{word}")));
+        target.tidy(&person, &id);
+        quiet(&mount, &id);
+        let image = target.wait(person.show(&id));
+        let about = (&image["status"], &image["size"], &image["disk_format"], &image["data_mtime"]);
+        assert_eq!(about, (&json!("queued"), &Value::Null, &json!("qcow2"), &Value::Null), "{line}");
+    }
+    mount.end();
+}
+
+fn nothing_that_is_written_to_a_queued_image_leaves_it_queued(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let folder = fresh(target, &mount, "nothing");
+    let id = folder.file_name().unwrap().to_str().unwrap();
+    for line in [
+        ": > data",
+        "touch data",
+        "touch -d 2020-01-01 data",
+        "cp /dev/null data",
+        "truncate -s 0 data",
+        "true > data",
+        "exec 3> data; exec 3>&-",
+        "dd if=/dev/null of=data conv=fsync 2> dd",
+        "touch empty; mv empty data",
+        "rm data; : > data",
+        // What was there, and was not sent yet, is dropped.
+        "truncate -s 1M data; : > data",
+        "truncate -s 1M data; touch empty; mv empty data",
+        "truncate -s 1M data; truncate -s 0 data",
+        "python3 -c \"f = open('data', 'wb', 0); f.write(b'some'); f.truncate(0); f.close()\"",
+    ] {
+        shell(&folder, line);
+        quiet(&mount, id);
+        let image = target.wait(person.show(id));
+        assert_eq!((&image["status"], &image["size"]), (&json!("queued"), &Value::Null), "{line}");
+        assert_eq!(image["data_mtime"], Value::Null, "{line}");
+        assert_eq!(shell(&folder, "stat -c %s data; cat data"), "0\n", "{line}");
+    }
+    // Programs that make a file first go on to write it.
+    shell(&folder, ": > data; echo some > data");
+    assert_eq!(shell(&folder, "cat status data"), "active\nsome\n");
+    for line in [": > data", "touch empty; mv empty data", "cp /dev/null data"] {
+        assert_ne!(tool_in(&folder, "sh", &["-c", line]).code, Some(0), "{line}: it has its data");
+    }
+    let ended = fresh(target, &mount, "ended");
+    shell(&ended, ": > data");
+    mount.end();
+    let image = target.wait(person.show(ended.file_name().unwrap().to_str().unwrap()));
+    assert_eq!((&image["status"], &image["size"]), (&json!("queued"), &Value::Null));
+}
+
+fn a_backup_of_an_image_of_no_bytes_is_restored_with_its_checksums(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let attributes = json!({"name": target.name("void"), "block_device_mapping": "[]"});
+    let old = target.filled(&person, &attributes, b"");
+    let copy = backup(target, &mount, &old);
+    // Not of the second in which the next image is made: rsync copies nothing that is as long and as old as what is there.
+    shell(&copy, "touch -d 2020-01-01 *");
+    for (number, line) in
+        ["rsync -a $B/ ./", "rsync -a --inplace $B/ ./", "cp $B/checksums $B/data . && cp $B/status ."]
+            .into_iter()
+            .enumerate()
+    {
+        let folder = fresh(target, &mount, &format!("void-{number}"));
+        let image = restored(target, &folder, &copy, line);
+        assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(0)), "{line}");
+    }
+    mount.end();
+}
+
+fn a_copy_of_a_copy_is_restored_without_its_data_being_sent_again(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let attributes = json!({"name": target.name("timed"), "visibility": "shared", "os_distro": "debian", "tags": ["one"],
+        "data_mtime": "2020-01-02T03:04:05Z"});
+    let old = target.filled(&person, &attributes, b"what was kept");
+    target
+        .wait(person.post(&format!("/v2/images/{old}/members"), &json!({"member": target.person("alt").project})))
+        .is(200);
+    let copy = target.file("copy");
+    // Which has the time of the copy.
+    shell(&mount.path("by-id"), &format!("cp -r {old} {}", copy.display()));
+    let folder = fresh(target, &mount, "timed-again");
+    let id = folder.file_name().unwrap().to_str().unwrap();
+    for run in 0..4 {
+        let said = shell(&folder, &format!("rsync -ai {}/ ./", copy.display()));
+        assert_eq!(said.contains("data\n"), run == 0, "run {run}: {said}");
+        let image = target.wait(person.show(id));
+        for key in ["os_distro", "tags", "visibility", "os_hash_value", "status"] {
+            assert_eq!(image[key], target.wait(person.show(&old))[key], "{key}");
+        }
+        assert_eq!(members(target, &person, id), members(target, &person, &old), "run {run}");
+        let mtime = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
+        assert_eq!(mtime(&folder.join("data")), mtime(&copy.join("data")), "run {run}");
+    }
+    mount.end();
+}
+
+fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
+    let mount = target.mount("demo");
+    // Holes rest until they are sent, since programs make files so that they fill later.
+    let copy = target.file("holes");
+    shell(target.file("").as_path(), "mkdir holes; truncate -s 1M holes/data; echo active > holes/status");
+    for (number, line) in ["cp -a $B/. ./", "cp $B/data . && cp $B/status .", "rsync -a $B/ ./"].into_iter().enumerate()
+    {
+        let folder = fresh(target, &mount, &format!("status-{number}"));
+        let image = restored(target, &folder, &copy, line);
+        assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(1 << 20)), "{line}");
+    }
+    let folder = fresh(target, &mount, "status-off");
+    let image = restored(target, &folder, &copy, "cp $B/data . && echo deactivated > status");
+    assert_eq!((&image["status"], &image["size"]), (&json!("deactivated"), &json!(1 << 20)));
+    // Without data there is nothing to be active.
+    let folder = fresh(target, &mount, "status-none");
+    for line in ["echo active > status", ": > data; echo active > status", "exec 3> data; echo active > status"] {
+        assert_ne!(tool_in(&folder, "sh", &["-c", line]).code, Some(0), "{line}");
+        assert_eq!(shell(&folder, "cat status"), "queued\n", "{line}");
+    }
     mount.end();
 }

@@ -56,6 +56,27 @@ async fn a_question_is_asked_once_a_ttl() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_listed_behind_a_change_of_ours_is_asked_again_and_a_way_through_it_is_not() {
+    let service = world();
+    let fs = mounted(&service);
+    assert_eq!(fs.ls("query/limit=1").await, ["x"]);
+    let answered = service.calls("list");
+    for name in ["one", "two"] {
+        fs.mkdir(fs.walk("by-name").await.unwrap().attr.ino, OsStr::new(name)).await.unwrap();
+        fs.walk("query/limit=1/x").await.unwrap();
+    }
+    let asked = service.calls("list");
+    assert!(asked <= answered + 1, "the folder of names alone is listed: {asked}");
+    for _ in 0..3 {
+        assert_eq!(fs.ls("query/limit=1").await, ["x"]);
+    }
+    assert_eq!(service.calls("list"), asked + 1);
+    service.change(|world| world.images.retain(|image| image.id == id(3)));
+    fs.mkdir(fs.walk("by-name").await.unwrap().attr.ino, OsStr::new("three")).await.unwrap();
+    assert!(fs.walk("query/limit=1/old").await.is_ok(), "a name that was not in the answer before");
+}
+
+#[tokio::test]
 async fn an_answer_begins_behind_its_marker_and_ends_at_its_limit() {
     let service = world();
     let fs = mounted(&service);

@@ -100,3 +100,24 @@ async fn a_key_that_somebody_else_changed_too_is_refused_by_its_name() {
     scene.save(&read.replace("\"min_ram\": 0", "\"min_ram\": 64")).await.unwrap();
     assert_eq!((scene.image().min_ram, scene.image().properties.get("os_distro").unwrap().as_str()), (64, "fedora"));
 }
+
+#[tokio::test]
+async fn a_change_of_ours_that_is_answered_with_nothing_makes_no_document_old() {
+    let scene = Scene::new().await;
+    scene.document().await;
+    for (second, path, text) in [(1, "tags/two", &[][..]), (2, "status", &["deactivated\n"])] {
+        // The service answers 204, and has another time of the last change from then on.
+        scene.put(&format!("by-name/disk/{path}"), text).await.unwrap();
+        let time = format!("2027-01-01T00:00:0{second}Z").parse().unwrap();
+        scene.service.change(|world| world.images[0].updated_at = time);
+        let asked = scene.service.calls("show");
+        let read = scene.document().await;
+        assert_eq!(scene.document().await, read);
+        assert_eq!(scene.service.calls("show"), asked + 1, "{path}");
+        assert!(read.contains("\"two\"") && read.contains(&time.to_string()), "{path}: {read}");
+        // Who writes it is another program than who read it.
+        let (from, to) = if second == 1 { ("\"debian\"", "\"arch\"") } else { ("\"two\"", "\"one\"") };
+        moved(&scene, &read.replace(from, to), 50, 51).await.unwrap();
+    }
+    assert_eq!(scene.image().tags, ["one"]);
+}

@@ -91,12 +91,14 @@ fn killed_while_it_was_written_nothing_is_sent_and_every_byte_is_kept() {
 }
 
 #[test]
-fn killed_while_a_file_without_bytes_rests_behind_its_close_it_is_sent_by_the_next() {
+fn killed_while_a_hole_rests_behind_its_close_it_is_sent_by_the_next() {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     let image = service.add();
     killed(async {
         let uploads = open(folder.path(), &service).await;
-        uploads.begin(&image).await.unwrap().close().await.unwrap();
+        let writer = uploads.begin(&image).await.unwrap();
+        writer.truncate(SIZE as u64).await.unwrap();
+        writer.close().await.unwrap();
     });
     let soon = Settings { quiet: Duration::from_millis(1), ..Settings::new(folder.path()) };
     killed(async {
@@ -105,7 +107,7 @@ fn killed_while_a_file_without_bytes_rests_behind_its_close_it_is_sent_by_the_ne
             upload.settled().await.unwrap();
         }
     });
-    assert_eq!(service.image(image.id).unwrap().size, Some(0));
+    assert_eq!(service.image(image.id).unwrap().size, Some(SIZE as u64));
 }
 
 #[test]

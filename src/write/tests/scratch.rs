@@ -53,7 +53,7 @@ async fn a_scratch_file_that_is_placed_is_the_images_bytes() {
     let (service, uploads, image) = scene(folder.path()).await;
     let bytes = fill(1, 300_000);
     let scratch = scratch(&uploads, &bytes).await;
-    let upload = uploads.place(&image, &scratch).await.unwrap();
+    let upload = uploads.place(&image, &scratch).await.unwrap().unwrap();
     assert!(matches!(scratch.write_now(0, b"late"), Err(WriteError::Immutable(_))), "nobody changes it any more");
     assert!(uploads.place(&image, &scratch).await.is_err(), "nor is it anybody else's");
     upload.seal().await.unwrap();
@@ -80,7 +80,7 @@ async fn a_scratch_file_replaces_what_waits_to_be_sent() {
         let earlier = Arc::clone(&earlier);
         async move { earlier.settled().await }
     });
-    let upload = uploads.place(&image, &scratch).await.unwrap();
+    let upload = uploads.place(&image, &scratch).await.unwrap().unwrap();
     service.release();
     upload.seal().await.unwrap();
     upload.settled().await.unwrap();

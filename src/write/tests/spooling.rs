@@ -99,6 +99,7 @@ async fn writing_through_a_handle_that_was_sealed_takes_it_back() {
     let folder = tempfile::tempdir().unwrap();
     let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
+    writer.write_at(0, Bytes::from_static(b"some")).await.unwrap();
     writer.seal().await.unwrap();
     writer.seal().await.unwrap();
     assert!(!writer.write_now(0, b"more").unwrap());
@@ -141,6 +142,7 @@ async fn what_rests_is_sealed_after_a_while_and_not_while_it_is_open() {
     let folder = tempfile::tempdir().unwrap();
     let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
+    writer.write_at(0, Bytes::from_static(b"some")).await.unwrap();
     writer.seal_when_quiet();
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     assert_eq!(writer.state(), State::Writing);
@@ -163,6 +165,7 @@ async fn what_is_discarded_is_gone_from_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (uploads, image) = open(folder.path()).await;
     let writer = uploads.begin(&image).await.unwrap();
+    writer.write_at(0, Bytes::from_static(b"some")).await.unwrap();
     writer.seal().await.unwrap();
     assert!(matches!(uploads.discard(image.id).await, Err(WriteError::Busy(_))));
     drop(writer);
