@@ -177,16 +177,16 @@ impl Catalogue {
         query: &ListQuery,
         marker: Option<&Marker>,
         most: usize,
-        takes: impl Fn(&Image) -> bool,
+        takes: impl Fn(&Image) -> bool + Sync,
     ) -> Result<Vec<Arc<Image>>> {
-        let listed = pages::all(self.0.service.as_ref(), query, &Part { marker, most }).await?;
+        let part = Part { marker, takes: &takes, most };
+        let listed = pages::all(self.0.service.as_ref(), query, &part).await?;
         let mut state = self.state();
         state.report(&listed.odd);
         let known = state.listing.as_ref().map(|listing| Arc::clone(&listing.value));
         drop(state);
         let mut seen = HashSet::new();
-        let wanted =
-            listed.images.into_iter().filter(|image| takes(image) && seen.insert(image.id)).take(most).collect();
+        let wanted = listed.images.into_iter().filter(|image| seen.insert(image.id)).take(most).collect();
         Ok(pages::shared(wanted, |image| known.as_ref()?.image(image.id).cloned()))
     }
 

@@ -23,16 +23,18 @@ pub(super) struct Listed {
 }
 
 /// What of a listing is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     /// It begins behind this.
     pub(super) marker: Option<&'a Marker>,
-    /// So many images are enough.
+    /// The images that are.
+    pub(super) takes: &'a (dyn Fn(&Image) -> bool + Sync),
+    /// So many of them are enough.
     pub(super) most: usize,
 }
 
 impl Part<'_> {
-    pub(super) const ALL: Self = Self { marker: None, most: usize::MAX };
+    pub(super) const ALL: Self = Self { marker: None, takes: &|_| true, most: usize::MAX };
 }
 
 /// The images that match `query`, in the listing's order. An image that was changed meanwhile may be there twice.
@@ -60,7 +62,7 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         let likely = page.likely_next.clone().filter(|next| !markers.contains(&next.0));
         let (contents, ahead) = tokio::join!(read(page), ahead(service, query, likely, wanted));
         let contents = contents?;
-        listed.images.extend(contents.images);
+        listed.images.extend(contents.images.into_iter().filter(|image| (part.takes)(image)));
         listed.odd.extend(contents.odd);
         let Some(next) = contents.next.filter(|_| listed.images.len() < part.most) else { break };
         if !markers.insert(next.0.clone()) || listed.images.len() > MOST {

@@ -53,7 +53,8 @@ impl Inner {
             state.changes.asked(since);
             state.latest
         };
-        let query = ListQuery { filters: vec![("updated_at".to_owned(), changed_from(latest))], sort: Vec::new() };
+        let changed = ("updated_at".to_owned(), changed_from(latest));
+        let query = ListQuery { filters: vec![changed], ..ListQuery::default() };
         let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await;
         let mut state = self.state();
         let outcome = listed.map(|listed| state.catch_up(listed, since));

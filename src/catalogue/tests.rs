@@ -313,6 +313,16 @@ async fn a_listing_that_turns_in_a_circle_comes_to_an_end() {
 }
 
 #[tokio::test]
+async fn as_many_are_found_as_are_enough_whatever_is_left_out() {
+    let service = Fake::with((1..=9).map(|n| image(n, "x")));
+    service.change(|world| world.page = 2);
+    let is_odd = |image: &Image| [1, 5, 7, 9].map(id).contains(&image.id);
+    let found = catalogue(&service).find(&ListQuery::default(), None, 3, is_odd).await.unwrap();
+    assert_eq!(found.iter().map(|image| image.id).collect::<Vec<_>>(), [1, 5, 7].map(id));
+    assert_eq!(service.calls("list"), 4, "and no page behind them");
+}
+
+#[tokio::test]
 async fn a_page_that_was_asked_for_in_vain_is_not_taken() {
     for (guess, asked) in [(4, 3 + 3), (2, 3 + 1), (99, 3 + 3)] {
         let service = Fake::with((1..=5).map(|n| image(n, "x")));

@@ -92,6 +92,8 @@ impl Expression {
             expression.add(&key, &value).map_err(|no| no.of(&key, &value))?;
             keys.push(key);
         }
+        // Who leaves some out does not know how many he has to ask for.
+        expression.list.enough = expression.limit.filter(|_| !expression.no_snapshots);
         Ok(expression)
     }
 
@@ -261,7 +263,9 @@ mod tests {
         assert_eq!(filters("changes-since=2026-01-02"), ["updated_at=gte:2026-01-02"]);
         let id = "cbedf87a-9d62-4eec-b777-de1bd4867530";
         let page = Expression::parse(&format!("marker={id}&limit=3")).unwrap();
-        assert_eq!((page.marker, page.limit), (Some(Marker(id.to_owned())), Some(3)));
+        assert_eq!((page.marker, page.limit, page.list.enough), (Some(Marker(id.to_owned())), Some(3), Some(3)));
+        let some = Expression::parse("type=BASE&limit=3").unwrap();
+        assert_eq!((some.limit, some.list.enough), (Some(3), None));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct ListQuery {
     pub filters: Vec<(String, String)>,
     /// Keys to sort by, the first one first; the service's own order (newest first) when empty.
     pub sort: Vec<(String, Direction)>,
+    /// How many images are enough, where they are so few that a page can be shorter for it.
+    pub enough: Option<usize>,
 }
 
 /// The direction of a sort.

@@ -83,7 +83,7 @@ async fn filters_and_sorting_are_the_services(target: &Target) {
     let names = async |filters: &[(&str, &str)], direction| {
         let mut all = vec![("tag".to_owned(), mark.clone())];
         all.extend(filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let query = ListQuery { filters: all, sort: vec![("name".to_owned(), direction)] };
+        let query = ListQuery { filters: all, sort: vec![("name".to_owned(), direction)], enough: None };
         let page = glance.list(&query, None).await.unwrap();
         page.read().unwrap().images.iter().filter_map(|image| image.name.clone()).collect::<Vec<_>>().concat()
     };

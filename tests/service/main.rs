@@ -219,6 +219,16 @@ async fn a_redirect_does_not_take_the_token_to_another_origin() {
 }
 
 #[tokio::test]
+async fn a_page_is_no_longer_than_what_is_enough() {
+    let peer = peer(|_, _| None).await;
+    let glance = connected(&peer).await;
+    for (enough, limit) in [(None, 1000), (Some(2), 2), (Some(5000), 1000), (Some(0), 1)] {
+        glance.list(&ListQuery { enough, ..ListQuery::default() }, None).await.unwrap();
+        assert_eq!(peer.requests().pop().unwrap().target, format!("/v2/images?limit={limit}"));
+    }
+}
+
+#[tokio::test]
 async fn a_next_link_is_a_sign_and_not_an_address() {
     let elsewhere = Peer::start(|_, _| listing(&[], None)).await;
     let next = format!("{}/v2/images?marker=x", elsewhere.url);

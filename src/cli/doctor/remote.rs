@@ -149,7 +149,7 @@ async fn ranges_of(service: &dyn ImageService, subject: &'static str, source: &S
 /// told, or one where none is.
 async fn samples(service: &dyn ImageService) -> crate::service::Result<Vec<Source>> {
     let filters = vec![("status".to_owned(), "active".to_owned())];
-    let page = service.list(&ListQuery { filters, sort: Vec::new() }, None).await?;
+    let page = service.list(&ListQuery { filters, ..ListQuery::default() }, None).await?;
     let mut samples: Vec<Source> = Vec::new();
     for image in page.read()?.images.iter().filter(|image| image.status == Status::Active) {
         let Some(size) = image.size.filter(|size| *size > 1) else { continue };

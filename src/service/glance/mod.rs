@@ -39,7 +39,7 @@ use crate::image::{Image, ImageId, Member, MemberStatus, Task, Usage};
 use crate::schema::Schema;
 
 /// Images a page: the most that Glance gives (`api_limit_max`).
-const PAGE: &str = "1000";
+const PAGE: usize = 1000;
 
 /// An Image service of the second generation.
 pub struct Glance {
@@ -216,7 +216,7 @@ impl ImageService for Glance {
         let mut url = self.url(&["images"])?;
         {
             let mut pairs = url.query_pairs_mut();
-            pairs.append_pair("limit", PAGE);
+            pairs.append_pair("limit", &query.enough.map_or(PAGE, |enough| enough.clamp(1, PAGE)).to_string());
             pairs.extend_pairs(&query.filters);
             if !query.sort.is_empty() {
                 pairs.append_pair("sort", &sort_words(&query.sort));
