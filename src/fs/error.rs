@@ -109,7 +109,7 @@ pub enum FsError {
     #[error(transparent)]
     Misfit(#[from] Misfit),
     /// Bytes that are no text.
-    #[error("what was written is not text in UTF-8")]
+    #[error("what was written is not text in UTF-8, and nothing of it was taken: write it again as UTF-8")]
     NotText,
     /// A word that cannot be written to `status`.
     #[error("'{0}' cannot be written to status: write 'deactivated' or 'active'")]
@@ -137,7 +137,7 @@ pub enum FsError {
     )]
     NoFormat(crate::image::ImageId),
     /// Something was written to the file of a tag.
-    #[error("a tag is its name alone: its file stays empty")]
+    #[error("a tag is its name alone: its file stays empty, so make one with touch")]
     TagText,
     /// A property was to be made that has the name of an attribute.
     #[error("'{0}' is an attribute of every image, and no property: it is in metadata.json")]

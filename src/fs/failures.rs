@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::errno;
 use super::error::FsError;
 use super::inode::Ino;
+use super::node::View;
 use crate::plain::Plain;
 use crate::sync::{Mutex, lock};
 
@@ -33,14 +34,15 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// A failure on `path` at `time`. This is where a sentence is made of an error: whatever names are in it, it is one
-    /// line that a terminal can show.
+    /// A failure on `path` at `time`. This is where a sentence is made of an error: it names the image, and whatever names are
+    /// in it, it is one line that a terminal can show.
     pub(super) fn of(time: Timestamp, path: String, error: &FsError) -> Self {
+        let place = place(&path, error).unwrap_or_default();
         Self {
             time,
-            path,
             errno: errno::name_of(error.errno()).to_owned(),
-            sentence: Plain(error).to_string(),
+            sentence: Plain(format!("{place}{error}")).to_string(),
+            path,
             request_id: error.request_id().map(str::to_owned),
         }
     }
@@ -50,6 +52,16 @@ impl Failed {
         // A struct of texts: writing it cannot fail.
         Plain(serde_json::to_string(self).unwrap_or_default()).to_string()
     }
+}
+
+/// Where it failed, to stand before the words of an error that do not name the image.
+fn place(path: &str, error: &FsError) -> Option<String> {
+    let below = path.strip_prefix(View::ById.name())?.strip_prefix('/')?;
+    let (image, file) = below.split_once('/').unwrap_or((below, ""));
+    if error.is_ordinary() || error.to_string().contains(image) {
+        return None;
+    }
+    Some(if file.is_empty() { format!("image {image}: ") } else { format!("{file} of image {image}: ") })
 }
 
 /// The failures of a mount.
@@ -129,6 +141,19 @@ mod tests {
         assert_eq!(failures.last(Ino(2)), None);
         failures.tell_also(Ino(2), Ino(0));
         assert_eq!(failures.last(Ino(2)).unwrap().path, "by-id/298");
+    }
+
+    #[test]
+    fn each_sentence_names_the_image_and_none_does_so_twice() {
+        let id = "cbedf87a-9d62-4eec-b777-de1bd4867530";
+        let said = |path: &str, error: FsError| Failed::of(Timestamp::UNIX_EPOCH, path.to_owned(), &error).sentence;
+        let text = said(&format!("by-id/{id}/properties/p"), FsError::NotText);
+        assert!(text.starts_with(&format!("properties/p of image {id}: what was written is not text")), "{text}");
+        let named = said(&format!("by-id/{id}/data"), FsError::Deactivated(id.parse().unwrap()));
+        assert!(named.starts_with(&format!("image {id} is deactivated")), "{named}");
+        assert!(said(&format!("by-id/{id}"), FsError::NotPermitted("no")).starts_with(&format!("image {id}: no")));
+        assert_eq!(said("by-name", FsError::NotPermitted("no")), "no");
+        assert_eq!(said(&format!("by-id/{id}/tags/t"), FsError::ReadOnly), FsError::ReadOnly.to_string());
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl FileSystem {
         })
     }
 
-    /// Tells of the last failure on a file, or on a folder under one of its names, to who looks at this folder.
+    /// Tells of the last failure on a file, or on a folder under one of its names, to who looks at this folder or other file.
     pub(super) fn tell_folder(&self, folder: &Node, of: Ino) {
         for folder in [Some(folder.clone()), folder.other_view()].into_iter().flatten() {
             self.failures.tell_also(self.inodes.number(&folder), of);
@@ -295,12 +295,14 @@ impl FileSystem {
     }
 
     fn note(&self, ino: Ino, path: String, error: &FsError) {
+        let failed = Failed::of(Timestamp::now(), path, error);
+        let (path, sentence) = (&failed.path, &failed.sentence);
         if error.is_ordinary() {
-            tracing::debug!(path, %error, "refused");
+            tracing::debug!(path, error = %sentence, "refused");
         } else {
-            tracing::warn!(path, %error, "failed");
+            tracing::warn!(path, error = %sentence, "failed");
         }
-        self.failures.note(ino, Failed::of(Timestamp::now(), path, error));
+        self.failures.note(ino, failed);
     }
 
     /// The same where it is worth knowing: names that do not exist are looked up all the time.

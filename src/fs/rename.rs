@@ -36,6 +36,10 @@ impl FileSystem {
         let outcome = self.noted(ino, &at, Err(error));
         self.tell_folder(&source, ino);
         self.tell_folder(&target, ino);
+        // And at what was to be renamed, which is there still.
+        if let Ok(node) = self.find_node(&source, from.1).await {
+            self.tell_folder(&node, ino);
+        }
         outcome
     }
 

@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use super::state::{Cause, Reason};
+use crate::image::ImageId;
+
 /// As many bytes from the beginning as the recognition needs.
 pub const HEAD: usize = 64 << 10;
 
@@ -50,7 +53,10 @@ pub struct Formats {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// They are in another format than the image names.
-    #[error("disk_format is {declared}, and the bytes are {found}{}", hint(declared, *found))]
+    #[error(
+        "disk_format is {declared}, and the bytes are {found}{}: give it bytes that are {declared}, or change the format",
+        hint(declared, *found)
+    )]
     Contradiction {
         /// What the image names.
         declared: String,
@@ -58,11 +64,21 @@ pub enum Unfit {
         found: Format,
     },
     /// They look like two formats at once.
-    #[error("the bytes are both {0} and {1}, and the service takes no such image")]
+    #[error(
+        "the bytes are both {0} and {1}, and the service takes no such image: convert them before, as with qemu-img"
+    )]
     Ambiguous(Format, Format),
     /// The service takes none of this format, or none with this feature.
-    #[error("the bytes are {0}, and the service takes no such image")]
+    #[error("the bytes are {0}, and the service takes no such image: convert them before, as with qemu-img")]
     Refused(&'static str),
+}
+
+impl Unfit {
+    /// Why nothing is sent of bytes that are `image`'s, or were to be a new image's.
+    pub(super) fn cause(&self, image: Option<ImageId>) -> Cause {
+        let what = image.map_or_else(|| "a new image".to_owned(), |image| format!("image {image}"));
+        Cause::new(Reason::Format, format!("could not upload {what}: {self}"))
+    }
 }
 
 fn hint(declared: &str, found: Format) -> &'static str {
@@ -311,7 +327,11 @@ mod tests {
     #[test]
     fn a_format_that_the_bytes_contradict_is_refused() {
         let refused = fit(b"hello", Some("bare"), Some("qcow2")).unwrap_err();
-        assert_eq!(refused.to_string(), "disk_format is qcow2, and the bytes are raw");
+        let why = "disk_format is qcow2, and the bytes are raw: give it bytes that are qcow2, or change the format";
+        assert_eq!(refused.to_string(), why);
+        let image = ImageId::random();
+        assert_eq!(refused.cause(Some(image)).to_string(), format!("could not upload image {image}: {why}"));
+        assert_eq!(refused.cause(None).to_string(), format!("could not upload a new image: {why}"));
         assert!(fit(&qcow2(), None, Some("iso")).is_err());
         assert!(fit(&head(512, &[BOOT]), None, Some("vdi")).is_err());
         assert!(fit(b"hello", Some("docker"), Some("qcow2")).is_ok());

@@ -19,7 +19,6 @@ use super::home::Home;
 use super::job::Job;
 use super::journal::Found;
 use super::spool::{Allocation, Spool};
-use super::state::{Cause, Reason};
 use super::upload::Upload;
 use super::uploads::{Uploads, check};
 use crate::image::{Image, ImageId, Status};
@@ -97,14 +96,23 @@ impl Scratch {
         *lock(&self.time) = Some(time);
     }
 
-    /// Whether an image that names these formats could have these bytes.
+    /// Whether a new image that names these formats could have these bytes.
     ///
     /// # Errors
     /// [`WriteError::Failed`] with the reason why the service would leave it unusable.
     pub async fn fits(&self, container: Option<&str>, disk: Option<&str>) -> Result<(), WriteError> {
+        self.fits_in(None, container, disk).await
+    }
+
+    async fn fits_in(
+        &self,
+        image: Option<ImageId>,
+        container: Option<&str>,
+        disk: Option<&str>,
+    ) -> Result<(), WriteError> {
         let head = self.read_at(0, HEAD).await?;
         let unfit = format::fit(&head, container, disk).err();
-        unfit.map_or(Ok(()), |unfit| Err(Cause::new(Reason::Format, unfit.to_string()).into()))
+        unfit.map_or(Ok(()), |unfit| Err(unfit.cause(image).into()))
     }
 
     async fn change(
@@ -181,7 +189,7 @@ impl Uploads {
             self.empty(before.as_ref()).await?;
             return Ok(None);
         }
-        scratch.fits(image.container_format.as_deref(), image.disk_format.as_deref()).await?;
+        scratch.fits_in(Some(image.id), image.container_format.as_deref(), image.disk_format.as_deref()).await?;
         let writer = match &before {
             Some(before) => self.right_to(before).await?,
             None => None,

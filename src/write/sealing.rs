@@ -12,7 +12,7 @@ use super::error::WriteError;
 use super::format::{self, Format};
 use super::record::{Missed, Safe};
 use super::spool::Spool;
-use super::state::{Cause, Reason, Sealed, State};
+use super::state::{Cause, Sealed, State};
 use super::upload::Upload;
 use crate::sync::lock;
 
@@ -167,7 +167,7 @@ impl Upload {
         let head = self.head()?;
         let record = lock(&self.record);
         let (container, disk) = (record.job.container_format.as_deref(), record.job.disk_format.as_deref());
-        Ok(format::fit(&head, container, disk).err().map(|unfit| Cause::new(Reason::Format, unfit.to_string())))
+        Ok(format::fit(&head, container, disk).err().map(|unfit| unfit.cause(Some(self.image()))))
     }
 
     /// Why the service would refuse bytes with the header that is there already, if so.

@@ -202,7 +202,7 @@ impl Attempt<'_> {
         let head = self.upload.step(Upload::head).await;
         let head = head.map_err(|error| Ended::Again(self.unreadable(&error), None))?;
         let formats = format::fit(&head, container.as_deref(), disk.as_deref())
-            .map_err(|unfit| Ended::Failed(Cause::new(Reason::Format, unfit.to_string())))?;
+            .map_err(|unfit| Ended::Failed(unfit.cause(Some(self.upload.image()))))?;
         let mut changes = Vec::new();
         if container.is_none() {
             changes.push(Change::set("container_format", formats.container));

@@ -21,6 +21,8 @@ crate::promises![Both:
     somebody_elses_mount_is_explained,
     a_failure_is_explained_with_its_own_moment,
     the_newest_refusal_is_told_on_the_name_that_was_tried,
+    what_could_not_be_renamed_tells_why_by_both_names,
+    a_sentence_names_the_image_and_is_the_same_everywhere,
 ];
 
 /// Only root can be somebody else.
@@ -189,6 +191,7 @@ fn the_newest_refusal_is_told_on_the_name_that_was_tried(target: &Target) {
         ("printf '\\377\\n' > $/properties/newx", "", "properties/newx", "not text in UTF-8"),
         ("touch $/tags/older%", "Invalid argument", "tags/older%", "is written %25 here"),
         ("mv $/properties/p $/tags/p", "not permitted", "tags/p", "stays where it is: copy it"),
+        ("mv $/properties/p $/properties/owner", "", "properties/owner", "'owner' is an attribute"),
         ("echo text > $/tags/t", "", "tags/t", "its file stays empty"),
         ("mkdir $/tags/folder", "not permitted", "tags/folder", "made in by-name and by-id"),
     ];
@@ -206,4 +209,61 @@ fn the_newest_refusal_is_told_on_the_name_that_was_tried(target: &Target) {
         somebody.is_told(&format!("by-id/{id}/{path}"), &[sentence]);
     }
     somebody.is_told(&format!("by-id/{id}/tags/never"), &["nothing failed here lately"]);
+}
+
+fn what_could_not_be_renamed_tells_why_by_both_names(target: &Target) {
+    let name = target.name("renamed");
+    let id = target.filled(&target.person("demo"), &json!({"name": name, "p": "1", "tags": ["t"]}), b"some");
+    let mount = target.mount_with("reader", &SOMEBODYS);
+    let somebody = Somebody::at(target, &mount);
+    // An older failure, which is not the one.
+    somebody.is_refused(&format!("echo wrong > by-id/{id}/status"), "I/O error");
+    for (from, to) in [
+        (format!("by-name/{name}"), format!("by-name/{name}2")),
+        (format!("by-name/{name}/properties/p"), format!("by-name/{name}/properties/q")),
+        (format!("by-id/{id}/tags/t"), format!("by-id/{id}/tags/u")),
+        (format!("files/{name}.raw"), format!("files/{name}2.raw")),
+    ] {
+        somebody.is_refused(&format!("mv {from} {to}"), "Operation not permitted");
+        for path in [&from, &to] {
+            somebody.is_told(path, &[&format!("could not change image {id}"), "EPERM on"]);
+        }
+        assert!(error(&mount.path(&from)).is_some_and(|error| error.contains(&id)), "{from}");
+    }
+    mount.end();
+}
+
+fn a_sentence_names_the_image_and_is_the_same_everywhere(target: &Target) {
+    let attributes = json!({"name": target.name("sentence"), "disk_format": "qcow2", "container_format": "bare"});
+    let id = target.image(&target.person("demo"), &attributes);
+    let mount = target.mount_with("demo", &SOMEBODYS);
+    let somebody = Somebody::at(target, &mount);
+    for (line, path, what) in [
+        ("printf '\\377\\n' > properties/p", "properties", "properties/p of image ID: what was written is not text"),
+        ("echo text > tags/t", "tags", "tags/t of image ID: a tag is its name alone"),
+        ("echo wrong > status", "status", "status of image ID: 'wrong' cannot be written to status"),
+        (
+            "echo '{' > metadata.json; echo '}}' > metadata.json",
+            "metadata.json",
+            "metadata.json of image ID: this is not",
+        ),
+        ("echo x > checksums", "checksums", "checksums of image ID: 'x' cannot be in checksums"),
+        (
+            "dd if=/dev/urandom of=data bs=5000 count=1",
+            "data",
+            "could not upload image ID: disk_format is qcow2, and the bytes are raw",
+        ),
+    ] {
+        let told = ran(Command::new("sh").args(["-c", &format!("cd {}/by-id/{id}; {line}", mount.root().display())]));
+        let sentence = error(&mount.path(format!("by-id/{id}/{path}"))).unwrap_or_else(|| panic!("{line}: {told:?}"));
+        assert!(sentence.starts_with(&what.replace("ID", &id)), "{line}: {sentence}");
+        somebody.is_told(&format!("by-id/{id}/{path}"), &[&sentence]);
+        let last = fs::read_to_string(mount.path(".glancefs/errors")).unwrap();
+        let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+        assert_eq!(last["sentence"], json!(sentence));
+        assert!(mount.log().contains(&sentence), "{line}: {}", mount.log());
+    }
+    let uploads = fs::read_to_string(mount.path(".glancefs/uploads")).unwrap();
+    assert!(uploads.contains("disk_format is qcow2, and the bytes are raw"), "{uploads}");
+    mount.end();
 }
