@@ -1,4 +1,4 @@
-"""The WSGI application of the service that the environment names (SERVICE=keystone or glance).
+"""The WSGI application of the service that the environment names (SERVICE=keystone, glance or nova).
 
 sqlite lets one connection write at a time. A transaction that began as a reader fails at once when it turns into a
 writer while another one writes; one that asks for the write lock at its beginning waits for its turn. oslo.db begins
@@ -15,4 +15,6 @@ def begin_as_writer(_connection, _cursor, statement, parameters, _context, _exec
     return ("BEGIN IMMEDIATE" if statement == "BEGIN" else statement), parameters
 
 
-application = importlib.import_module(os.environ["SERVICE"] + ".wsgi.api").application
+service = os.environ["SERVICE"]
+module = "nova.wsgi.osapi_compute" if service == "nova" else service + ".wsgi.api"
+application = importlib.import_module(module).application

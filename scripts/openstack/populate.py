@@ -1,6 +1,6 @@
-"""Gives a bootstrapped Keystone its people, its Image service and its quotas, and writes a clouds.yaml for them.
+"""Gives a bootstrapped Keystone its people, its services and their quotas, and writes a clouds.yaml for them.
 
-usage: populate.py KEYSTONE_URL GLANCE_URL PASSWORD CLOUDS_YAML
+usage: populate.py KEYSTONE_URL GLANCE_URL PASSWORD CLOUDS_YAML [NOVA_URL]
 
 Whatever exists already is left as it is, so that an interrupted run can be repeated.
 """
@@ -9,10 +9,10 @@ import sys
 import openstack
 import yaml
 
-KEYSTONE, GLANCE, PASSWORD, CLOUDS = sys.argv[1:]
+KEYSTONE, GLANCE, PASSWORD, CLOUDS, *NOVA = sys.argv[1:]
 REGION = "RegionOne"
 
-# Who there is: user, project, roles. `service` is what Glance logs in as.
+# Who there is: user, project, roles. `service` is what Glance and Nova log in to.
 PEOPLE = [
     ("admin", "admin", ["admin"]),
     ("demo", "demo", ["member"]),
@@ -21,7 +21,9 @@ PEOPLE = [
     ("reader", "demo", ["reader"]),
     ("small", "small", ["member"]),
     ("glance", "service", ["admin", "service"]),
+    ("nova", "service", ["admin", "service"]),
 ]
+SERVICES = {"glance", "nova"}
 # Quotas: sizes in MiB. Wide for everybody, so that tests do not meet them; narrow for `small`, so that tests can.
 WIDE = {"image_size_total": 200000, "image_stage_total": 200000, "image_count_total": 5000, "image_count_uploading": 500}
 NARROW = {"image_size_total": 5, "image_stage_total": 5, "image_count_total": 3, "image_count_uploading": 1}
@@ -52,11 +54,11 @@ def people(identity):
     return projects
 
 
-def image_service(identity):
-    service = identity.find_service("glance") or identity.create_service(name="glance", type="image")
+def catalogued(identity, name, kind, url):
+    service = identity.find_service(name) or identity.create_service(name=name, type=kind)
     present = {endpoint.interface for endpoint in identity.endpoints(service_id=service.id)}
     for interface in {"public", "internal", "admin"} - present:
-        identity.create_endpoint(service_id=service.id, interface=interface, url=GLANCE, region_id=REGION)
+        identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=REGION)
     return service
 
 
@@ -76,8 +78,10 @@ def main():
     projects = people(identity)
     reader = identity.find_role("reader", ignore_missing=False)
     identity.assign_system_role_to_user(identity.find_user("glance"), reader, "all")
-    quotas(system, image_service(identity), projects["small"])
-    clouds = {user: in_project(user, project) for user, project, _ in PEOPLE if user != "glance"}
+    quotas(system, catalogued(identity, "glance", "image", GLANCE), projects["small"])
+    for url in NOVA:
+        catalogued(identity, "nova", "compute", url)
+    clouds = {user: in_project(user, project) for user, project, _ in PEOPLE if user not in SERVICES}
     with open(CLOUDS, "w", encoding="utf-8") as out:
         yaml.safe_dump({"clouds": {**clouds, "system": whole}}, out, sort_keys=False)
 

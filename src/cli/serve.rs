@@ -25,6 +25,9 @@ pub struct Serve {
     /// Play admin, demo, demo2, reader, alt and small, all with the password "secret".
     #[arg(long)]
     example_accounts: bool,
+    /// Leave out the Compute API's images, which are otherwise at /compute/v2.1 of the Image API's port.
+    #[arg(long)]
+    no_compute: bool,
     /// What becomes of ranged downloads.
     #[arg(long, value_enum, default_value_t = RangeArgument::Honoured)]
     ranges: RangeArgument,
@@ -107,6 +110,7 @@ impl Serve {
         settings.listen = self.listen;
         settings.keystone_listen = self.keystone_listen;
         settings.accounts = self.accounts()?;
+        settings.compute = !self.no_compute;
         settings.behaviour = Behaviour {
             ranges: self.ranges.into(),
             latency: Duration::from_millis(self.latency),

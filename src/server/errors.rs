@@ -144,6 +144,16 @@ impl ApiError {
         &self.explanation
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The one line that glanceclient makes of it, from the answer as HTML.
+    pub(crate) fn as_client_shows(&self) -> String {
+        let (code, title) = (self.status.as_u16(), title(self.status));
+        format!("HTTP {code} {title}: {}", html_escape(&self.explanation))
+    }
+
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self

@@ -67,7 +67,8 @@ fn decoded(text: &str) -> Result<String, Refusal> {
     })
 }
 
-fn pair(key: &str, value: &str) -> String {
+/// A parameter as it stands in a link.
+pub(crate) fn pair(key: &str, value: &str) -> String {
     let quote = |text| utf8_percent_encode(text, QUOTED).to_string().replace("%20", "+");
     format!("{}={}", quote(key), quote(value))
 }
@@ -120,7 +121,8 @@ pub(crate) fn limit(given: Option<&str>) -> Result<usize, Refusal> {
     Ok(number.min(LARGEST_LIMIT))
 }
 
-fn page(
+/// The images of one page, in the order that is asked for.
+pub(crate) fn page(
     service: &Service,
     caller: &Caller,
     query: &Query,

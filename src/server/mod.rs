@@ -5,6 +5,7 @@
 
 mod actions;
 mod behaviour;
+mod compute;
 mod create;
 mod delete;
 mod disk;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub keystone_listen: SocketAddr,
     /// Who may log in. Without, there is no login, and every caller has every right, as in Glance without Keystone.
     pub accounts: Option<Accounts>,
+    /// Whether the Compute API's images are there too, on the same port under `/compute`.
+    pub compute: bool,
     /// How it behaves at first.
     pub behaviour: Behaviour,
 }
@@ -91,6 +94,7 @@ impl Settings {
             listen: anywhere,
             keystone_listen: anywhere,
             accounts: None,
+            compute: true,
             behaviour: Behaviour::default(),
         }
     }
@@ -146,7 +150,8 @@ impl Server {
             Some(accounts) => {
                 let (listener, keystone) = listen(settings.keystone_listen).await?;
                 let lifetime = settings.behaviour.token_lifetime;
-                let identity = Identity::new(accounts, format!("{keystone}/v3"), url.clone(), lifetime);
+                let compute_url = settings.compute.then(|| format!("{url}{}/v2.1", compute::PREFIX));
+                let identity = Identity::new(accounts, format!("{keystone}/v3"), url.clone(), compute_url, lifetime);
                 let identity = Arc::new(identity);
                 let router = keystone::routes::router(Arc::clone(&identity));
                 tasks.push(tokio::spawn(listener::serve_keystone(listener, router, stopped.clone())));
@@ -160,6 +165,7 @@ impl Server {
             behaviour: RwLock::new(settings.behaviour),
             counters: Arc::default(),
             url,
+            compute: settings.compute,
             stop: stopped.clone(),
         });
         tasks.push(tokio::spawn(listener::serve_images(listener, Arc::clone(&service), stopped)));
@@ -169,6 +175,11 @@ impl Server {
     /// The URL of the Image service, without `/v2`.
     pub fn url(&self) -> String {
         self.service.url.clone()
+    }
+
+    /// The URL of the Compute API with its version, if it is there.
+    pub fn compute_url(&self) -> Option<String> {
+        self.service.compute.then(|| format!("{}{}/v2.1", self.service.url, compute::PREFIX))
     }
 
     /// The URL of Keystone with `/v3`, if there are logins.

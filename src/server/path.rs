@@ -6,6 +6,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::compute::Address;
 use super::routes::Dropped;
 
 /// A resource of the Image API.
@@ -36,6 +37,8 @@ pub(crate) enum Resource {
     Tasks,
     Task(String),
     Unknown,
+    /// What the Compute API has beside the Image API.
+    Compute(Address),
 }
 
 /// What can be done to an image's status.
@@ -113,7 +116,8 @@ impl Resource {
             | Self::TasksOf(_)
             | Self::Tasks
             | Self::Task(_)
-            | Self::Unknown => None,
+            | Self::Unknown
+            | Self::Compute(_) => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From a request to its handler, and what every answer of the Image API carries.
 
 use super::behaviour::Behaviour;
+use super::compute;
 use super::errors::{ApiError, Refusal};
 use super::faults::{self, Fault};
 use super::path::Resource;
@@ -32,7 +33,11 @@ pub(crate) async fn answer(service: Arc<Service>, request: Request<Body>) -> Res
     if !behaviour.latency.is_zero() {
         tokio::time::sleep(behaviour.latency).await;
     }
-    let resource = Resource::of(request.uri().path())?;
+    let address = service.compute.then(|| compute::Address::of(request.uri().path())).flatten();
+    let resource = match address {
+        Some(address) => Resource::Compute(address),
+        None => Resource::of(request.uri().path())?,
+    };
     let mut response = if is_upload(&request, &resource) {
         upload_answer(service, &behaviour, resource, request).await?
     } else {
@@ -99,6 +104,7 @@ async fn plain_answer(
         _ if request.method() == Method::OPTIONS => Ok(Response::new(Body::empty())),
         Resource::Versions { chosen } => Ok(versions::list(&service, &headers, chosen)),
         Resource::Health => Ok(versions::health()),
+        Resource::Compute(address) => Ok(compute::answer(service, address, request).await),
         resource => match service.caller(&headers) {
             // The answer comes from the middleware before the service proper, so it has no request id.
             Err(refusal) => rendered(refusal, &headers),

@@ -20,6 +20,8 @@ pub(crate) struct Service {
     pub(crate) counters: Arc<Counters>,
     /// This service's own URL, without `/v2`.
     pub(crate) url: String,
+    /// Whether it offers the Compute API too.
+    pub(crate) compute: bool,
     /// Tells imports to end.
     pub(crate) stop: watch::Receiver<bool>,
 }

@@ -37,7 +37,8 @@ pub(crate) async fn update(
     }
 }
 
-fn apply_all(caller: &Caller, record: &mut Record, operations: Vec<Operation>) -> Result<(), Refusal> {
+/// Makes changes, of which the first that is refused ends all.
+pub(crate) fn apply_all(caller: &Caller, record: &mut Record, operations: Vec<Operation>) -> Result<(), Refusal> {
     for operation in operations {
         apply(caller, record, operation)?;
     }

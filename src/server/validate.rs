@@ -81,8 +81,8 @@ pub(crate) fn is_uuid(text: &str) -> bool {
     lengths.eq([8, 4, 4, 4, 12]) && text.chars().all(|letter| letter == '-' || letter.is_ascii_hexdigit())
 }
 
-/// A value as Glance, a Python program, shows it in its sentences.
-fn python(value: &Value) -> String {
+/// A value as Glance and Nova, Python programs, show it in their sentences.
+pub(crate) fn python(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
@@ -98,7 +98,7 @@ fn python(value: &Value) -> String {
     }
 }
 
-fn python_string(text: &str) -> String {
+pub(crate) fn python_string(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
     for letter in text.chars() {

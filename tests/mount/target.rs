@@ -144,6 +144,7 @@ impl Target {
             listen: address(&server.url()),
             keystone_listen: address(&server.keystone_url().unwrap()),
             accounts: Some(Accounts::example()),
+            compute: true,
             behaviour: server.behaviour(),
         };
         self.wait(server.stop());

@@ -309,6 +309,7 @@ fn time(time: jiff::Timestamp) -> String {
 
 fn catalog(identity: &Identity) -> Value {
     let services = [("identity", "keystone", identity.url()), ("image", "glance", identity.image_url())];
+    let services = services.into_iter().chain(identity.compute_url().map(|url| ("compute", "nova", url)));
     let shown = services.map(|(kind, name, url)| {
         let endpoints = ["public", "internal", "admin"].map(|interface| {
             value!({
@@ -318,5 +319,5 @@ fn catalog(identity: &Identity) -> Value {
         });
         value!({"id": kind, "type": kind, "name": name, "endpoints": endpoints})
     });
-    value!(shown)
+    shown.collect()
 }

@@ -39,6 +39,7 @@ pub(crate) struct Identity {
     /// This Keystone's URL with `/v3`.
     url: String,
     image_url: String,
+    compute_url: Option<String>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -48,8 +49,14 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(accounts: Accounts, url: String, image_url: String, lifetime: Duration) -> Self {
-        Self { accounts, tokens: RwLock::default(), lifetime: RwLock::new(lifetime), url, image_url }
+    pub(crate) fn new(
+        accounts: Accounts,
+        url: String,
+        image_url: String,
+        compute_url: Option<String>,
+        lifetime: Duration,
+    ) -> Self {
+        Self { accounts, tokens: RwLock::default(), lifetime: RwLock::new(lifetime), url, image_url, compute_url }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -58,6 +65,11 @@ impl Identity {
 
     pub(crate) fn image_url(&self) -> &str {
         &self.image_url
+    }
+
+    /// The URL of the Compute API with its version, where there is one.
+    pub(crate) fn compute_url(&self) -> Option<&str> {
+        self.compute_url.as_deref()
     }
 
     /// Sets the lifetime of tokens issued from now on.
