@@ -127,8 +127,10 @@ impl FileSystem {
             Ok(()) => self.catalogue.amend(id, |image| image.status = wanted),
             // Who may not change it may say what it is.
             Err(error) if matches!(error.kind, Kind::Forbidden | Kind::Conflict) => {
-                if self.look(id).await?.status != wanted {
-                    return Err(FsError::Change(error));
+                let status = self.look(id).await?.status;
+                if status != wanted {
+                    let is_early = error.kind == Kind::Conflict && status == Status::Queued;
+                    return Err(if is_early { FsError::WithoutData(error) } else { FsError::Change(error) });
                 }
             }
             Err(error) => return Err(FsError::Change(error)),

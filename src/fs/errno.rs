@@ -42,7 +42,7 @@ impl FsError {
             | Self::Unshared(_)
             | Self::Anothers(..)
             | Self::OtherChecksums(_) => libc::EPERM,
-            Self::Change(error) => of_change(&error.kind),
+            Self::Change(error) | Self::WithoutData(error) => of_change(&error.kind),
             Self::NoAttribute => libc::ENODATA,
             Self::ForeignAttribute | Self::Unreservable => libc::EOPNOTSUPP,
             Self::BadHandle => libc::EBADF,

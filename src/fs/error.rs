@@ -170,6 +170,11 @@ pub enum FsError {
     /// A call to the service that changes something failed.
     #[error(transparent)]
     Change(ServiceError),
+    /// The status of an image that has no data was to be changed.
+    #[error(
+        "{0}; it has no data yet, and is active once they are there: write them to its file data, or a URL to import"
+    )]
+    WithoutData(ServiceError),
     /// The name is longer than a directory entry can be.
     #[error("the name is longer than 255 bytes")]
     NameTooLong,
@@ -215,6 +220,7 @@ impl FsError {
             Self::Replaced(_)
             | Self::NoQuery(_)
             | Self::NoAnswer(_)
+            | Self::WithoutData(_)
             | Self::Taken(_)
             | Self::IdTaken(_)
             | Self::Ambiguous(_)
@@ -262,6 +268,7 @@ impl FsError {
             Self::Service(error)
             | Self::NoAnswer(error)
             | Self::Change(error)
+            | Self::WithoutData(error)
             | Self::Write(WriteError::Service(error))
             | Self::Read(ReadError::Service(error)) => error.request_id.as_deref(),
             _ => None,

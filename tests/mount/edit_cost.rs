@@ -40,9 +40,13 @@ fn an_edit_asks_for_no_more_than_it_needs(target: &Target) {
         ("sed -i 's/\"min_ram\": 0/\"min_ram\": 64/' metadata.json", 2),
         ("cat metadata.json > $TMPDIR/same; cat $TMPDIR/same > metadata.json", 1),
         ("cat metadata.json status checksums properties/* > /dev/null; ls -l tags", 0),
+        // A question is asked again by who looks at its answer, and not by who goes through it.
+        ("for n in 1 2 3; do touch ../../query/id=$ID/$(ls ../../query/id=$ID)/tags/t$n; done", 6),
+        ("name=$(ls ../../query/id=$ID); for n in 1 2 3; do rm ../../query/id=$ID/$name/tags/t$n; done", 4),
+        ("ls ../../query/id=$ID ../../query/id=$ID", 1),
     ] {
         let before = requests();
-        shell(&folder, &line.replace("$TMPDIR", &target.file("").display().to_string()));
+        shell(&folder, &line.replace("$ID", &id).replace("$TMPDIR", &target.file("").display().to_string()));
         assert_eq!(requests() - before, wanted, "{line}");
     }
     mount.end();

@@ -325,6 +325,8 @@ fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
     for line in ["echo active > status", ": > data; echo active > status", "exec 3> data; echo active > status"] {
         assert_ne!(tool_in(&folder, "sh", &["-c", line]).code, Some(0), "{line}");
         assert_eq!(shell(&folder, "cat status"), "queued\n", "{line}");
+        let sentence = attribute(&folder.join("status"), "user.glancefs.error").unwrap();
+        assert!(sentence.contains("it has no data yet") && sentence.contains("file data"), "{sentence}");
     }
     mount.end();
 }

@@ -15,6 +15,7 @@ crate::promises![Both:
     what_came_in_the_second_of_a_reading_is_not_removed_by_who_has_not_seen_it,
     a_line_that_is_taken_out_is_removed_or_refused_and_never_kept_in_silence,
     what_two_have_changed_is_refused_by_name,
+    a_document_has_the_time_of_a_change_of_ours_that_was_answered_with_nothing,
 ];
 
 fn sh(folder: &Path, line: &str) -> Ran {
@@ -101,5 +102,29 @@ fn what_two_have_changed_is_refused_by_name(target: &Target) {
     shell(&folder, &format!("sed 's/\"z\": \"1\"/\"z\": \"mine\"/' {} > metadata.json", out.display()));
     let image = shown(target, &person, &id);
     assert_eq!((&image["a"], &image["z"]), (&json!("theirs"), &json!("mine")));
+    mount.end();
+}
+
+fn a_document_has_the_time_of_a_change_of_ours_that_was_answered_with_nothing(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount_with("demo", &["--ttl=5m"]));
+    let id = target.filled(&person, &json!({"name": target.name("times"), "tags": ["old"]}), b"bytes");
+    let folder = mount.path("by-id").join(&id);
+    let document = || serde_json::from_str::<Value>(&shell(&folder, "cat metadata.json")).unwrap();
+    let mut times = vec![document()["updated_at"].clone()];
+    // The service tells whole seconds.
+    for line in ["touch tags/new", "rm -f tags/old", "echo deactivated > status", "echo active > status"] {
+        while shown(target, &person, &id)["updated_at"] == *times.last().unwrap() {
+            shell(&folder, &format!("{line}; rm -f tags/on; touch tags/on"));
+        }
+        let read = document();
+        let image = shown(target, &person, &id);
+        for key in ["updated_at", "status", "tags"] {
+            assert_eq!(read[key], image[key], "{line}: {key}");
+        }
+        // One program reads it, and another one writes it.
+        let line = "new=$(jq '.tags += [\"more\"]' metadata.json); echo \"$new\" > metadata.json; rm tags/more";
+        shell(&folder, line);
+        times.push(document()["updated_at"].clone());
+    }
     mount.end();
 }
