@@ -12,6 +12,7 @@ use super::pages::{self, Listed, Part};
 use super::snapshot::Snapshot;
 use super::state::State;
 use super::{Inner, Timed, is_away};
+use crate::allocator;
 use crate::image::Image;
 use crate::service::{ListQuery, Result};
 
@@ -78,6 +79,10 @@ impl Inner {
         });
         state.changes.answered(since);
         state.replace(complete?, since);
+        if state.listing.as_ref().is_some_and(|listing| listing.value.len() >= ONE_PAGE) {
+            // What its pages were read from is free now. Nobody waits for this.
+            drop(tokio::task::spawn_blocking(allocator::give_back_gaps));
+        }
         Ok(())
     }
 

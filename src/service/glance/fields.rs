@@ -71,8 +71,8 @@ impl Fields {
             min_ram: self.min_ram,
             tags: self.tags,
             stores: self.stores,
-            properties: shrunk(self.properties),
-            other: shrunk(self.other),
+            properties: fitted_map(self.properties),
+            other: fitted_map(self.other),
         })
     }
 
@@ -137,11 +137,17 @@ fn share(text: &mut Text, other: &Text) {
     }
 }
 
-/// A row that takes no more memory than it needs.
-fn shrunk<V>(row: LiteMap<Text, V>) -> LiteMap<Text, V> {
-    let mut row = row.into_tuple_vec();
-    row.shrink_to_fit();
-    LiteMap::from_sorted_store_unchecked(row)
+/// A row in as much memory as it needs. What it was made in is free for the next one; cut off where it lies, it would leave
+/// a gap beside each image that nothing fits into.
+fn fitted<T>(row: Vec<T>) -> Vec<T> {
+    let mut fitted = Vec::with_capacity(row.len());
+    fitted.extend(row);
+    fitted
+}
+
+/// The same for one by names.
+fn fitted_map<V>(row: LiteMap<Text, V>) -> LiteMap<Text, V> {
+    LiteMap::from_sorted_store_unchecked(fitted(row.into_tuple_vec()))
 }
 
 /// Names that are no additional property, although their values are strings.
@@ -196,17 +202,13 @@ impl Given<'_> {
         let tags = self.value().as_array().into_iter().flatten();
         let mut tags: Vec<Text> = tags.filter_map(|tag| tag.as_str().map(Text::from)).collect();
         tags.sort_unstable();
-        tags.shrink_to_fit();
-        tags
+        fitted(tags)
     }
 
     /// A comma-separated list; names that begin with `os_glance_` are the service's own staging areas.
     fn stores(&self) -> Vec<Text> {
         let list = self.text().unwrap_or_default().split(',');
-        let mut stores: Vec<Text> =
-            list.filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(Text::from).collect();
-        stores.shrink_to_fit();
-        stores
+        fitted(list.filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(Text::from).collect())
     }
 }
 
