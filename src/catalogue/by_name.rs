@@ -19,6 +19,9 @@ const ID_CHARS: [usize; 7] = [8, 12, 16, 20, 24, 28, 32];
 pub struct Index {
     /// The images that have a name, by its entry and then by id, so that those which share one are neighbours.
     named: Vec<Arc<Image>>,
+    /// How many characters of the id each of them has behind its name, so that whoever lists them all need not look at
+    /// their neighbours.
+    chars: Vec<u8>,
     /// How many of the names can be taken for another one's entry, or have to be cut.
     odd: usize,
     /// Where there are such names: all entries, sorted, each with the place of its image in `named`. Made when somebody
@@ -33,8 +36,9 @@ impl Index {
         // Images lie where they were made: what is compared is fetched once.
         keys.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let odd = keys.iter().filter(|((base, _), _)| is_odd_entry(base)).count();
-        let named = keys.into_iter().map(|(_, image)| Arc::clone(image)).collect();
-        Self { named, odd, told_apart: OnceLock::new() }
+        let named: Vec<_> = keys.into_iter().map(|(_, image)| Arc::clone(image)).collect();
+        let chars = (0..named.len()).map(|number| chars_behind(&named, number)).collect();
+        Self { named, chars, odd, told_apart: OnceLock::new() }
     }
 
     /// Puts `now` in the place of `before`.
@@ -54,12 +58,16 @@ impl Index {
         {
             self.odd -= usize::from(is_odd(before));
             self.named.remove(at);
+            self.chars.remove(at);
+            self.tell_from_neighbours(at);
         }
         if let Some(now) = now
             && let Some(Err(at)) = self.place(now)
         {
             self.odd += usize::from(is_odd(now));
             self.named.insert(at, Arc::clone(now));
+            self.chars.insert(at, 0);
+            self.tell_from_neighbours(at);
         }
         self.told_apart = OnceLock::new();
     }
@@ -167,21 +175,20 @@ impl Index {
         Some(self.named.binary_search_by(|other| key(other).cmp(&Some((Cow::Borrowed(&own.0), own.1)))))
     }
 
-    /// The entry of an image as its neighbours have it: where no name is odd, nobody else has the same. Neighbours have
-    /// the ids that begin most like this one's.
-    fn spelt(&self, number: usize) -> Option<(Cow<'_, str>, &Arc<Image>)> {
-        let image = self.named.get(number)?;
-        let (base, id) = key(image)?;
-        let namesake = |at: Option<usize>| self.named.get(at?).filter(|other| other.name == image.name);
-        let near = [namesake(number.checked_sub(1)), namesake(number.checked_add(1))];
-        let alike = near.into_iter().flatten().map(|other| common(other.id, id)).max();
-        let entry = match alike {
-            None => base,
-            Some(alike) => {
-                let chars = ID_CHARS.into_iter().find(|chars| *chars > alike).unwrap_or(32);
-                Cow::Owned(with_id(&base, id, chars, LONGEST))
+    /// The image at this place is another one: its neighbours are told apart from it.
+    fn tell_from_neighbours(&mut self, at: usize) {
+        for number in at.saturating_sub(1)..=at.saturating_add(1) {
+            if let Some(chars) = self.chars.get_mut(number) {
+                *chars = chars_behind(&self.named, number);
             }
-        };
+        }
+    }
+
+    /// The entry of an image, where no name is odd: then nobody but its namesakes has the same.
+    fn spelt(&self, number: usize) -> Option<(Cow<'_, str>, &Arc<Image>)> {
+        let (image, chars) = (self.named.get(number)?, *self.chars.get(number)?);
+        let (base, id) = key(image)?;
+        let entry = if chars == 0 { base } else { Cow::Owned(with_id(&base, id, chars.into(), LONGEST)) };
         Some((entry, image))
     }
 
@@ -199,6 +206,17 @@ impl Index {
 fn key(image: &Image) -> Option<(Cow<'_, str>, ImageId)> {
     let name = image.name.as_deref().filter(|name| !name.is_empty())?;
     Some((entry(name), image.id))
+}
+
+/// How many characters of its id tell an image from those that have its name; none where there are none. Those whose ids
+/// begin most like its own are its neighbours.
+fn chars_behind(named: &[Arc<Image>], number: usize) -> u8 {
+    let Some(image) = named.get(number) else { return 0 };
+    let namesake = |at: Option<usize>| named.get(at?).filter(|other| other.name == image.name);
+    let near = [namesake(number.checked_sub(1)), namesake(number.checked_add(1))];
+    let alike = near.into_iter().flatten().map(|other| common(other.id, image.id)).max();
+    let chars = alike.map_or(0, |alike| ID_CHARS.into_iter().find(|chars| *chars > alike).unwrap_or(32));
+    u8::try_from(chars).unwrap_or(u8::MAX)
 }
 
 /// Whether the name ends like one with an id behind it, or is so long that it may have to be cut.
