@@ -43,7 +43,8 @@ impl Difference {
         };
         let (gone, new) = (unlike(before, now), unlike(now, before));
         let entries = before.names().around(gone.iter().chain(&new).map(AsRef::as_ref));
-        self.images.extend(gone.iter().chain(&new).map(|image| image.id));
+        let came = new.iter().filter(|image| before.image(image.id).is_none());
+        self.images.extend(gone.iter().chain(came).map(|image| image.id));
         self.compare(&entries, before.version(), now);
     }
 

@@ -148,15 +148,8 @@ impl Catalogue {
         }
     }
 
-    /// What is known of an image, without asking.
-    pub fn known(&self, id: ImageId) -> Option<Arc<Image>> {
-        let mut state = self.state();
-        let shown = state.shown.get(&id).and_then(|shown| shown.value.clone().ok());
-        shown.or_else(|| state.listing.as_ref().and_then(|listing| listing.value.image(id).cloned()))
-    }
-
-    /// The same, and whether it is fresh.
-    pub fn known_now(&self, id: ImageId) -> Option<Seen<Arc<Image>>> {
+    /// What is known of an image, and whether it is fresh, without asking.
+    pub fn known(&self, id: ImageId) -> Option<Seen<Arc<Image>>> {
         let mut state = self.state();
         if let Some(listing) = &state.listing
             && let Some(image) = listing.value.image(id)

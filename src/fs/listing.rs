@@ -253,7 +253,7 @@ impl FileSystem {
         if image.status.has_data() {
             return None;
         }
-        self.catalogue.known(image.id).filter(|newer| newer.status.has_data())
+        self.catalogue.known(image.id).map(|seen| seen.value).filter(|newer| newer.status.has_data())
     }
 }
 

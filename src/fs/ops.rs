@@ -158,7 +158,7 @@ impl FileSystem {
     fn held_entry(&self, ino: Ino) -> Option<Entry> {
         let node = self.node(ino).ok()?;
         let Node::Data(id) = node else { return None };
-        let seen = self.catalogue.known_now(id).filter(|seen| seen.value.status.has_data())?;
+        let seen = self.catalogue.known(id).filter(|seen| seen.value.status.has_data())?;
         if seen.fresh_for.is_zero() && !self.settings.ttl.is_zero() {
             let catalogue = self.catalogue.clone();
             // What comes of it is seen by who asks next.
