@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::create::wanted;
 use super::draft::{self, Untaken};
@@ -14,7 +15,7 @@ use super::scratch::{Place, ScratchFile};
 use super::tree::{entry_name, makeable};
 use super::writing::Asker;
 use super::{FileSystem, Result};
-use crate::image::{Image, ImageId};
+use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
 use crate::write::{Scratch, Upload};
 
@@ -130,7 +131,11 @@ impl FileSystem {
                 return Ok(());
             }
         };
-        let placed = self.place(bytes, &image).await;
+        let placed = if bytes.is_copy_of(&image).await? {
+            self.take_time(bytes, &image).await.map(|()| None)
+        } else {
+            self.place(bytes, &image).await
+        };
         if placed.is_ok() {
             self.scratches.remove(place, was, file);
             self.lists_otherwise(place);
@@ -192,6 +197,14 @@ impl FileSystem {
             tracing::warn!(image = %image.id, %error, "the time of a file could not be kept");
         }
         Ok(upload)
+    }
+
+    /// The image has these very bytes: what is left to take over is their time. A program that copies files by their bytes, or
+    /// finds another time, does so again and again.
+    async fn take_time(&self, bytes: &Scratch, image: &Image) -> Result<()> {
+        let Some(time) = bytes.given_time() else { return Ok(()) };
+        let known = image.properties.get(DATA_MTIME).and_then(|text| text.parse::<Timestamp>().ok());
+        if known == Timestamp::try_from(time).ok() { Ok(()) } else { self.set_time(image.id, time).await }
     }
 
     async fn send(&self, upload: &Arc<Upload>) -> Result<()> {

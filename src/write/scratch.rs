@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::error::WriteError;
-use super::expected::Expected;
+use super::expected;
 use super::format::{self, HEAD};
 use super::home::Home;
 use super::job::Job;
@@ -21,8 +21,12 @@ use super::journal::Found;
 use super::spool::{Allocation, Spool};
 use super::upload::Upload;
 use super::uploads::{Uploads, check};
+use crate::hash::Expected;
 use crate::image::{Image, ImageId, Status};
 use crate::sync::{Mutex, lock};
+
+/// How many bytes are read at once to compute a hash.
+const PIECE: usize = 256 << 10;
 
 /// A scratch file. It is gone from the disk with its last holder.
 pub struct Scratch {
@@ -89,6 +93,32 @@ impl Scratch {
             Some(time) => Ok(time),
             None => self.spool.file.metadata().and_then(|about| about.modified()).map_err(|e| failed("look at", e)),
         }
+    }
+
+    /// The time that somebody gave it, unless it was written to since.
+    pub fn given_time(&self) -> Option<SystemTime> {
+        *lock(&self.time)
+    }
+
+    /// Whether it has the very bytes that an image has, by the length and the hash that the service shows. It reads all of
+    /// them where the length is the same.
+    pub async fn is_copy_of(&self, image: &Image) -> Result<bool, WriteError> {
+        let Some((expected, mut hash)) = Expected::of(&image.checksums) else { return Ok(false) };
+        if !image.status.has_data() || image.size != Some(self.len()?) {
+            return Ok(false);
+        }
+        let spool = self.spool.clone();
+        let computed = self.home.blocking(move || {
+            let (mut piece, mut at) = (vec![0; PIECE], 0);
+            loop {
+                let count = spool.read_at(at, &mut piece)?;
+                let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+                hash.feed(bytes);
+                at += count as u64;
+            }
+            Ok(hash.finish())
+        });
+        Ok(computed.await.map_err(|error| failed("read", error))? == expected.value)
     }
 
     /// Gives it a time.
@@ -185,7 +215,7 @@ impl Uploads {
         let before = self.upload_on_disk(image.id).await?;
         check(image, before.is_some())?;
         let expected = before.as_ref().and_then(|before| before.expected());
-        if scratch.is_empty()? && !expected.as_ref().is_some_and(Expected::is_of_nothing) {
+        if scratch.is_empty()? && !expected.as_ref().is_some_and(expected::Expected::is_of_nothing) {
             self.empty(before.as_ref()).await?;
             return Ok(None);
         }

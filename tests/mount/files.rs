@@ -152,11 +152,11 @@ fn a_file_that_cannot_be_the_images_bytes_stays(target: &Target) {
     let mount = target.mount("demo");
     let (bytes, source) = source(target, 36);
     let image = made(target, &mount, "there");
-    shell(&image, &format!("cp {0} data && cp {0} other", source.display()));
+    shell(&image, &format!("cp {0} data && cp {0} other && echo >> other", source.display()));
     let refused = tool("mv", [image.join("other"), image.join("data")]);
     assert!(refused.err.contains("Operation not permitted"), "{}", refused.err);
     assert!(attribute(&image.join("data"), "user.glancefs.error").unwrap().contains("once"));
-    assert_eq!(std::fs::read(image.join("other")).unwrap(), bytes);
+    assert_eq!(std::fs::read(image.join("other")).unwrap(), [&bytes[..], b"\n"].concat());
     mount.end();
 }
 

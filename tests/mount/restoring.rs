@@ -19,6 +19,7 @@ crate::promises![Both:
     a_backup_of_an_image_of_no_bytes_is_restored_with_its_checksums,
     a_copy_of_a_copy_is_restored_without_its_data_being_sent_again,
     a_status_that_is_copied_behind_the_data_waits_for_them,
+    the_very_same_data_once_more_are_no_failure_and_others_are,
 ];
 
 /// What people type to put the folder `$B` back into an image's folder, and to do so again. `cp` writes data anew, which
@@ -311,7 +312,7 @@ fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
     // Holes rest until they are sent, since programs make files so that they fill later.
     let copy = target.file("holes");
     shell(target.file("").as_path(), "mkdir holes; truncate -s 1M holes/data; echo active > holes/status");
-    for (number, line) in ["cp -a $B/. ./", "cp $B/data . && cp $B/status .", "rsync -a $B/ ./"].into_iter().enumerate()
+    for (number, line) in ["cp -a $B/data $B/status ./", "cp $B/data . && cp $B/status .", "rsync -a $B/ ./"].into_iter().enumerate()
     {
         let folder = fresh(target, &mount, &format!("status-{number}"));
         let image = restored(target, &folder, &copy, line);
@@ -327,6 +328,39 @@ fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
         assert_eq!(shell(&folder, "cat status"), "queued\n", "{line}");
         let sentence = attribute(&folder.join("status"), "user.glancefs.error").unwrap();
         assert!(sentence.contains("it has no data yet") && sentence.contains("file data"), "{sentence}");
+    }
+    mount.end();
+}
+
+fn the_very_same_data_once_more_are_no_failure_and_others_are(target: &Target) {
+    let (person, mount) = (target.person("demo"), target.mount("demo"));
+    let old = target.filled(&person, &json!({"name": target.name("same"), "p": "1"}), b"what was kept");
+    let copy = target.file("same");
+    shell(&mount.path("by-id"), &format!("cp -r {old} {0}; touch -d 2020-01-01 {0}/data", copy.display()));
+    let folder = fresh(target, &mount, "same-again");
+    restored(target, &folder, &copy, "cp -r $B/data $B/[a-ce-z]* ./");
+    let uploaded = shown(target, &folder);
+    for (line, time) in [
+        // Which compares no times, and copies all of it each time.
+        ("rsync -r $B/ ./", Value::Null),
+        ("rsync -rI $B/ ./", Value::Null),
+        // The first time it finds another one.
+        ("rsync -a $B/ ./", json!("2020-01-01T00:00:00Z")),
+        ("rsync -a $B/ ./", json!("2020-01-01T00:00:00Z")),
+        ("rsync -aI $B/ ./", json!("2020-01-01T00:00:00Z")),
+        ("cp $B/data t && mv t data", json!("2020-01-01T00:00:00Z")),
+        ("cp $B/data ../../files/.t && mv ../../files/.t ../../files/$F.raw", json!("2020-01-01T00:00:00Z")),
+    ] {
+        let line = line.replace("$F", &target.name("same-again"));
+        let image = restored(target, &folder, &copy, &line);
+        assert_eq!(image["data_mtime"], time, "{line}");
+        for key in ["size", "status", "os_hash_value", "checksum", "name", "p"] {
+            assert_eq!(image[key], uploaded[key], "{line}: {key}");
+        }
+        assert_eq!(shell(&folder, "ls -A").lines().count(), 7, "{line}: {}", shell(&folder, "ls -A"));
+    }
+    for line in ["echo what was lost > t; mv t data", "echo other > t; mv t data", "touch t; mv t data"] {
+        assert_ne!(tool_in(&folder, "sh", &["-c", line]).code, Some(0), "{line}");
     }
     mount.end();
 }

@@ -120,3 +120,26 @@ async fn what_was_placed_and_not_sealed_is_kept_by_the_next_mount() {
     let upload = uploads.of(image.id).unwrap();
     assert_eq!((upload.state(), &upload.read_at(0, 9).await.unwrap()[..]), (State::Writing, &b"placed"[..]));
 }
+
+#[tokio::test]
+async fn a_scratch_file_is_a_copy_of_an_image_by_all_of_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (service, uploads, image) = scene(folder.path()).await;
+    let bytes = fill(3, 700_000);
+    let first = scratch(&uploads, &bytes).await;
+    assert!(!first.is_copy_of(&image).await.unwrap(), "it has no bytes");
+    let upload = uploads.place(&image, &first).await.unwrap().unwrap();
+    upload.seal().await.unwrap();
+    upload.settled().await.unwrap();
+    let image = service.image(image.id).unwrap();
+    let again = scratch(&uploads, &bytes).await;
+    assert!(again.is_copy_of(&image).await.unwrap());
+    again.write_now(699_999, &[bytes[699_999] ^ 1]).unwrap();
+    assert!(!again.is_copy_of(&image).await.unwrap(), "the last byte is another one");
+    again.write_now(699_999, &[bytes[699_999], 0]).unwrap();
+    assert!(!again.is_copy_of(&image).await.unwrap(), "there is one more");
+    again.truncate(700_000).await.unwrap();
+    assert!(again.is_copy_of(&image).await.unwrap());
+    let unknown = Image { checksums: crate::image::Checksums::default(), ..image };
+    assert!(!again.is_copy_of(&unknown).await.unwrap(), "whose hash nobody tells");
+}
