@@ -14,19 +14,45 @@ pub(crate) struct Person {
     pub(crate) project: String,
     /// The origin of the Image service, from the catalogue.
     pub(crate) glance: String,
+    /// The URL of the Compute API, from the catalogue, where that has one.
+    pub(crate) compute: Option<String>,
 }
 
 impl Person {
     pub(crate) fn new(token: &str, body: &Value) -> Self {
         let services = body["catalog"].as_array().unwrap();
-        let image = services.iter().find(|service| service["type"] == "image").unwrap();
-        let endpoints = image["endpoints"].as_array().unwrap();
-        let public = endpoints.iter().find(|endpoint| endpoint["interface"] == "public").unwrap();
+        let public = |kind: &str| {
+            let service = services.iter().find(|service| service["type"] == kind)?;
+            let endpoints = service["endpoints"].as_array().unwrap();
+            let public = endpoints.iter().find(|endpoint| endpoint["interface"] == "public").unwrap();
+            Some(public["url"].as_str().unwrap().trim_end_matches('/').to_owned())
+        };
         Self {
             token: token.to_owned(),
             project: body["project"]["id"].as_str().unwrap().to_owned(),
-            glance: public["url"].as_str().unwrap().trim_end_matches('/').to_owned(),
+            glance: public("image").unwrap(),
+            compute: public("compute"),
         }
+    }
+
+    /// The origin of the Compute API, and the path of its version.
+    pub(crate) fn compute_place(&self) -> (&str, &str) {
+        let url = self.compute.as_deref().unwrap();
+        let path = url.match_indices('/').nth(2).unwrap().0;
+        url.split_at(path)
+    }
+
+    /// A request to the Compute API with the token; the path begins behind the version.
+    pub(crate) fn nova(&self, method: &'static str, path: &str) -> Request {
+        let (origin, version) = self.compute_place();
+        Request::new(origin, method, &format!("{version}{path}"))
+            .header("Accept", "application/json")
+            .header("X-Auth-Token", &self.token)
+    }
+
+    /// What the Compute API shows.
+    pub(crate) async fn ask(&self, path: &str) -> Answer {
+        self.nova("GET", path).send().await
     }
 
     /// A request with the token that asks for JSON.

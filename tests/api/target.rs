@@ -28,6 +28,11 @@ impl Service {
             Self::Real(_) => "real",
         }
     }
+
+    /// Whether its catalogue has a Compute API that runs.
+    pub(crate) fn has_compute(&self) -> bool {
+        matches!(self, Self::Embedded) || std::env::var_os("GLANCEFS_TEST_COMPUTE").is_some()
+    }
 }
 
 /// Nobody serves the web there.

@@ -176,6 +176,16 @@ impl Answer {
         self
     }
 
+    /// Goes on with the answer if it is a refusal in Nova's form, of this kind and with these words.
+    #[track_caller]
+    pub(crate) fn faults(self, kind: &str, words: &str) -> Self {
+        let body = self.json();
+        assert_eq!(body[kind]["code"], self.status, "{} answered: {body}", self.request);
+        let message = body[kind]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words), "{} says: {message}", self.request);
+        self
+    }
+
     /// Goes on with the answer if its message has these words; entities and line ends in it are read as plain text.
     #[track_caller]
     pub(crate) fn says(self, words: &str) -> Self {

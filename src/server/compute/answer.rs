@@ -128,9 +128,7 @@ async fn act(
 ) -> Result<Response<Body>, Fault> {
     let query = request.uri().query().unwrap_or("");
     let shown = match action {
-        Action::List => {
-            list::list(&service, &caller, query, links, "images", |record, links| Ok(view::brief(record, links)))?
-        }
+        Action::List => list::list(&service, &caller, query, links, "images", view::brief)?,
         Action::Detail => list::list(&service, &caller, query, links, "images/detail", view::detailed)?,
         Action::Show(id) => {
             let record = service.visible(&caller, &id).map_err(|_| Fault::no_image())?;

@@ -9,7 +9,7 @@ use super::view::metadata;
 use crate::server::patch::{Dialect, parse};
 use crate::server::record::{Record, Visibility};
 use crate::server::service::{Caller, Service, on_disk};
-use crate::server::store::Unwritten;
+use crate::server::store::{Unwritten, now};
 use crate::server::update::apply_all;
 use serde_json::{Map, Value, json as value};
 use std::sync::Arc;
@@ -100,9 +100,14 @@ async fn write(service: Arc<Service>, caller: Caller, id: &str, wanted: Items) -
     }
     let (store, changed) = (Arc::clone(&service.store), id.to_owned());
     let outcome = on_disk(move || {
-        store.change(&changed, |record| {
+        // An empty patch does not move the time of the last change, which this way of changing leaves alone.
+        store.change_members(&changed, |record| {
             let operations = parse(Dialect::V21, difference(record, &wanted))?;
-            apply_all(&caller, record, operations)
+            if !operations.is_empty() {
+                apply_all(&caller, record, operations)?;
+                record.updated_at = now();
+            }
+            Ok(())
         })
     });
     match outcome.await.map_err(|refusal| Fault::of_change(refusal, id))? {

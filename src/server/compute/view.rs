@@ -52,9 +52,10 @@ impl Links {
     }
 }
 
-/// An image in a plain listing.
-pub(super) fn brief(record: &Record, links: &Links) -> Value {
-    value!({"id": record.id, "name": record.name, "links": links.of_image(&record.id)})
+/// An image in a plain listing, for which Nova reads all of it too.
+pub(super) fn brief(record: &Record, links: &Links) -> Result<Value, Fault> {
+    metadata(record)?;
+    Ok(value!({"id": record.id, "name": record.name, "links": links.of_image(&record.id)}))
 }
 
 /// An image with its details.
