@@ -20,7 +20,7 @@ impl FileSystem {
     pub(super) async fn commit(&self, node: &Node, text: &[u8], by: &[Process]) -> Result<()> {
         match node {
             Node::Document(id, Document::Metadata) => self.commit_metadata(*id, text, by).await,
-            Node::Document(id, Document::Status) => self.commit_status(*id, line_of(text)?).await,
+            Node::Document(id, Document::Status) => self.commit_status(*id, line_of(text)?, by).await,
             Node::Document(id, Document::Import) => self.commit_import(*id, line_of(text)?).await,
             Node::Document(id, Document::Checksums) => self.commit_checksums(*id, line_of(text)?).await,
             Node::Item(id, collection, entry) => self.commit_item((*id, *collection, entry), line_of(text)?, by).await,
@@ -51,7 +51,7 @@ impl FileSystem {
             // What its writer changes next is compared with what he has.
             self.readings.saved(id, text, by);
         } else {
-            self.restorers.note(id, &document, by);
+            self.restorers.restore(id, &document, by);
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl FileSystem {
         Ok(image)
     }
 
-    async fn commit_status(&self, id: ImageId, text: &str) -> Result<()> {
+    async fn commit_status(&self, id: ImageId, text: &str, by: &[Process]) -> Result<()> {
         let wanted = Status::from(text.trim());
         let action = match wanted {
             Status::Active => Action::Reactivate,
@@ -130,6 +130,10 @@ impl FileSystem {
                 let status = self.look(id).await?.status;
                 if status != wanted {
                     let is_early = error.kind == Kind::Conflict && status == Status::Queued;
+                    if is_early && wanted == Status::Active && self.restorers.copies(id, by) {
+                        // It will be, once who copies comes to the data.
+                        return Ok(());
+                    }
                     return Err(if is_early { FsError::WithoutData(error) } else { FsError::Change(error) });
                 }
             }

@@ -58,8 +58,14 @@ impl FileSystem {
     /// Makes the file `name`, and opens it for writing. The close by `process` is the one that counts.
     pub async fn create(&self, parent: Ino, name: &OsStr, process: Process) -> Result<(Entry, Opened)> {
         let entry = self.make_entry(parent, name).await?;
+        let node = self.node(entry.attr.ino)?;
+        if let Node::Data(id) | Node::Document(id, _) = &node
+            && self.node(parent)? != Node::Files
+        {
+            self.restorers.replace(*id, &[process]);
+        }
         // What was removed is begun anew.
-        let truncate = matches!(self.node(entry.attr.ino)?, Node::Document(..));
+        let truncate = matches!(node, Node::Document(..));
         let writing = Some(Writing { process, truncate });
         match self.open(entry.attr.ino, Asked { writing, ..Asked::default() }).await {
             Ok(opened) => Ok((entry, opened)),

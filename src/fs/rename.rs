@@ -121,6 +121,9 @@ impl FileSystem {
             return Ok(());
         }
         let bytes = file.bytes().ok_or(FsError::NotPermitted("a link is no image's data"))?;
+        if let Node::Image(id, _) = to.0 {
+            self.restorers.replace(*id, &[by.process(), file.writer()]);
+        }
         let image = match (to.0, Part::named(text)) {
             (Node::Image(id, _), Some(Part::Data)) => self.catalogue.image(*id).await?.value,
             (Node::Files, _) => self.image_for(bytes, to.0, text).await?,

@@ -312,7 +312,8 @@ fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
     // Holes rest until they are sent, since programs make files so that they fill later.
     let copy = target.file("holes");
     shell(target.file("").as_path(), "mkdir holes; truncate -s 1M holes/data; echo active > holes/status");
-    for (number, line) in ["cp -a $B/data $B/status ./", "cp $B/data . && cp $B/status .", "rsync -a $B/ ./"].into_iter().enumerate()
+    for (number, line) in
+        ["cp -a $B/data $B/status ./", "cp $B/data . && cp $B/status .", "rsync -a $B/ ./"].into_iter().enumerate()
     {
         let folder = fresh(target, &mount, &format!("status-{number}"));
         let image = restored(target, &folder, &copy, line);
@@ -321,6 +322,21 @@ fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
     let folder = fresh(target, &mount, "status-off");
     let image = restored(target, &folder, &copy, "cp $B/data . && echo deactivated > status");
     assert_eq!((&image["status"], &image["size"]), (&json!("deactivated"), &json!(1 << 20)));
+    // Who copies a folder comes to its files in their order there.
+    shell(&copy, "echo '{\"min_ram\": 1, \"id\": \"x\"}' > metadata.json");
+    for (number, line) in [
+        "cp -a $B/status $B/data ./",
+        "tar -C $B -cf - status data | tar -xf -",
+        "tar -C $B -cf - metadata.json status data | tar -xf -",
+        "cp $B/metadata.json $B/status $B/data ./",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = fresh(target, &mount, &format!("status-first-{number}"));
+        let image = restored(target, &folder, &copy, &format!("{line}; echo active > status"));
+        assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(1 << 20)), "{line}");
+    }
     // Without data there is nothing to be active.
     let folder = fresh(target, &mount, "status-none");
     for line in ["echo active > status", ": > data; echo active > status", "exec 3> data; echo active > status"] {
