@@ -152,10 +152,10 @@ impl Expected {
     /// What to compare with, and the hash to compute: the service's second one where it is known here, else MD5. `None`
     /// where the bytes cannot be verified.
     pub(crate) fn of(checksums: &Checksums) -> Option<(Self, Hash)> {
-        let second = checksums.algorithm.as_deref().zip(checksums.value.as_deref());
-        let first = checksums.md5.as_deref().map(|value| ("md5", value));
+        let second = checksums.algorithm.as_deref().zip(checksums.value.as_ref());
+        let first = checksums.md5.as_ref().map(|value| ("md5", value));
         second.into_iter().chain(first).find_map(|(algorithm, value)| {
-            let expected = Self { algorithm: algorithm.to_owned(), value: value.to_ascii_lowercase() };
+            let expected = Self { algorithm: algorithm.to_owned(), value: value.to_string().to_ascii_lowercase() };
             Some((expected, Hash::named(algorithm)?))
         })
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn chosen(md5: Option<&str>, algorithm: Option<&str>, value: Option<&str>) -> Option<String> {
-        let own = |text: Option<&str>| text.map(Box::from);
+        let own = |text: Option<&str>| text.map(Into::into);
         Expected::of(&Checksums { md5: own(md5), algorithm: algorithm.map(Into::into), value: own(value) })
             .map(|(expected, _)| expected.algorithm)
     }

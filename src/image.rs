@@ -1,11 +1,15 @@
 //! The words of the Image service that every layer uses: image, status, member, checksum. No I/O.
 
+mod checksum;
+
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use litemap::LiteMap;
 use smol_str::SmolStr;
+
+pub use checksum::{Checksum, Checksums};
 
 /// The property that says how old the bytes of an image are (RFC 3339).
 pub const DATA_MTIME: &str = "data_mtime";
@@ -177,17 +181,6 @@ impl From<&str> for Visibility {
             other => Self::Other(other.into()),
         }
     }
-}
-
-/// The hashes that the service shows for an image's bytes, in lower-case hexadecimal digits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Checksums {
-    /// The MD5 (`checksum`).
-    pub md5: Option<Box<str>>,
-    /// The name of the second hash's algorithm as Python's hashlib spells it (`os_hash_algo`), usually `sha512`.
-    pub algorithm: Option<Text>,
-    /// The second hash (`os_hash_value`).
-    pub value: Option<Box<str>>,
 }
 
 /// Additional properties by their names, sorted. An image has a few of them, and a cloud a hundred thousand images: they lie

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::FileSystem;
 use crate::image::{
-    Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Text, Usage, Visibility,
+    Checksum, Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Text, Usage, Visibility,
 };
 use crate::schema::Schema;
 use crate::service::{
@@ -381,7 +381,7 @@ fn sharing(world: &mut World, image: ImageId) -> Result<&mut Vec<Member>> {
     }
 }
 
-fn hex(hash: &[u8]) -> Box<str> {
+fn hex(hash: &[u8]) -> Checksum {
     hash.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}")).into()
 }
 

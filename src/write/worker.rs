@@ -231,13 +231,13 @@ impl Attempt<'_> {
         let shown = &image.checksums;
         let second = shown
             .value
-            .as_deref()
+            .as_ref()
             .filter(|_| shown.algorithm.as_deref().is_some_and(|algorithm| algorithm.eq_ignore_ascii_case("sha512")));
         if shown.md5.is_none() && second.is_none() {
             tracing::warn!(image = %image.id, "the service shows no hash to compare: only the size of an upload was");
         }
-        for (name, shown, own) in [("MD5", shown.md5.as_deref(), &own.md5), ("SHA-512", second, &own.sha512)] {
-            if let Some(shown) = shown.filter(|shown| !shown.eq_ignore_ascii_case(own)) {
+        for (name, shown, own) in [("MD5", shown.md5.as_ref(), &own.md5), ("SHA-512", second, &own.sha512)] {
+            if let Some(shown) = shown.map(ToString::to_string).filter(|shown| !shown.eq_ignore_ascii_case(own)) {
                 return Err(self.differs(&format!("the service shows the {name} {shown}, and that of ours is {own}")));
             }
         }

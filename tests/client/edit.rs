@@ -199,8 +199,8 @@ async fn bytes_make_an_image_active_with_their_hashes(target: &Target) {
     upload(&glance, id, &bytes).await.unwrap();
     let image = glance.show(id).await.unwrap();
     assert_eq!((&image.status, image.size), (&Status::Active, Some(3_000_001)));
-    assert_eq!(image.checksums.md5.as_deref(), Some(hex(Md5::digest(&bytes)).as_str()));
-    assert_eq!(image.checksums.value.as_deref(), Some(hex(Sha512::digest(&bytes)).as_str()));
+    assert_eq!(image.checksums.md5, Some(hex(Md5::digest(&bytes)).into()));
+    assert_eq!(image.checksums.value, Some(hex(Sha512::digest(&bytes)).into()));
     let source = Source { image: id, size: 3_000_001, store: None };
     let read: Vec<Bytes> = glance.read_all(&source).await.unwrap().try_collect().await.unwrap();
     assert_eq!(read.concat(), bytes);

@@ -40,7 +40,7 @@ async fn an_import_fills_the_image_and_its_task_tells(target: &Target) {
     glance.import(id, &secret).await.unwrap();
     let image = until(&glance, id, Status::Active).await;
     assert_eq!(image.size, Some(200_000));
-    assert_eq!(image.checksums.md5.as_deref(), Some(hex(Md5::digest(BYTES)).as_str()));
+    assert_eq!(image.checksums.md5, Some(hex(Md5::digest(BYTES)).into()));
     let tasks = ended(&glance, id).await;
     assert_eq!(tasks.len(), 1);
     assert_eq!((tasks[0].status.as_str(), tasks[0].kind.as_str()), ("success", "api_image_import"));

@@ -50,8 +50,9 @@ pub(super) fn encode(content: &Identity) -> io::Result<Vec<u8>> {
     page.extend_from_slice(&BLOCK.to_le_bytes());
     page.extend_from_slice(&content.size().to_le_bytes());
     page.extend_from_slice(content.image().as_str().as_bytes());
-    for text in [checksums.algorithm.as_deref(), checksums.value.as_deref(), checksums.md5.as_deref()] {
-        put_text(&mut page, text)?;
+    put_text(&mut page, checksums.algorithm.as_deref())?;
+    for checksum in [&checksums.value, &checksums.md5] {
+        put_text(&mut page, checksum.as_ref().map(ToString::to_string).as_deref())?;
     }
     if page.len() > PROPER - 4 {
         return Err(too_long());

@@ -38,9 +38,9 @@ impl Names {
 
 fn shared(content: &Identity) -> Option<String> {
     let checksums = content.checksums();
-    let (algorithm, value) = (checksums.algorithm.as_deref()?, checksums.value.as_deref()?);
+    let (algorithm, value) = (checksums.algorithm.as_deref()?, checksums.value.as_ref()?.to_string());
     let digits = |value: &str| value.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    let strong = STRONG.contains(&(algorithm, value.len())) && digits(value);
+    let strong = STRONG.contains(&(algorithm, value.len())) && digits(&value);
     strong.then(|| format!("{algorithm}-{value}-{}", content.size()))
 }
 
