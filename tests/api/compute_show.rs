@@ -1,6 +1,7 @@
 //! GET and DELETE of one image in the Compute API: details, status words, links, who may.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::person::Person;
 use crate::target::Target;
@@ -11,8 +12,10 @@ crate::contracts![
     a_snapshot_names_its_server,
     the_disk_configuration_is_shown_where_the_image_has_one,
     a_queued_image_is_saving_at_a_quarter,
+    an_image_whose_data_comes_is_saving_at_a_half,
     an_active_image_has_its_size,
     what_has_no_word_is_unknown,
+    what_an_import_notes_is_metadata_that_stays,
     some_properties_are_read_as_json,
     a_property_that_should_be_json_breaks_the_listing,
     an_unknown_image_is_not_found,
@@ -90,11 +93,35 @@ async fn a_queued_image_is_saving_at_a_quarter(target: &Target) {
     assert_eq!((&shown["status"], &shown["progress"], &shown["name"]), (&json!("SAVING"), &json!(25), &Value::Null));
 }
 
+async fn an_image_whose_data_comes_is_saving_at_a_half(target: &Target) {
+    let demo = target.person("demo").await;
+    let id = target.empty(&demo).await;
+    let upload = demo.put_file(&id).header("Content-Length", "10");
+    let mut stream = upload.begin().await;
+    stream.write_all(b"hello").await.unwrap();
+    demo.until(&id, "saving").await;
+    let shown = details(&demo, &id).await;
+    assert_eq!((&shown["status"], &shown["progress"]), (&json!("SAVING"), &json!(50)));
+    stream.write_all(b"world").await.unwrap();
+    upload.end(stream).await.unwrap().is(204);
+    assert_eq!(details(&demo, &id).await["status"], "ACTIVE");
+}
+
 async fn an_active_image_has_its_size(target: &Target) {
     let demo = target.person("demo").await;
     let shown = details(&demo, &target.filled(&demo, b"hello").await).await;
     let facts = (&shown["status"], &shown["progress"], &shown["OS-EXT-IMG-SIZE:size"]);
     assert_eq!(facts, (&json!("ACTIVE"), &json!(100), &json!(5)));
+}
+
+/// The id of an image that an import has left in `importing`.
+async fn badly_imported(target: &Target, person: &Person) -> String {
+    let image = target.image(person, json!({"disk_format": "qcow2", "container_format": "bare"})).await;
+    let id = image["id"].as_str().unwrap().to_owned();
+    person.stage(&id, b"hello").await.is(204);
+    person.import(&id, &json!({"method": {"name": "glance-direct"}})).await.is(202);
+    assert_eq!(person.settled(&id).await["status"], "importing");
+    id
 }
 
 async fn what_has_no_word_is_unknown(target: &Target) {
@@ -103,10 +130,23 @@ async fn what_has_no_word_is_unknown(target: &Target) {
     demo.act(&deactivated, "deactivate").await.is(204);
     let uploading = target.empty(&demo).await;
     demo.stage(&uploading, b"hello").await.is(204);
-    for id in [deactivated, uploading] {
+    let importing = badly_imported(target, &demo).await;
+    for id in [deactivated, uploading, importing] {
         let shown = details(&demo, &id).await;
         assert_eq!((&shown["status"], &shown["progress"]), (&json!("UNKNOWN"), &json!(0)));
     }
+}
+
+async fn what_an_import_notes_is_metadata_that_stays(target: &Target) {
+    let demo = target.person("demo").await;
+    let id = badly_imported(target, &demo).await;
+    let path = format!("/images/{id}/metadata");
+    let noted = demo.ask(&path).await.is(200).json()["metadata"].clone();
+    assert!(noted.get("os_glance_failed_import").is_some(), "{noted}");
+    let item = demo.nova("PUT", &format!("{path}/a")).json(&json!({"meta": {"a": "b"}}));
+    item.send().await.is(200);
+    let replaced = demo.nova("PUT", &path).json(&json!({"metadata": {"a": "c"}})).send().await.is(403);
+    replaced.faults("forbidden", &format!("Not authorized for image {id}."));
 }
 
 async fn some_properties_are_read_as_json(target: &Target) {

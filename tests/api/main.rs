@@ -13,6 +13,7 @@
 )]
 
 mod actions;
+mod compute_for_real;
 mod compute_list;
 mod compute_metadata;
 mod compute_refusals;
@@ -95,6 +96,7 @@ const SUBJECTS: &[&[Contract]] = &[
     compute_show::CONTRACTS,
     compute_metadata::CONTRACTS,
     compute_refusals::CONTRACTS,
+    compute_for_real::CONTRACTS,
 ];
 
 fn main() -> ExitCode {

@@ -20,11 +20,11 @@ crate::contracts![
 ];
 
 /// Where the command is.
-const PROGRAM: &str = "GLANCEFS_TEST_OPENSTACK";
+pub(crate) const PROGRAM: &str = "GLANCEFS_TEST_OPENSTACK";
 
 /// Whether a contract can be checked here.
 pub(crate) fn is_possible(contract: &Contract) -> bool {
-    contract.module != module_path!() || std::env::var_os(PROGRAM).is_some()
+    !contract.module.ends_with("_for_real") || std::env::var_os(PROGRAM).is_some()
 }
 
 /// The command, in surroundings of its own.

@@ -59,6 +59,11 @@ impl Parameters {
         self.last("limit").map(|digits| digits.parse().unwrap_or(usize::MAX))
     }
 
+    /// How many images lead to another page.
+    fn full_page(&self) -> usize {
+        self.limit().unwrap_or(LARGEST_PAGE).min(LARGEST_PAGE)
+    }
+
     /// The same question to the Image API.
     fn translated(&self) -> Query {
         let pairs = self.0.iter().filter_map(|(key, _)| {
@@ -138,8 +143,8 @@ pub(super) fn list(
     let found = found(service, caller, &parameters).map_err(Fault::of_listing)?;
     let shown = found.iter().map(|record| show(record, links)).collect::<Result<Vec<_>, _>>()?;
     let mut body = value!({"images": shown});
-    let full = parameters.limit().unwrap_or(LARGEST_PAGE).min(LARGEST_PAGE);
-    if let (Some(last), Some(map)) = (found.last().filter(|_| found.len() == full), body.as_object_mut()) {
+    let last = found.last().filter(|_| found.len() == parameters.full_page());
+    if let (Some(last), Some(map)) = (last, body.as_object_mut()) {
         let href = format!("{}?{}", links.to(words), parameters.behind(&last.id));
         map.insert("images_links".to_owned(), value!([{"rel": "next", "href": href}]));
     }
@@ -171,6 +176,13 @@ mod tests {
             ),
         ] {
             assert_eq!(parameters(query).behind("M"), expected);
+        }
+    }
+
+    #[test]
+    fn a_page_is_full_at_its_limit_or_at_a_thousand() {
+        for (query, full) in [("", 1000), ("limit=2", 2), ("limit=1000", 1000), ("limit=5000", 1000)] {
+            assert_eq!(parameters(query).full_page(), full, "{query}");
         }
     }
 
