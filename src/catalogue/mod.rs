@@ -172,15 +172,11 @@ impl Catalogue {
         most: usize,
         takes: impl Fn(&Image) -> bool + Sync,
     ) -> Result<Vec<Arc<Image>>> {
-        let part = Part { marker, takes: &takes, most };
+        let part = Part { marker, takes: &takes, most, known: &|id| self.0.listed(id) };
         let listed = pages::all(self.0.service.as_ref(), query, &part).await?;
-        let mut state = self.state();
-        state.report(&listed.odd);
-        let known = state.listing.as_ref().map(|listing| Arc::clone(&listing.value));
-        drop(state);
+        self.state().report(&listed.odd);
         let mut seen = HashSet::new();
-        let wanted = listed.images.into_iter().filter(|image| seen.insert(image.id)).take(most).collect();
-        Ok(pages::shared(wanted, |image| known.as_ref()?.image(image.id).cloned()))
+        Ok(listed.images.into_iter().filter(|image| seen.insert(image.id)).take(most).collect())
     }
 
     /// One image, listed or not. While the service is away, as it was last seen.

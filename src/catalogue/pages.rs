@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::refresh::ONE_PAGE;
-use crate::image::Image;
+use crate::image::{Image, ImageId};
 use crate::service::page::{Contents, Marker, Page};
 use crate::service::{ImageService, Kind, ListQuery, Result, ServiceError};
 
@@ -31,10 +31,12 @@ pub(super) struct Part<'a> {
     pub(super) takes: &'a (dyn Fn(&Image) -> bool + Sync),
     /// So many of them are enough.
     pub(super) most: usize,
+    /// What is known of an image already. Where that is the same, it is held once.
+    pub(super) known: &'a (dyn Fn(ImageId) -> Option<Arc<Image>> + Sync),
 }
 
 impl Part<'_> {
-    pub(super) const ALL: Self = Self { marker: None, takes: &|_| true, most: usize::MAX };
+    pub(super) const ALL: Self = Self { marker: None, takes: &|_| true, most: usize::MAX, known: &|_| None };
 }
 
 /// The images that match `query`, in the listing's order. An image that was changed meanwhile may be there twice.
@@ -62,7 +64,8 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         let likely = page.likely_next.clone().filter(|next| !markers.contains(&next.0));
         let (contents, ahead) = tokio::join!(read(page), ahead(service, query, likely, wanted));
         let contents = contents?;
-        listed.images.extend(contents.images.into_iter().filter(|image| (part.takes)(image)));
+        let share = |image: Arc<Image>| (part.known)(image.id).filter(|known| *known == image).unwrap_or(image);
+        listed.images.extend(contents.images.into_iter().filter(|image| (part.takes)(image)).map(share));
         listed.odd.extend(contents.odd);
         let Some(next) = contents.next.filter(|_| listed.images.len() < part.most) else { break };
         if !markers.insert(next.0.clone()) || listed.images.len() > MOST {
@@ -93,10 +96,4 @@ async fn ahead(
 async fn read(page: Page) -> Result<Contents> {
     let read = tokio::task::spawn_blocking(|| page.read()).await;
     read.unwrap_or_else(|_| Err(ServiceError::new(Kind::Malformed, "list images").with_words("the program failed")))
-}
-
-/// Images as they are held: what is equal to what is known already is shared with it.
-pub(super) fn shared(images: Vec<Arc<Image>>, known: impl Fn(&Image) -> Option<Arc<Image>>) -> Vec<Arc<Image>> {
-    let share = |image: Arc<Image>| known(&image).filter(|known| *known == image).unwrap_or(image);
-    images.into_iter().map(share).collect()
 }

@@ -13,7 +13,7 @@ use super::snapshot::Snapshot;
 use super::state::State;
 use super::{Inner, Timed, is_away};
 use crate::allocator;
-use crate::image::Image;
+use crate::image::{Image, ImageId};
 use crate::service::{ListQuery, Result};
 
 /// With fewer images than this, one page of the service, the listing is complete each time: it is one request either way.
@@ -67,13 +67,13 @@ impl Inner {
     async fn list_completely(&self) -> Result<()> {
         let since = Instant::now();
         self.state().changes.asked(since);
-        let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &Part::ALL).await;
+        let known = |id| self.listed(id);
+        let part = Part { known: &known, ..Part::ALL };
+        let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &part).await;
         let mut state = self.state();
         let complete = listed.map(|listed| {
             state.reaches(&listed);
-            let known = state.listing.as_ref().map(|listing| &listing.value);
-            let images = pages::shared(listed.images, |image| known?.image(image.id).cloned());
-            let mut snapshot = Snapshot::of(images);
+            let mut snapshot = Snapshot::of(listed.images);
             state.changes.bring_up(&mut snapshot, since);
             snapshot
         });
@@ -84,6 +84,11 @@ impl Inner {
             drop(tokio::task::spawn_blocking(allocator::give_back_gaps));
         }
         Ok(())
+    }
+
+    /// An image as it is listed. The listing is held no longer than that.
+    pub(super) fn listed(&self, id: ImageId) -> Option<Arc<Image>> {
+        self.state().listing.as_ref()?.value.image(id).cloned()
     }
 
     /// Lets a complete listing begin behind a short one, where it is time for it. Nobody waits for it.
