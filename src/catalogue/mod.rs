@@ -5,6 +5,7 @@ mod changes;
 mod difference;
 mod flat;
 mod flight;
+mod named;
 mod own;
 mod pages;
 mod refresh;
@@ -19,6 +20,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use self::by_name::Index;
@@ -67,6 +69,8 @@ struct Inner {
     service: Arc<dyn ImageService>,
     ttl: Duration,
     watcher: OnceLock<Watcher>,
+    /// The first listing turns out to be long ([`State::lists_for_long`]).
+    goes_on: Notify,
     /// Held for moments, never across a request. Nothing else is locked under it.
     state: Mutex<State>,
 }
@@ -100,7 +104,7 @@ impl Catalogue {
     /// A catalogue of what `service` shows, each answer at most `ttl` old.
     pub fn new(service: Arc<dyn ImageService>, ttl: Duration) -> Self {
         let state = Mutex::new(State::default());
-        Self(Arc::new(Inner { service, ttl, watcher: OnceLock::new(), state }))
+        Self(Arc::new(Inner { service, ttl, watcher: OnceLock::new(), goes_on: Notify::new(), state }))
     }
 
     /// All images that the service lists. While the service is away, the last known ones.
@@ -172,7 +176,7 @@ impl Catalogue {
         most: usize,
         takes: impl Fn(&Image) -> bool + Sync,
     ) -> Result<Vec<Arc<Image>>> {
-        let part = Part { marker, takes: &takes, most, known: &|id| self.0.listed(id) };
+        let part = Part { marker, takes: &takes, most, known: &|id| self.0.listed(id), ..Part::ALL };
         let listed = pages::all(self.0.service.as_ref(), query, &part).await?;
         self.state().report(&listed.odd);
         let mut seen = HashSet::new();

@@ -33,10 +33,13 @@ pub(super) struct Part<'a> {
     pub(super) most: usize,
     /// What is known of an image already. Where that is the same, it is held once.
     pub(super) known: &'a (dyn Fn(ImageId) -> Option<Arc<Image>> + Sync),
+    /// Called where there is another page.
+    pub(super) goes_on: &'a (dyn Fn() + Sync),
 }
 
 impl Part<'_> {
-    pub(super) const ALL: Self = Self { marker: None, takes: &|_| true, most: usize::MAX, known: &|_| None };
+    pub(super) const ALL: Self =
+        Self { marker: None, takes: &|_| true, most: usize::MAX, known: &|_| None, goes_on: &|| () };
 }
 
 /// The images that match `query`, in the listing's order. An image that was changed meanwhile may be there twice.
@@ -62,6 +65,9 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
     loop {
         let wanted = part.most.saturating_sub(listed.images.len());
         let likely = page.likely_next.clone().filter(|next| !markers.contains(&next.0));
+        if likely.is_some() {
+            (part.goes_on)();
+        }
         let (contents, ahead) = tokio::join!(read(page), ahead(service, query, likely, wanted));
         let contents = contents?;
         let share = |image: Arc<Image>| (part.known)(image.id).filter(|known| *known == image).unwrap_or(image);

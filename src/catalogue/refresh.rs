@@ -68,9 +68,10 @@ impl Inner {
         let since = Instant::now();
         self.state().changes.asked(since);
         let known = |id| self.listed(id);
-        let part = Part { known: &known, ..Part::ALL };
+        let part = Part { known: &known, goes_on: &|| self.list_for_long(), ..Part::ALL };
         let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &part).await;
         let mut state = self.state();
+        state.lists_for_long = false;
         let complete = listed.map(|listed| {
             state.reaches(&listed);
             let mut snapshot = Snapshot::of(listed.images);

@@ -27,6 +27,8 @@ pub(super) struct State {
     /// The last refresh failed: what is known is served at once while the next one runs.
     pub(super) away: bool,
     pub(super) refresh: Flight<()>,
+    /// The first listing is under way, and has more than one page.
+    pub(super) lists_for_long: bool,
     /// The last complete listing: how long it took.
     pub(super) complete: Option<Timed<Duration>>,
     pub(super) completing: Flight<()>,
@@ -55,6 +57,7 @@ impl Default for State {
             listing: None,
             away: false,
             refresh: Flight::default(),
+            lists_for_long: false,
             complete: None,
             completing: Flight::default(),
             latest: Timestamp::UNIX_EPOCH,

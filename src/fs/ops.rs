@@ -95,9 +95,7 @@ impl FileSystem {
             Node::Root if text == CONTROL => Some(Node::Control),
             Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
             Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
-            Node::Images(view) => {
-                self.catalogue.listing().await?.value.names().resolve(text).map(|id| Node::Image(id, *view))
-            }
+            Node::Images(view) => self.catalogue.named(text).await?.map(|id| Node::Image(id, *view)),
             Node::Files => match Place::of(folder, text) {
                 Some(place) => self.scratches.get(place, text).map(Node::Scratch),
                 None => self.catalogue.listing().await?.value.file(text).map(Node::Data),

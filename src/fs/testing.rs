@@ -146,9 +146,12 @@ impl ImageService for Fake {
     }
 
     async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page> {
-        let answer = self.call("list", |world| {
+        let name = query.filters.iter().find_map(|(key, name)| (key == "name").then_some(name));
+        let call = if name.is_some() { "named" } else { "list" };
+        let answer = self.call(call, |world| {
             world.queries.push(query.clone());
             let mut images = world.images.clone();
+            images.retain(|image| name.is_none_or(|name| image.name.as_ref() == Some(name)));
             for (_, value) in query.filters.iter().filter(|(key, _)| key == "updated_at") {
                 let from = value.strip_prefix("gte:").expect("no other comparison is known");
                 let from: Timestamp = from.parse().unwrap();
@@ -168,7 +171,7 @@ impl ImageService for Fake {
             page.likely_next = world.looks_like.clone().or(page.likely_next);
             Ok(page)
         });
-        self.arrives("list").await;
+        self.arrives(call).await;
         answer
     }
 
