@@ -283,7 +283,8 @@ async fn an_answer_that_is_none_is_malformed() {
     })
     .await;
     let glance = connected(&peer).await;
-    assert_eq!(glance.list(&ListQuery::default(), None).await.unwrap_err().kind, Kind::Malformed);
+    let page = glance.list(&ListQuery::default(), None).await.unwrap();
+    assert_eq!(page.read().unwrap_err().kind, Kind::Malformed);
     assert_eq!(glance.show(id()).await.unwrap_err().kind, Kind::Malformed, "another image than the one asked for");
 }
 
