@@ -21,12 +21,12 @@ image = compute.get_image(id)
 out = {
     "images": [image.id for image in compute.images(server=mark)],
     "pages": [image.id for image in compute.images(details=False, server=mark, limit=1)],
-    "shown": [image.name, image.status, image.progress, image.min_disk, image.size, image.metadata],
+    "shown": [image.name, image.status, image.progress, image.min_disk, image.size, dict(image.metadata)],
 }
 compute.set_image_metadata(image, b="2")
-out["set"] = compute.get_image_metadata(image).metadata
+out["set"] = dict(compute.get_image_metadata(image).metadata)
 compute.delete_image_metadata(image, ["a"])
-out["deleted"] = compute.get_image_metadata(image).metadata
+out["deleted"] = dict(compute.get_image_metadata(image).metadata)
 compute.delete_image(image)
 out["gone"] = compute.find_image(id)
 print(json.dumps(out))
