@@ -312,6 +312,21 @@ async fn a_listing_that_turns_in_a_circle_comes_to_an_end() {
     assert_eq!(service.calls("list"), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_listed_again_as_it_was_is_held_once() {
+    let service = Fake::with([image(1, "a"), image(2, "b"), image(3, "c")]);
+    service.change(|world| world.page = 2);
+    let catalogue = catalogue(&service);
+    let before = catalogue.listing().await.unwrap().value;
+    service.change(|world| world.images[1].protected = true);
+    tokio::time::advance(TTL).await;
+    let now = catalogue.listing().await.unwrap().value;
+    let is_shared = |n| Arc::ptr_eq(before.image(id(n)).unwrap(), now.image(id(n)).unwrap());
+    assert_eq!([1, 2, 3].map(is_shared), [true, false, true]);
+    let found = catalogue.find(&ListQuery::default(), None, 1, |_| true).await.unwrap();
+    assert!(Arc::ptr_eq(&found[0], now.image(id(1)).unwrap()), "also as the answer to a question");
+}
+
 #[tokio::test]
 async fn as_many_are_found_as_are_enough_whatever_is_left_out() {
     let service = Fake::with((1..=9).map(|n| image(n, "x")));

@@ -112,7 +112,7 @@ pub enum FsError {
     #[error("what was written is not text in UTF-8, and nothing of it was taken: write it again as UTF-8")]
     NotText,
     /// A word that cannot be written to `status`.
-    #[error("'{0}' cannot be written to status: write 'deactivated' or 'active'")]
+    #[error("'{0}' is no word that can be written there: write 'deactivated' or 'active'")]
     NoStatus(String),
     /// A word that is no status of a member.
     #[error("'{0}' is no status of a member: write 'accepted', 'rejected' or 'pending'")]

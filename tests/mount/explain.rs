@@ -241,7 +241,7 @@ fn a_sentence_names_the_image_and_is_the_same_everywhere(target: &Target) {
     for (line, path, what) in [
         ("printf '\\377\\n' > properties/p", "properties", "properties/p of image ID: what was written is not text"),
         ("echo text > tags/t", "tags", "tags/t of image ID: a tag is its name alone"),
-        ("echo wrong > status", "status", "status of image ID: 'wrong' cannot be written to status"),
+        ("echo wrong > status", "status", "status of image ID: 'wrong' is no word that can be written there"),
         (
             "echo '{' > metadata.json; echo '}}' > metadata.json",
             "metadata.json",

@@ -209,7 +209,7 @@ async fn a_word_written_to_status_takes_effect_in_its_write() {
     scene.put("by-name/disk/status", &["act", "ive"]).await.unwrap();
     assert_eq!((scene.image().status, scene.service.calls("act")), (Status::Active, 2));
     assert_eq!(errno(scene.put("by-name/disk/status", &["off\n"]).await), libc::EINVAL);
-    assert!(scene.sentence("by-name/disk/status").await.contains("'off' cannot be written to status"));
+    assert!(scene.sentence("by-name/disk/status").await.contains("'off' is no word that can be written there"));
 }
 
 #[tokio::test]
