@@ -18,8 +18,8 @@ use crate::image::{
 };
 use crate::schema::Schema;
 use crate::service::{
-    Action, ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result, ServiceError,
-    Source,
+    Action, ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Offers, Outgoing, Page, Result,
+    ServiceError, Source,
 };
 
 /// The id of the n-th image.
@@ -65,6 +65,10 @@ pub(crate) struct World {
     /// The tasks of every image, the newest last.
     pub(crate) tasks: Vec<(ImageId, Task)>,
     pub(crate) usage: Option<Usage>,
+    /// What the service offers, if not everything.
+    pub(crate) offers: Option<Offers>,
+    /// Images with what has to be known before their bytes are read, where they are listed without it.
+    pub(crate) with_data: BTreeMap<ImageId, Image>,
     /// Whether who asks is one.
     pub(crate) is_administrator: bool,
     /// Whether bytes never arrive.
@@ -145,6 +149,10 @@ impl ImageService for Fake {
         self.change(|world| world.is_administrator)
     }
 
+    fn offers(&self) -> Offers {
+        self.change(|world| world.offers.unwrap_or(Offers::IMAGE))
+    }
+
     async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page> {
         let name = query.filters.iter().find_map(|(key, name)| (key == "name").then_some(name));
         let call = if name.is_some() { "named" } else { "list" };
@@ -184,6 +192,12 @@ impl ImageService for Fake {
     async fn members(&self, _image: ImageId) -> Result<Vec<Member>> {
         let answer = self.call("members", |world| Ok(world.members.clone()));
         self.arrives("members").await;
+        answer
+    }
+
+    async fn with_data(&self, image: Image) -> Result<Image> {
+        let answer = self.call("with_data", |world| Ok(world.with_data.get(&image.id).cloned().unwrap_or(image)));
+        self.arrives("with_data").await;
         answer
     }
 

@@ -10,6 +10,7 @@ pub mod error;
 pub(crate) mod failure;
 pub mod glance;
 mod http;
+pub mod offers;
 pub mod page;
 pub mod retry;
 pub(crate) mod tls;
@@ -25,6 +26,7 @@ use futures_util::Stream;
 
 pub use change::{Action, Change, NewImage, Outgoing};
 pub use error::{Kind, ServiceError};
+pub use offers::{Api, Offers};
 pub use page::{Marker, Page};
 
 use crate::image::{Image, ImageId, Member, MemberStatus, Task, Text, Usage};
@@ -86,6 +88,11 @@ pub trait ImageService: Send + Sync + 'static {
         false
     }
 
+    /// What this service offers; the same for as long as it lives.
+    fn offers(&self) -> Offers {
+        Offers::IMAGE
+    }
+
     /// One page of the images that match `query`, beginning behind `marker`.
     ///
     /// # Errors
@@ -98,6 +105,15 @@ pub trait ImageService: Send + Sync + 'static {
     /// The projects that an image is shared with. Empty, without a request, is the caller's to know for images that are
     /// not `shared`.
     async fn members(&self, image: ImageId) -> Result<Vec<Member>>;
+
+    /// An image with all that has to be known before its bytes are read: how many there are, their hashes, their stores and
+    /// formats. Where the service showed all that with the image already, it is the image as it came.
+    ///
+    /// # Errors
+    /// [`Kind::NotOffered`] where no bytes can be read; else as [`Self::show`].
+    async fn with_data(&self, image: Image) -> Result<Image> {
+        Ok(image)
+    }
 
     /// The bytes `range` of an image, `range.end` at most its size and the range not empty.
     ///
