@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::document;
 use super::inode::Ino;
 use super::node::{Document, Node};
+use super::offered::why_not;
 use crate::image::{DATA_MTIME, Image};
+use crate::service::{Api, Offers};
 
 /// What kind of file an inode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Owner {
 pub(super) struct Rights {
     pub(super) owner: Owner,
     pub(super) change: bool,
+    /// What the service offers, whoever asks.
+    pub(super) offers: Offers,
 }
 
 /// What everybody may do, and what the owner may do besides.
@@ -112,6 +116,7 @@ pub(super) fn of_control_file(ino: Ino, node: &Node, size: u64, rights: Rights, 
 pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rights: Rights) -> Attr {
     let updated = system_time(image.updated_at);
     let folder = of_folder(ino, node, rights, updated);
+    let may = why_not(node, rights.offers).is_none();
     let file = Attr { kind: FileKind::File, perm: FILE_MODE, nlink: links(image), ..folder.clone() };
     match node {
         Node::Root
@@ -126,13 +131,14 @@ pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rig
         | Node::Query(_)
         | Node::Link(..) => folder,
         Node::Data(_) => {
-            let perm = rights.mode(FILE_MODE, !image.status.has_data());
+            let perm = rights.mode(FILE_MODE, may && !image.status.has_data());
             Attr { size: data_size(image), mtime: data_time(image), perm, ..file }
         }
         Node::Document(_, document) => {
-            Attr { size: document_size(image, *document), perm: rights.mode(FILE_MODE, true), ..file }
+            let size = document_size(image, *document, rights.offers.api);
+            Attr { size, perm: rights.mode(FILE_MODE, may), ..file }
         }
-        Node::Item(..) => Attr { size: item, perm: rights.mode(FILE_MODE, true), ..file },
+        Node::Item(..) => Attr { size: item, perm: rights.mode(FILE_MODE, may), ..file },
     }
 }
 
@@ -141,8 +147,8 @@ pub(super) fn data_size(image: &Image) -> u64 {
     image.size.filter(|_| image.status.has_data()).unwrap_or(0)
 }
 
-fn document_size(image: &Image, document: Document) -> u64 {
-    u64::try_from(document::render(image, document).len()).unwrap_or(u64::MAX)
+fn document_size(image: &Image, document: Document, api: Api) -> u64 {
+    u64::try_from(document::text_of(image, document, api).len()).unwrap_or(u64::MAX)
 }
 
 /// The time of `data`: the bytes never change after the image was created, whatever happens to its attributes, so that
@@ -165,7 +171,7 @@ mod tests {
     use crate::fs::testing::image;
     use crate::image::Status;
 
-    const RIGHTS: Rights = Rights { owner: Owner { uid: 7, gid: 8 }, change: true };
+    const RIGHTS: Rights = Rights { owner: Owner { uid: 7, gid: 8 }, change: true, offers: Offers::IMAGE };
 
     fn data(image: &Image) -> Attr {
         of_image_node(Ino(99), &Node::Data(image.id), image, 0, RIGHTS)

@@ -12,12 +12,21 @@ use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status};
 use crate::schema::Schema;
-use crate::service::{Action, Change, Kind};
+use crate::service::{Action, Api, Change, Kind};
 use crate::write::Expected;
+
+/// By what is decided what of a document can be written.
+enum Rules {
+    /// By the schema of images.
+    Image(Arc<Schema>),
+    /// By the words of the Compute API, which takes properties alone.
+    Compute,
+}
 
 impl FileSystem {
     /// Does what `text` says that `node` is to hold. `by` are those who wrote it, the last one first.
     pub(super) async fn commit(&self, node: &Node, text: &[u8], by: &[Process]) -> Result<()> {
+        self.changeable(node)?;
         match node {
             Node::Document(id, Document::Metadata) => self.commit_metadata(*id, text, by).await,
             Node::Document(id, Document::Status) => self.commit_status(*id, line_of(text)?, by).await,
@@ -34,14 +43,14 @@ impl FileSystem {
         let Parsed::Complete(document) = document::parse(text)? else {
             return Err(Malformed::unfinished(text).into());
         };
-        let schema = self.schema().await;
+        let rules = self.rules().await;
         let _turn = self.editing.turn(id).await;
         let current = self.look(id).await?;
         // A backup or a template was made from no version of this image.
         let is_own = document.get("id").and_then(Value::as_str) == Some(id.as_str());
         let base = if is_own { self.readings.base_of(id, &document, by) } else { Base::Unknown };
         let changes =
-            changes_from(base, &document, &current, &schema).map_err(|refused| self.anothers(refused, &current))?;
+            changes_from(base, &document, &current, &rules).map_err(|refused| self.anothers(refused, &current))?;
         // Who writes the visibility alone means that.
         let may_leave = !is_own && document.len() > 1;
         self.send_changes(id, &changes, may_leave).await?;
@@ -82,6 +91,14 @@ impl FileSystem {
         match refused {
             Refused::ReadOnly { .. } if is_anothers => FsError::Anothers(image.id, refused),
             other => other.into(),
+        }
+    }
+
+    /// What can be written to a document.
+    async fn rules(&self) -> Rules {
+        match self.offers.api {
+            Api::Image => Rules::Image(self.schema().await),
+            Api::Compute => Rules::Compute,
         }
     }
 
@@ -199,16 +216,22 @@ fn changes_from(
     base: Base,
     document: &Map<String, Value>,
     current: &Image,
-    schema: &Schema,
+    rules: &Rules,
 ) -> std::result::Result<Vec<Change>, Refused> {
-    let changes = |base: Option<&Map<String, Value>>| document::changes(document, base, current, schema);
+    let changes = |base: Option<&Map<String, Value>>| match rules {
+        Rules::Image(schema) => document::changes(document, base, current, schema),
+        Rules::Compute => document::compute::changes(document, base, current),
+    };
     match base {
         Base::Known(base) => changes(Some(&base)),
         Base::Unknown => changes(None),
         Base::InHand(bases) => {
             let Some((newest, older)) = bases.split_first() else { return Err(Refused::Outdated) };
             let found = changes(Some(newest))?;
-            let is_one = |change: &Change, older| document::takes_back(change, document, newest, older);
+            let is_one = |change: &Change, older| match rules {
+                Rules::Image(_) => document::takes_back(change, document, newest, older),
+                Rules::Compute => document::compute::takes_back(change, document, older),
+            };
             let is_doubtful = found.iter().any(|change| older.iter().any(|older| is_one(change, older)));
             if is_doubtful { Err(Refused::Outdated) } else { Ok(found) }
         }

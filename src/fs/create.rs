@@ -8,7 +8,6 @@ use super::import::is_importable;
 use super::inode::Ino;
 use super::node::{Document, Node, Part};
 use super::open::{Asked, Opened, Writing};
-use super::scratch::Place;
 use super::tree::{NO_NAME, makeable, unnameable};
 use super::writing::Process;
 use super::{FileSystem, Result};
@@ -96,10 +95,11 @@ impl FileSystem {
     async fn make_file(&self, folder: &Node, name: &OsStr) -> Result<()> {
         self.writable()?;
         let text = makeable(folder, name)?;
-        if let Some(place) = Place::of(folder, text) {
+        if let Some(place) = self.place_of(folder, text) {
             return self.make_scratch(folder, place, text).await.map(drop);
         }
-        match (folder, Part::named(text)) {
+        match (folder, Part::named(text, self.offers.api)) {
+            (Node::Image(..), Some(part)) if !part.is_offered(self.offers) => self.is_part(part),
             (Node::Files, _) => {
                 let wanted = wanted(folder, text)?;
                 self.make_image(wanted).await.map(drop)

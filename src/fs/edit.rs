@@ -79,7 +79,7 @@ impl FileSystem {
     /// What `checksums` holds: what the data are, or have to be.
     pub(super) fn checksums_text(&self, image: &Image) -> String {
         let expected = self.expected_text(image.id).filter(|_| !image.status.has_data());
-        expected.unwrap_or_else(|| document::render(image, Document::Checksums))
+        expected.unwrap_or_else(|| document::text_of(image, Document::Checksums, self.offers.api))
     }
 
     /// What a small file of an image holds now.
@@ -89,9 +89,12 @@ impl FileSystem {
             Node::Document(id, Document::Checksums) => Ok(self.checksums_text(&self.catalogue.image(*id).await?.value)),
             // By its time it is told later from which version a document was made.
             Node::Document(id, Document::Metadata) => {
-                Ok(document::render(&self.catalogue.whole(*id).await?.value, Document::Metadata))
+                let image = self.catalogue.whole(*id).await?.value;
+                Ok(document::text_of(&image, Document::Metadata, self.offers.api))
             }
-            Node::Document(id, document) => Ok(document::render(&self.catalogue.image(*id).await?.value, *document)),
+            Node::Document(id, document) => {
+                Ok(document::text_of(&self.catalogue.image(*id).await?.value, *document, self.offers.api))
+            }
             Node::Item(id, collection, entry) => {
                 let image = self.catalogue.image(*id).await?.value;
                 Ok(self.item(&image, *collection, entry).await?.text)
@@ -112,6 +115,7 @@ impl FileSystem {
     /// Opens a small file for writing.
     pub(super) async fn open_draft(&self, ino: Ino, node: &Node, asked: Writing) -> Result<Opened> {
         self.writable()?;
+        self.changeable(node)?;
         let text = if asked.truncate {
             self.is_there(node).await.map(|()| String::new())?
         } else {

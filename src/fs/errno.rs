@@ -10,7 +10,7 @@ impl FsError {
     /// The errno for the kernel, as docs/semantics.md lists them.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::NotFound { .. } | Self::NoQuery(_) | Self::NoAnswer(_) => libc::ENOENT,
+            Self::NotFound { .. } | Self::Absent(_) | Self::NoQuery(_) | Self::NoAnswer(_) => libc::ENOENT,
             Self::Forgotten | Self::Replaced(_) | Self::Untaken(Untaken::Removed) => libc::ESTALE,
             Self::Deactivated(_) => libc::EACCES,
             Self::NoSize(_) => libc::EIO,

@@ -20,6 +20,9 @@ pub enum FsError {
         /// The name that was looked for.
         name: String,
     },
+    /// Nothing of this name is in any image folder, or in the root, because the service does not offer it.
+    #[error("{0}")]
+    Absent(&'static str),
     /// The kernel asks about a number that it was not told, or has forgotten.
     #[error("this file is not known any more")]
     Forgotten,
@@ -218,6 +221,7 @@ impl FsError {
             | Self::NotALink => true,
             Self::Service(error) | Self::Change(error) => error.kind == Kind::NotFound,
             Self::Replaced(_)
+            | Self::Absent(_)
             | Self::NoQuery(_)
             | Self::NoAnswer(_)
             | Self::WithoutData(_)

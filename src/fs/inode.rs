@@ -31,7 +31,7 @@ const ITEM: u64 = ANOTHER - 1;
 const ANOTHER: u64 = (1 << KIND_BITS) - 1;
 
 /// An image's own files and folders, by the lowest bits of their numbers.
-const OWN: [fn(ImageId) -> Node; 13] = [
+const OWN: [fn(ImageId) -> Node; 14] = [
     |id| Node::Image(id, View::ById),
     |id| Node::Image(id, View::ByName),
     Node::Data,
@@ -45,6 +45,7 @@ const OWN: [fn(ImageId) -> Node; 13] = [
     |id| Node::Collection(id, View::ByName, Collection::Members),
     |id| Node::Collection(id, View::ByName, Collection::Tags),
     |id| Node::Collection(id, View::ByName, Collection::Properties),
+    |id| Node::Document(id, Document::Progress),
 ];
 
 /// The nodes that the kernel knows, with the number of times it was told of each.
@@ -214,8 +215,11 @@ fn own_kind(node: &Node) -> Option<(ImageId, u64)> {
         Node::Document(id, Document::Status) => Some((*id, 4)),
         Node::Document(id, Document::Checksums) => Some((*id, 5)),
         Node::Document(id, Document::Import) => Some((*id, 6)),
+        Node::Document(id, Document::Progress) => Some((*id, 13)),
         Node::Collection(id, view, collection) => Some((*id, kind_of(*view, *collection))),
-        Node::Root
+        // Few images are made of servers: there is no number left for this one.
+        Node::Document(_, Document::Server)
+        | Node::Root
         | Node::Images(_)
         | Node::Files
         | Node::Control
@@ -283,7 +287,7 @@ mod tests {
             assert!(numbers.insert(ino, node.clone()).is_none_or(|other| other == node), "{node:?} has another's");
             assert!(ino.0 < 1 << 63 && ino.0 > 1 << 16, "{ino:?}");
         }
-        assert_eq!(inodes.len(), 3, "an image is one, whatever is known of it");
+        assert_eq!(inodes.len(), 4, "an image is one, whatever is known of it but its server and its tags");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, MemberStatus, Visibility};
 use crate::name;
-use crate::schema::{self, Schema};
-use crate::service::{Change, Kind};
+use crate::schema;
+use crate::service::{Api, Change, Kind};
 
 /// Why an entry is no tag, property or member.
 const NO_ITEM: &str = "a '%' is written %25 here";
@@ -67,10 +67,11 @@ impl FileSystem {
     pub(super) async fn begin_item(&self, id: ImageId, collection: Collection, entry: &str) -> Result<()> {
         let image = self.catalogue.image(id).await?.value;
         let name = self.name_for(&image, collection, entry).await?;
+        self.changeable(&Node::Item(id, collection, entry.into()))?;
         match collection {
             Collection::Tags => {}
             Collection::Members => self.sharing(&image).await?,
-            Collection::Properties => self.check_name(&name).await.map(drop)?,
+            Collection::Properties => self.check_name(&name).await?,
         }
         self.begin(id, collection, entry);
         Ok(())
@@ -157,17 +158,23 @@ impl FileSystem {
 
     /// Refuses what is no property, or cannot have this value.
     async fn check_property(&self, name: &str, value: &str) -> Result<()> {
-        let schema = self.check_name(name).await?;
-        schema.check(name, &value.into()).map_err(FsError::Misfit)
+        self.takes_properties()?;
+        self.check_name(name).await?;
+        match self.offers.api {
+            Api::Image => self.schema().await.check(name, &value.into()).map_err(FsError::Misfit),
+            // What it does not take is known where it is asked.
+            Api::Compute => Ok(()),
+        }
     }
 
     /// Refuses the name of what is no property.
-    async fn check_name(&self, name: &str) -> Result<Arc<Schema>> {
-        let schema = self.schema().await;
-        if schema.is_attribute(name) || schema.is_read_only(name) {
-            return Err(FsError::Attribute(document::shown(name)));
+    async fn check_name(&self, name: &str) -> Result<()> {
+        if self.offers.api == Api::Compute {
+            return Ok(());
         }
-        Ok(schema)
+        let schema = self.schema().await;
+        let is_attribute = schema.is_attribute(name) || schema.is_read_only(name);
+        if is_attribute { Err(FsError::Attribute(document::shown(name))) } else { Ok(()) }
     }
 
     async fn add_tag(&self, id: ImageId, tag: &str) -> Result<()> {

@@ -7,6 +7,7 @@ use super::control::ONLY_READ;
 use super::create::ONLY_THESE;
 use super::error::FsError;
 use super::node::{Collection, ControlFile, Node};
+use super::offered::why_not;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Text};
 use crate::name::decode_item;
@@ -69,7 +70,9 @@ impl FileSystem {
             }
             (_, Some(id)) => {
                 let image = self.catalogue.image(id).await?.value;
-                if matches!(node, Node::Data(_)) && image.status.has_data() {
+                let offers = why_not(node, self.offers);
+                limits.extend(offers.map(|why| FsError::NotPermitted(why).into()));
+                if matches!(node, Node::Data(_)) && image.status.has_data() && offers.is_none() {
                     limits.push(FsError::from(WriteError::Immutable(id)).into());
                 }
                 if let (false, Some(owner)) = (self.rights_on_node(node, &image).change, image.owner.clone()) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::attr::{self, Attr, Entry, FileKind};
 use super::document;
 use super::error::FsError;
-use super::import::is_importable;
 use super::inode::Ino;
 use super::kernel::Hold;
 use super::node::{Collection, ControlFile, Document, FILES, Node, Part, QUERIES, View};
+use super::ops::is_there;
 use super::position::{self, Order};
 use super::scratch::Place;
 use super::{FileSystem, Result};
@@ -73,7 +73,7 @@ impl FileSystem {
         let listing = Listing { folder, image: None, from, lines: Lines::Rows(Vec::new()), hold: Hold::NONE };
         let folder = &listing.folder;
         match folder {
-            Node::Root => Ok(Listing { lines: fixed(root_lines()), ..listing }),
+            Node::Root => Ok(Listing { lines: self.root_lines(), ..listing }),
             Node::Control => {
                 let line = |file: ControlFile| (file.name(), Node::ControlFile(file));
                 Ok(Listing { lines: fixed(ControlFile::ALL.map(line)), ..listing })
@@ -129,8 +129,11 @@ impl FileSystem {
             node: Node::part(image.id, view, part),
             length: 0,
         };
-        let is_there = |(_, part): &(usize, Part)| *part != Part::Document(Document::Import) || is_importable(image);
-        let rows = Part::ALL.into_iter().enumerate().filter(is_there).map(row);
+        let is_here = |(_, part): &(usize, Part)| match part {
+            Part::Document(document) => part.is_offered(self.offers) && is_there(*document, image),
+            part => part.is_offered(self.offers),
+        };
+        let rows = Part::ALL.into_iter().enumerate().filter(is_here).map(row);
         rows.filter(|row| !self.removals.is_hidden(&row.node)).collect()
     }
 
@@ -145,7 +148,17 @@ impl FileSystem {
             let node = Node::Item(image.id, collection, item.entry.as_str().into());
             Row::named(item.entry.into(), node, length)
         };
-        Ok(self.items(image, collection).await?.into_iter().map(row).collect())
+        let rows = self.items(image, collection).await?.into_iter().map(row);
+        Ok(rows.filter(|row| !self.removals.is_hidden(&row.node)).collect())
+    }
+
+    fn root_lines(&self) -> Lines {
+        let [one, other] = View::ALL.map(|view| (view.name(), Node::Images(view)));
+        let queries = (QUERIES, Node::Queries);
+        match self.has_files() {
+            Ok(()) => fixed([one, other, (FILES, Node::Files), queries]),
+            Err(_) => fixed([one, other, queries]),
+        }
     }
 
     /// Gives the lines to `take`, until that answers `true`: it is full.
@@ -278,11 +291,6 @@ fn of_image<'a>(folder: &Node, snapshot: &'a Snapshot, number: usize) -> Option<
             Some((Cow::Borrowed(name), Node::Data(id), snapshot.image(id)?))
         }
     }
-}
-
-fn root_lines() -> [(&'static str, Node); 4] {
-    let [one, other] = View::ALL.map(|view| (view.name(), Node::Images(view)));
-    [one, other, (FILES, Node::Files), (QUERIES, Node::Queries)]
 }
 
 /// Lines that are always there.

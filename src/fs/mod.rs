@@ -25,6 +25,7 @@ mod limits;
 mod listing;
 mod mode;
 mod node;
+mod offered;
 mod open;
 mod ops;
 mod position;
@@ -73,7 +74,7 @@ use crate::budget::Budget;
 use crate::cache::disk::DiskError;
 use crate::catalogue::Catalogue;
 use crate::read::{self, Division, Reads};
-use crate::service::ImageService;
+use crate::service::{ImageService, Offers};
 use crate::write::Uploads;
 
 /// A result of the filesystem.
@@ -99,6 +100,8 @@ pub struct Settings {
 /// One mounted Image service.
 pub struct FileSystem {
     service: Arc<dyn ImageService>,
+    /// What that offers.
+    offers: Offers,
     /// Where images are written; `None` where nothing can be.
     uploads: Option<Arc<Uploads>>,
     catalogue: Catalogue,
@@ -139,6 +142,7 @@ impl FileSystem {
     ) -> std::result::Result<Arc<Self>, DiskError> {
         let Division { requests, blocks } = Division::of(settings.memory, settings.read.max_parallel);
         let reading = read::Settings { max_parallel: requests, ..settings.read.clone() };
+        let offers = service.offers();
         let catalogue = Catalogue::new(Arc::clone(&service), settings.ttl);
         if let Some(uploads) = &uploads {
             let told = catalogue.clone();
@@ -148,6 +152,7 @@ impl FileSystem {
             catalogue,
             answers: results::Answers::default(),
             reads: Reads::new(Arc::clone(&service), Budget::new(blocks), reading)?,
+            offers,
             service,
             uploads,
             inodes: inode::Inodes::default(),
@@ -159,7 +164,7 @@ impl FileSystem {
             removals: removals::Removals::default(),
             scratches: scratch::Scratches::default(),
             failures: failures::Failures::default(),
-            readings: document::Readings::default(),
+            readings: document::Readings::of(offers.api),
             restorers: restoring::Restorers::default(),
             begun: begun::Begun::default(),
             guesses: import::Guesses::default(),

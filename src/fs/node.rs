@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::attr::FileKind;
 use super::scratch::ScratchFile;
 use crate::image::ImageId;
+use crate::service::{Api, Offers};
 
 /// Which of the two folders of images a path goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,15 +29,20 @@ impl View {
     }
 }
 
-/// A small file of an image folder. All have them but `import`, which is there while there is something to import.
+/// A small file of an image folder. Which of them there are is told by what the service offers ([`Part::is_offered`]);
+/// `import` is there while there is something to import, and `server` where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Document {
     /// `metadata.json`: every attribute.
     Metadata,
     /// `status`: the status word.
     Status,
+    /// `progress`: how much of the image is there, from 0 to 100.
+    Progress,
     /// `checksums`: for `cksum -c`.
     Checksums,
+    /// `server`: the id of the server that the image was made of.
+    Server,
     /// `import`: what the service fetches by itself.
     Import,
 }
@@ -65,14 +71,16 @@ pub(super) enum Part {
 
 impl Part {
     /// All of them, in the order in which an image folder lists them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Data,
         Self::Document(Document::Metadata),
         Self::Document(Document::Status),
+        Self::Document(Document::Progress),
         Self::Document(Document::Checksums),
         Self::Collection(Collection::Members),
         Self::Collection(Collection::Tags),
         Self::Collection(Collection::Properties),
+        Self::Document(Document::Server),
         Self::Document(Document::Import),
     ];
 
@@ -82,7 +90,9 @@ impl Part {
             Self::Data => "data",
             Self::Document(Document::Metadata) => "metadata.json",
             Self::Document(Document::Status) => "status",
+            Self::Document(Document::Progress) => "progress",
             Self::Document(Document::Checksums) => "checksums",
+            Self::Document(Document::Server) => "server",
             Self::Document(Document::Import) => "import",
             Self::Collection(Collection::Members) => "members",
             Self::Collection(Collection::Tags) => "tags",
@@ -90,9 +100,25 @@ impl Part {
         }
     }
 
-    /// The part of this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|part| part.name() == name)
+    /// The part of this name; also one that the service does not offer, but none that its API does not know of, where it is
+    /// a name as any other.
+    pub(super) fn named(name: &str, api: Api) -> Option<Self> {
+        let is_known =
+            |part: &Self| api == Api::Compute || !matches!(part, Self::Document(Document::Progress | Document::Server));
+        Self::ALL.into_iter().filter(is_known).find(|part| part.name() == name)
+    }
+
+    /// Whether image folders have it.
+    pub(super) fn is_offered(self, offers: Offers) -> bool {
+        match self {
+            Self::Data => offers.data,
+            Self::Document(Document::Metadata | Document::Status) | Self::Collection(Collection::Properties) => true,
+            Self::Document(Document::Progress | Document::Server) => offers.api == Api::Compute,
+            Self::Document(Document::Checksums) => offers.api == Api::Image,
+            Self::Document(Document::Import) => offers.making,
+            Self::Collection(Collection::Members) => offers.members,
+            Self::Collection(Collection::Tags) => offers.tags,
+        }
     }
 }
 

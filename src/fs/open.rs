@@ -13,8 +13,9 @@ use super::node::{Collection, Document, Node};
 use super::scratch::ScratchFile;
 use super::writing::{Asker, Process};
 use super::{FileSystem, Result};
-use crate::image::{ImageId, Status};
+use crate::image::{Image, ImageId, Status};
 use crate::read::{Content, ReadError, Verified};
+use crate::service::Api;
 
 /// An opened file.
 #[derive(Clone, Debug)]
@@ -121,6 +122,7 @@ impl FileSystem {
         if let Some(writing) = asked.writing {
             return self.open_to_write(ino, image, writing).await;
         }
+        let image = self.with_data(image).await?;
         if let Some(upload) = self.spool_of(&Node::Data(id), &image) {
             let handle = self.handles.insert(Handle::Spool(upload));
             return Ok(Opened { handle, mode: Mode::Direct { keep: false } });
@@ -147,6 +149,14 @@ impl FileSystem {
             Mode::Cached { .. } | Mode::Direct { .. } => Handle::Data(self.data_handle(content, in_mode)?),
         };
         Ok(Opened { handle: self.handles.insert(handle), mode })
+    }
+
+    /// An image with what has to be known before its bytes are read, which not every service lists.
+    async fn with_data(&self, image: Arc<Image>) -> Result<Arc<Image>> {
+        match self.offers.api {
+            Api::Image => Ok(image),
+            Api::Compute => Ok(self.service.with_data(Arc::unwrap_or_clone(image)).await?.into()),
+        }
     }
 
     fn data_handle(&self, content: Content, in_mode: InMode) -> Result<DataHandle> {

@@ -14,6 +14,7 @@ use super::inode::Ino;
 use super::kernel::Hold;
 use super::listing::Listing;
 use super::node::{CONTROL, Collection, ControlFile, Document, FILES, Node, Part, QUERIES, View};
+use super::offered::server_of;
 use super::scratch::Place;
 use super::writing::Asker;
 use super::{FileSystem, Result};
@@ -60,6 +61,7 @@ impl FileSystem {
         }
         let node = match (&folder, name.to_str()) {
             (Node::Queries, Some(expression)) => Node::Query(expression.into()),
+            _ if matches!(outcome, Err(FsError::Absent(_))) => return self.noted_in(parent, &folder, name, outcome),
             _ => folder,
         };
         self.noted_if_unusual(parent, &node, outcome)
@@ -90,21 +92,27 @@ impl FileSystem {
         let missing = || FsError::NotFound { folder: folder.path(), name: name.to_string_lossy().into_owned() };
         let text = name.to_str().ok_or_else(missing)?;
         let node = match folder {
-            Node::Root if text == FILES => Some(Node::Files),
+            Node::Root if text == FILES => {
+                self.has_files()?;
+                Some(Node::Files)
+            }
             Node::Root if text == QUERIES => Some(Node::Queries),
             Node::Root if text == CONTROL => Some(Node::Control),
             Node::Root => View::ALL.into_iter().find(|view| view.name() == text).map(Node::Images),
             Node::Images(View::ById) => text.parse().ok().map(|id: ImageId| Node::Image(id, View::ById)),
             Node::Images(view) => self.catalogue.named(text).await?.map(|id| Node::Image(id, *view)),
-            Node::Files => match Place::of(folder, text) {
+            Node::Files => match self.place_of(folder, text) {
                 Some(place) => self.scratches.get(place, text).map(Node::Scratch),
                 None => self.catalogue.listing().await?.value.file(text).map(Node::Data),
             },
-            Node::Image(id, view) => match Part::named(text) {
-                Some(part) => Some(Node::part(*id, *view, part)),
+            Node::Image(id, view) => match Part::named(text, self.offers.api) {
+                Some(part) => {
+                    self.has_part(part)?;
+                    Some(Node::part(*id, *view, part))
+                }
                 None => self.scratches.get(Place::Image(*id), text).map(Node::Scratch),
             },
-            Node::Collection(id, _, collection) => match Place::of(folder, text) {
+            Node::Collection(id, _, collection) => match self.place_of(folder, text) {
                 Some(place) => self.scratches.get(place, text).map(Node::Scratch),
                 None => Some(Node::Item(*id, *collection, text.into())),
             },
@@ -173,9 +181,9 @@ impl FileSystem {
         let seen = self.catalogue.image(id).await?;
         let item = match node {
             Node::Item(_, collection, entry) => self.item(&seen.value, *collection, entry).await?.text.len(),
-            Node::Document(_, Document::Import) if !is_importable(&seen.value) => {
+            Node::Document(_, document) if !is_there(*document, &seen.value) => {
                 let folder = Node::Image(id, View::ById).path();
-                return Err(FsError::NotFound { folder, name: Part::Document(Document::Import).name().to_owned() });
+                return Err(FsError::NotFound { folder, name: Part::Document(*document).name().to_owned() });
             }
             _ => 0,
         };
@@ -245,7 +253,7 @@ impl FileSystem {
 
     /// Whose everything is, and what may be done with it.
     pub(super) fn rights(&self) -> Rights {
-        Rights { owner: self.settings.owner, change: !self.settings.read_only }
+        Rights { owner: self.settings.owner, change: !self.settings.read_only, offers: self.offers }
     }
 
     /// The same for an image: those of other projects are only to be read, but by an administrator. Where it is not known
@@ -306,6 +314,15 @@ impl FileSystem {
     /// The same where it is worth knowing: names that do not exist are looked up all the time.
     fn noted_if_unusual<T>(&self, ino: Ino, node: &Node, outcome: Result<T>) -> Result<T> {
         if outcome.as_ref().is_err_and(|error| !error.is_ordinary()) { self.noted(ino, node, outcome) } else { outcome }
+    }
+}
+
+/// Whether an image has a small file that not all have.
+pub(super) fn is_there(document: Document, image: &Image) -> bool {
+    match document {
+        Document::Import => is_importable(image),
+        Document::Server => server_of(image).is_some(),
+        Document::Metadata | Document::Status | Document::Progress | Document::Checksums => true,
     }
 }
 

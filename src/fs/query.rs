@@ -1,13 +1,16 @@
 //! What a folder of `query/` asks for: an expression as the filters of a listing. Pure.
 //!
 //! The keys are those of the Image API ("List images") and the Compute API's words for the same. What the service would
-//! take for the name of a property because it knows no such filter, it takes for one here too.
+//! take for the name of a property because it knows no such filter, it takes for one here too. Where images are shown by the
+//! Compute API, they are its own ([`compute`]).
+
+mod compute;
 
 use percent_encoding::percent_decode_str;
 
 use crate::image::{Image, ImageId, MemberStatus, Status, Visibility};
 use crate::service::page::Marker;
-use crate::service::{Direction, ListQuery};
+use crate::service::{Api, Direction, ListQuery};
 
 /// What images are sorted by (`sort_key` of the API reference).
 const SORTED_BY: [&str; 8] =
@@ -60,6 +63,9 @@ pub enum NoQuery {
     /// Images cannot be asked for by this.
     #[error("images cannot be asked for by '{0}'")]
     Key(String),
+    /// The Compute API has no such filter.
+    #[error("images cannot be asked for by '{0}': {filters}", filters = compute::FILTERS)]
+    Filter(String),
     /// One key has two values.
     #[error("'{0}' is there twice: only tags add up")]
     Twice(String),
@@ -80,7 +86,7 @@ pub enum NoQuery {
 
 impl Expression {
     /// Reads an expression: `key=value`, with `&` between several. Keys and values are percent-decoded.
-    pub(super) fn parse(text: &str) -> Result<Self, NoQuery> {
+    pub(super) fn parse(text: &str, api: Api) -> Result<Self, NoQuery> {
         let mut expression = Self::default();
         let mut keys: Vec<String> = Vec::new();
         for part in text.split('&') {
@@ -89,7 +95,11 @@ impl Expression {
             if key != "tag" && keys.contains(&key) {
                 return Err(NoQuery::Twice(key));
             }
-            expression.add(&key, &value).map_err(|no| no.of(&key, &value))?;
+            let added = match api {
+                Api::Image => expression.add(&key, &value),
+                Api::Compute => expression.add_computes(&key, &value),
+            };
+            added.map_err(|no| no.of(&key, &value))?;
             keys.push(key);
         }
         // Who leaves some out does not know how many he has to ask for.
@@ -100,11 +110,7 @@ impl Expression {
     fn add(&mut self, key: &str, value: &str) -> Result<(), No> {
         match key {
             "sort" => self.list.sort = value.split(',').map(sorted).collect::<Result<_, _>>()?,
-            "limit" => self.limit = Some(value.parse().map_err(|_| No::Value("it must be a number"))?),
-            "marker" => {
-                let id: ImageId = value.parse().map_err(|_| No::Value("it must be the id of an image"))?;
-                self.marker = Some(id.into());
-            }
+            "limit" | "marker" => self.add_page(key, value)?,
             "server" => {
                 let id = value.trim_end_matches('/').rsplit('/').next().unwrap_or(value);
                 self.filter(SERVER, id);
@@ -123,6 +129,17 @@ impl Expression {
                 self.check(key, value)?;
                 self.filter(key, value);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes in how many images are wanted, or behind which one.
+    fn add_page(&mut self, key: &str, value: &str) -> Result<(), No> {
+        if key == "limit" {
+            self.limit = Some(value.parse().map_err(|_| No::Value("it must be a number"))?);
+        } else {
+            let id: ImageId = value.parse().map_err(|_| No::Value("it must be the id of an image"))?;
+            self.marker = Some(id.into());
         }
         Ok(())
     }
@@ -176,6 +193,8 @@ impl Expression {
 /// What is wrong with a key and its value.
 enum No {
     Key,
+    /// None of the Compute API.
+    Filter,
     Value(&'static str),
 }
 
@@ -183,6 +202,7 @@ impl No {
     fn of(self, key: &str, value: &str) -> NoQuery {
         match self {
             Self::Key => NoQuery::Key(key.to_owned()),
+            Self::Filter => NoQuery::Filter(key.to_owned()),
             Self::Value(must) => NoQuery::Value { key: key.to_owned(), value: value.to_owned(), must },
         }
     }
@@ -225,7 +245,7 @@ mod tests {
     use super::*;
 
     fn filters(text: &str) -> Vec<String> {
-        let expression = Expression::parse(text).unwrap();
+        let expression = Expression::parse(text, Api::Image).unwrap();
         expression.list.filters.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 
@@ -262,26 +282,26 @@ mod tests {
         assert_eq!(filters("type=SNAPSHOT"), ["image_type=snapshot"]);
         assert_eq!(filters("changes-since=2026-01-02"), ["updated_at=gte:2026-01-02"]);
         let id = "cbedf87a-9d62-4eec-b777-de1bd4867530";
-        let page = Expression::parse(&format!("marker={id}&limit=3")).unwrap();
+        let page = Expression::parse(&format!("marker={id}&limit=3"), Api::Image).unwrap();
         assert_eq!((page.marker, page.limit, page.list.enough), (Some(Marker(id.to_owned())), Some(3), Some(3)));
-        let some = Expression::parse("type=BASE&limit=3").unwrap();
+        let some = Expression::parse("type=BASE&limit=3", Api::Image).unwrap();
         assert_eq!((some.limit, some.list.enough), (Some(3), None));
     }
 
     #[test]
     fn base_images_are_those_that_are_no_snapshots() {
-        let base = Expression::parse("type=BASE").unwrap();
+        let base = Expression::parse("type=BASE", Api::Image).unwrap();
         assert_eq!(base.list, ListQuery::default());
         let mut image = crate::fs::testing::image(1, "x");
         assert!(base.takes(&image));
         image.properties.insert("image_type".into(), "snapshot".into());
         assert!(!base.takes(&image));
-        assert!(Expression::parse("status=active").unwrap().takes(&image));
+        assert!(Expression::parse("status=active", Api::Image).unwrap().takes(&image));
     }
 
     #[test]
     fn a_sort_has_keys_and_directions() {
-        let sort = Expression::parse("sort=name:asc,size").unwrap().list.sort;
+        let sort = Expression::parse("sort=name:asc,size", Api::Image).unwrap().list.sort;
         assert_eq!(sort, [("name".to_owned(), Direction::Ascending), ("size".to_owned(), Direction::Descending)]);
     }
 
@@ -307,7 +327,7 @@ mod tests {
             ("sort_key=name", "images cannot be asked for by 'sort_key'"),
             ("name=a&name=b", "'name' is there twice"),
         ] {
-            let why = Expression::parse(text).unwrap_err().to_string();
+            let why = Expression::parse(text, Api::Image).unwrap_err().to_string();
             assert!(why.starts_with(sentence), "{text}: {why}");
         }
     }

@@ -11,7 +11,7 @@ use super::draft::{self, Untaken};
 use super::error::FsError;
 use super::inode::Ino;
 use super::node::{Node, Part, View};
-use super::scratch::{Place, ScratchFile};
+use super::scratch::ScratchFile;
 use super::tree::{entry_name, makeable};
 use super::writing::Asker;
 use super::{FileSystem, Result};
@@ -59,7 +59,7 @@ impl FileSystem {
     /// of it: editors keep what they replace so, and the image has the file still.
     async fn rename_small(&self, node: &Node, to: Spot<'_>) -> Result<()> {
         let text = makeable(to.0, to.1)?;
-        if let Some(place) = Place::of(to.0, text) {
+        if let Some(place) = self.place_of(to.0, text) {
             let copy = self.text_of(node).await?;
             let Node::Scratch(file) = self.replace_scratch(to.0, place, text).await? else {
                 return Err(FsError::Forgotten);
@@ -78,6 +78,7 @@ impl FileSystem {
     }
 
     async fn rename_image(&self, id: ImageId, to: Spot<'_>) -> Result<()> {
+        self.renames_images()?;
         if *to.0 != Node::Images(View::ByName) {
             return Err(FsError::NotPermitted("an image's folder stays in by-name"));
         }
@@ -91,7 +92,7 @@ impl FileSystem {
             return Err(FsError::NotPermitted("an image's file stays in files"));
         }
         let text = makeable(to.0, to.1)?;
-        if Place::of(to.0, text).is_some() {
+        if self.place_of(to.0, text).is_some() {
             return Err(FsError::NotPermitted(
                 "an image cannot become a scratch file: its name would begin with a dot",
             ));
@@ -113,8 +114,8 @@ impl FileSystem {
 
     async fn rename_scratch(&self, file: &ScratchFile, from: Spot<'_>, to: Spot<'_>, by: Asker) -> Result<()> {
         let (was, text) = (makeable(from.0, from.1)?, makeable(to.0, to.1)?);
-        let place = Place::of(from.0, was).ok_or(FsError::Forgotten)?;
-        if let Some(target) = Place::of(to.0, text) {
+        let place = self.place_of(from.0, was).ok_or(FsError::Forgotten)?;
+        if let Some(target) = self.place_of(to.0, text) {
             self.scratches.rename((place, was), (target, text));
             self.lists_otherwise(place);
             self.lists_otherwise(target);
@@ -124,8 +125,11 @@ impl FileSystem {
         if let Node::Image(id, _) = to.0 {
             self.restorers.replace(*id, &[by.process(), file.writer()]);
         }
-        let image = match (to.0, Part::named(text)) {
-            (Node::Image(id, _), Some(Part::Data)) => self.catalogue.image(*id).await?.value,
+        let image = match (to.0, Part::named(text, self.offers.api)) {
+            (Node::Image(id, _), Some(Part::Data)) => {
+                self.changeable(&Node::Data(*id))?;
+                self.catalogue.image(*id).await?.value
+            }
             (Node::Files, _) => self.image_for(bytes, to.0, text).await?,
             _ => {
                 self.become_small(file, bytes, to, by).await?;
@@ -152,7 +156,8 @@ impl FileSystem {
     /// Does what the text of a scratch file says, as if it had been written to the file that it is renamed to.
     async fn become_small(&self, file: &ScratchFile, bytes: &Arc<Scratch>, to: Spot<'_>, by: Asker) -> Result<()> {
         let text = makeable(to.0, to.1)?;
-        let node = match (to.0, Part::named(text)) {
+        let node = match (to.0, Part::named(text, self.offers.api)) {
+            (Node::Image(..), Some(part)) if !part.is_offered(self.offers) => return self.is_part(part),
             (Node::Image(id, _), Some(Part::Document(document))) => Node::Document(*id, document),
             (Node::Collection(id, _, collection), _) => Node::Item(*id, *collection, text.into()),
             _ => return Err(FsError::NotPermitted("a scratch file becomes a file of an image, and no folder")),

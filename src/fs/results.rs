@@ -178,7 +178,7 @@ impl FileSystem {
 
     async fn ask(&self, text: &str) -> Result<Vec<Arc<Image>>> {
         let refused = |why: NoQuery| FsError::NoQuery(why);
-        let expression = Expression::parse(text).map_err(refused)?;
+        let expression = Expression::parse(text, self.offers.api).map_err(refused)?;
         let most = expression.limit.unwrap_or(usize::MAX);
         let listed =
             self.catalogue.find(&expression.list, expression.marker.as_ref(), most, |image| expression.takes(image));

@@ -22,6 +22,7 @@ use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::ImageId;
 use crate::name::is_programs_own;
+use crate::service::Api;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::write::{Scratch, WriteError};
 
@@ -38,9 +39,9 @@ pub(super) enum Place {
 
 impl Place {
     /// Where a file called `name` in `folder` is a scratch file.
-    pub(super) fn of(folder: &Node, name: &str) -> Option<Self> {
+    pub(super) fn of(folder: &Node, name: &str, api: Api) -> Option<Self> {
         match folder {
-            Node::Image(id, _) => Part::named(name).is_none().then_some(Self::Image(*id)),
+            Node::Image(id, _) => Part::named(name, api).is_none().then_some(Self::Image(*id)),
             Node::Files => name.starts_with('.').then_some(Self::Files),
             Node::Collection(id, _, collection) => is_programs_own(name).then_some(Self::Collection(*id, *collection)),
             _ => None,
@@ -220,7 +221,7 @@ impl FileSystem {
     fn link(&self, folder: &Node, name: &OsStr, target: &Path) -> Result<Node> {
         self.writable()?;
         let text = super::tree::makeable(folder, name)?;
-        let place = Place::of(folder, text).ok_or(FsError::NotPermitted("images and their files have no links"))?;
+        let place = self.place_of(folder, text).ok_or(FsError::NotPermitted("images and their files have no links"))?;
         self.make_named(folder, place, text, What::Link(target.to_owned(), SystemTime::now()))
     }
 

@@ -1,6 +1,7 @@
 //! The filesystem without a kernel, over a service in memory.
 
 mod closing;
+mod compute;
 mod control;
 mod drafts;
 mod editing;

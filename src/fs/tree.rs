@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::attr::Entry;
 use super::error::FsError;
 use super::inode::Ino;
-use super::node::{Node, View};
-use super::scratch::{Place, ScratchFile};
+use super::node::{Node, Part, View};
+use super::scratch::ScratchFile;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name;
 use crate::service::{Change, Kind, NewImage, ServiceError};
+
+/// Why no folder is made elsewhere.
+const ONLY_IMAGES: &str = "folders are images: they are made in by-name and by-id";
 
 /// What cannot be made anywhere in the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,9 @@ impl FileSystem {
     async fn make_folder(&self, folder: &Node, name: &OsStr) -> Result<()> {
         self.writable()?;
         let text = makeable(folder, name)?;
+        if let Node::Images(_) = folder {
+            self.makes_images()?;
+        }
         let new = match folder {
             Node::Images(View::ByName) => {
                 let name = entry_name(folder, text)?;
@@ -45,7 +51,13 @@ impl FileSystem {
                 let id = text.parse().map_err(|_| unnameable(folder, text, "an image's id is a UUID"))?;
                 NewImage::new(id)
             }
-            _ => return Err(FsError::NotPermitted("folders are images: they are made in by-name and by-id")),
+            Node::Image(..) => {
+                if let Some(part) = Part::named(text, self.offers.api) {
+                    self.is_part(part)?;
+                }
+                return Err(FsError::NotPermitted(ONLY_IMAGES));
+            }
+            _ => return Err(FsError::NotPermitted(ONLY_IMAGES)),
         };
         self.make(&new).await.map(drop)
     }
@@ -148,7 +160,12 @@ impl FileSystem {
                 self.hide(*id, node.clone());
                 Ok(())
             }
+            Node::Item(id, ..) if self.is_being_removed(*id) => {
+                self.hide(*id, node.clone());
+                Ok(())
+            }
             Node::Item(id, collection, entry) => {
+                self.changeable(node)?;
                 let image = self.removable(*id).await?;
                 self.remove_item(&image, *collection, entry).await
             }
@@ -159,7 +176,7 @@ impl FileSystem {
 
     fn remove_scratch(&self, folder: &Node, name: &OsStr, file: &ScratchFile) -> Result<()> {
         let text = makeable(folder, name)?;
-        if let Some(place) = Place::of(folder, text) {
+        if let Some(place) = self.place_of(folder, text) {
             self.scratches.remove(place, text, file);
             self.lists_otherwise(place);
         }

@@ -75,6 +75,7 @@ impl FileSystem {
     /// Opens `data` for writing.
     pub(super) async fn open_to_write(&self, ino: Ino, image: Arc<Image>, asked: Writing) -> Result<Opened> {
         self.writable()?;
+        self.changeable(&Node::Data(image.id))?;
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let image = self.unguessed(image).await?;
         let writer = match uploads.begin(&image).await {
@@ -196,6 +197,7 @@ impl FileSystem {
         if !self.catalogue.image(id).await?.value.status.has_data() {
             return Ok(());
         }
+        self.takes_properties()?;
         let image = self.service.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await;
         self.catalogue.learn(image.map_err(FsError::Change)?);
         Ok(())

@@ -13,6 +13,7 @@ use super::node::Node;
 use super::{FileSystem, Result, document};
 use crate::image::{Image, ImageId};
 use crate::read::Verified;
+use crate::service::Api;
 
 const ATTRIBUTE: &str = "user.glance.";
 const ERROR: &str = "user.glancefs.error";
@@ -33,7 +34,7 @@ impl FileSystem {
         let name = name.to_str().filter(|name| name.starts_with("user.")).ok_or(FsError::ForeignAttribute)?;
         let node = self.node(ino)?;
         let value = match (name.strip_prefix(ATTRIBUTE), node.image()) {
-            (Some(attribute), Some(id)) => value_of(&self.catalogue.image(id).await?.value, attribute),
+            (Some(attribute), Some(id)) => value_of(&self.catalogue.image(id).await?.value, attribute, self.offers.api),
             _ if name == ERROR => self.failures.last(ino).map(|failed| failed.sentence.clone()),
             _ if name == FAILURE => self.failures.last(ino).map(|failed| failed.to_json()),
             _ if name.starts_with(FAILURE_OF) => self.failure_of(&node, name).map(|failed| failed.to_json()),
@@ -52,7 +53,7 @@ impl FileSystem {
         let mut names = Vec::new();
         if let Node::Data(id) | Node::Image(id, _) = &node {
             let image = self.catalogue.image(*id).await?.value;
-            names.extend(names_of(&image).map(|name| OsString::from(format!("{ATTRIBUTE}{name}"))));
+            names.extend(names_of(&image, self.offers.api).map(|name| OsString::from(format!("{ATTRIBUTE}{name}"))));
         }
         names.extend(self.failures.last(ino).map(|_| ERROR.into()));
         names.extend(self.verdict(&node).map(|_| VERIFIED.into()));
@@ -77,8 +78,8 @@ impl FileSystem {
 }
 
 /// An attribute or property as text; `None` where it is absent or null.
-fn value_of(image: &Image, attribute: &str) -> Option<String> {
-    let (_, value) = document::attributes(image).into_iter().find(|(name, _)| *name == attribute)?;
+fn value_of(image: &Image, attribute: &str, api: Api) -> Option<String> {
+    let (_, value) = document::lines_of(image, api).into_iter().find(|(name, _)| *name == attribute)?;
     match value {
         Value::Null => None,
         Value::String(text) => Some(text),
@@ -86,10 +87,10 @@ fn value_of(image: &Image, attribute: &str) -> Option<String> {
     }
 }
 
-fn names_of(image: &Image) -> impl Iterator<Item = &str> {
+fn names_of(image: &Image, api: Api) -> impl Iterator<Item = &str> {
     // The kernel's limit is 255 bytes with the prefix (XATTR_NAME_MAX of linux/limits.h).
     let fits = |name: &str| !name.is_empty() && name.len() + ATTRIBUTE.len() <= 255 && !name.contains('\0');
-    document::attributes(image)
+    document::lines_of(image, api)
         .into_iter()
         .filter(move |(name, value)| fits(name) && !value.is_null())
         .map(|(name, _)| name)

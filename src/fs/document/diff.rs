@@ -33,6 +33,11 @@ pub enum Refused {
         /// The attribute or property.
         key: String,
     },
+    /// A document that nobody read here has only what cannot be written.
+    #[error(
+        "of this document nothing can be written: the Compute API takes properties alone, which stand in an object under 'metadata'"
+    )]
+    NoMetadata,
     /// A value that the service would refuse.
     #[error(transparent)]
     Misfit(#[from] Misfit),

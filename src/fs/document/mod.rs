@@ -2,6 +2,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod applied;
+pub(super) mod compute;
 mod diff;
 mod entries;
 #[cfg(test)]
@@ -23,17 +24,39 @@ pub(super) use self::origin::{Base, Readings};
 pub use self::parse::Malformed;
 pub(super) use self::parse::{Parsed, parse};
 use super::node::{Collection, Document};
+use super::offered::server_of;
 use crate::image::{Image, Member};
 use crate::schema::printable;
+use crate::service::Api;
 
-/// The text of a small file.
+/// The text of a small file, in the words of the API that the service has.
+pub(super) fn text_of(image: &Image, document: Document, api: Api) -> String {
+    match (api, document) {
+        (Api::Image, document) => render(image, document),
+        (Api::Compute, Document::Metadata) => text(compute::attributes(image)),
+        (Api::Compute, Document::Status) => format!("{}\n", compute::status(image)),
+        (Api::Compute, Document::Progress) => format!("{}\n", compute::progress(image)),
+        (Api::Compute, Document::Server) => server_of(image).map_or_else(String::new, |id| format!("{id}\n")),
+        (Api::Compute, Document::Checksums | Document::Import) => String::new(),
+    }
+}
+
+/// Every line of `metadata.json` with its value.
+pub(super) fn lines_of(image: &Image, api: Api) -> Vec<(&str, Value)> {
+    match api {
+        Api::Image => attributes(image),
+        Api::Compute => compute::attributes(image),
+    }
+}
+
+/// The same as the Image API shows it.
 pub(super) fn render(image: &Image, document: Document) -> String {
     match document {
         Document::Metadata => metadata(image),
         Document::Status => format!("{}\n", image.status),
         Document::Checksums => checksums(image),
-        // What it holds is not the image's but of its tasks.
-        Document::Import => String::new(),
+        // What it holds is not the image's but of its tasks. The others there are not.
+        Document::Import | Document::Progress | Document::Server => String::new(),
     }
 }
 
@@ -72,6 +95,11 @@ pub(super) fn attributes(image: &Image) -> Vec<(&str, Value)> {
 
 /// `metadata.json`.
 fn metadata(image: &Image) -> String {
+    text(attributes(image))
+}
+
+/// The lines of a document as its text.
+fn text(lines: Vec<(&str, Value)>) -> String {
     struct Ordered<'a>(Vec<(&'a str, Value)>);
     impl Serialize for Ordered<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -79,7 +107,7 @@ fn metadata(image: &Image) -> String {
         }
     }
     // Keys are strings and values are JSON already: writing them cannot fail.
-    let mut text = serde_json::to_string_pretty(&Ordered(attributes(image))).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&Ordered(lines)).unwrap_or_default();
     text.push('\n');
     text
 }

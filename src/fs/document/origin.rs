@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::compute;
 use super::parse::{Parsed, parse};
 use crate::fs::Process;
 use crate::image::ImageId;
+use crate::service::Api;
 use crate::sync::{Mutex, lock};
 
 /// How many versions are remembered; of further ones the one that was read or saved longest ago is forgotten.
@@ -22,14 +24,23 @@ const PROCESSES: usize = 16;
 
 /// The documents that were read, and those that were saved: what a writer had before the change that comes next.
 ///
-/// A document says by its `updated_at` which version it was made from. That holds also where one program reads and
+/// A document says by the time of the last change in it which version it was made from. That holds also where one program reads and
 /// another writes (`jq … > new; mv new metadata.json`), and where an editor looks at the file again without taking that
 /// into what is being edited. But an editor saves twice without reading in between, and the service shows whole seconds,
 /// in which an image can change twice; so several can have the same time. A program that saved one had that one in its
 /// hands, and what it has now was made from that, or from one that it has read since; who only read could mean each that
 /// he read, and who has done neither, each of them.
-#[derive(Default)]
-pub(in crate::fs) struct Readings(Mutex<Known>);
+pub(in crate::fs) struct Readings {
+    /// The key that tells the time of the last change.
+    updated: &'static str,
+    known: Mutex<Known>,
+}
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self::of(Api::Image)
+    }
+}
 
 /// What a document was made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +87,15 @@ enum How {
 }
 
 impl Readings {
+    /// Of the documents of an API.
+    pub(in crate::fs) fn of(api: Api) -> Self {
+        let updated = match api {
+            Api::Image => "updated_at",
+            Api::Compute => compute::UPDATED,
+        };
+        Self { updated, known: Mutex::default() }
+    }
+
     /// `by` has read the document of `image`.
     pub(in crate::fs) fn read(&self, image: ImageId, text: &[u8], by: Process) {
         self.note(image, text, &[by], How::Read);
@@ -88,16 +108,16 @@ impl Readings {
 
     fn note(&self, image: ImageId, text: &[u8], by: &[Process], how: How) {
         if let Ok(Parsed::Complete(document)) = parse(text) {
-            lock(&self.0).note(image, document, text.len(), by, how);
+            lock(&self.known).note(image, document, text.len(), by, how);
         }
     }
 
     /// The version that a document of `image` was made from, where it is known. `by` are the processes that may have read
     /// it to write it now.
     pub(in crate::fs) fn base_of(&self, image: ImageId, document: &Map<String, Value>, by: &[Process]) -> Base {
-        let known = lock(&self.0);
-        let may_be_it = |version: &Version| match document.get(UPDATED) {
-            time @ Some(_) => version.document.get(UPDATED) == time,
+        let known = lock(&self.known);
+        let may_be_it = |version: &Version| match document.get(self.updated) {
+            time @ Some(_) => version.document.get(self.updated) == time,
             None => version.is_of(by),
         };
         let all: Vec<_> = known.versions.iter().rev().filter(|it| it.image == image && may_be_it(it)).collect();
@@ -120,8 +140,6 @@ fn is_in_hand(version: &Version, process: Process, all: &[&Version]) -> bool {
     let last = all.iter().filter_map(|version| version.had_by(process)).map(|had| had.saved).max().unwrap_or_default();
     version.had_by(process).is_some_and(|had| had.read > last || (had.saved == last && last > 0))
 }
-
-const UPDATED: &str = "updated_at";
 
 impl Known {
     fn note(&mut self, image: ImageId, document: Map<String, Value>, bytes: usize, by: &[Process], how: How) {
@@ -261,7 +279,7 @@ mod tests {
         for second in 0..40 {
             readings.read(id(1), version(second, &long).as_bytes(), VIM);
         }
-        let known = lock(&readings.0);
+        let known = lock(&readings.known);
         assert!(known.bytes <= BYTES && known.versions.len() < 16);
         assert_eq!(known.bytes, known.versions.iter().map(|version| version.bytes).sum::<usize>());
     }

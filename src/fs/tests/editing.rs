@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::image::Image;
+use crate::service::Offers;
 use crate::write::{self, Uploads};
 
 pub(super) const EDITOR: Process = Process(7);
@@ -18,8 +19,14 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn with(image: Image) -> Self {
+        Self::offering(Offers::IMAGE, image).await
+    }
+
+    /// The same of a service that offers this.
+    pub(super) async fn offering(offers: Offers, image: Image) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let service = Fake::with([image]);
+        service.change(|world| world.offers = Some(offers));
         let uploads = Uploads::open(write::Settings::new(folder.path().join("uploads")), Arc::new(service.clone()));
         let uploads = Some(uploads.await.unwrap());
         let fs = FileSystem::new(Arc::new(service.clone()), uploads, settings(), UNIX_EPOCH).unwrap();

@@ -1,0 +1,145 @@
+//! What the Compute API cannot do, and what is told of it.
+
+use super::*;
+use crate::fs::tree::Unmakeable;
+
+const OPTION: &str = "--allow-visibility-change";
+
+/// The last failure under a name of a folder.
+async fn told(scene: &Scene, folder: &str, name: &str) -> String {
+    let ino = scene.fs.walk(folder).await.unwrap().attr.ino;
+    let attribute = format!("user.glancefs.failure.{name}");
+    let failed = scene.fs.getxattr(ino, OsStr::new(&attribute), 0).await.unwrap();
+    let failed: Value = serde_json::from_slice(&failed).unwrap();
+    failed["sentence"].as_str().unwrap().to_owned()
+}
+
+async fn mode(scene: &Scene, path: &str) -> u16 {
+    scene.fs.walk(path).await.unwrap().attr.perm
+}
+
+#[tokio::test]
+async fn modes_tell_what_can_be_written() {
+    let scene = everything().await;
+    for (path, expected) in [
+        ("by-name", 0o755),
+        ("by-name/disk", 0o755),
+        ("by-name/disk/properties", 0o755),
+        ("by-name/disk/properties/os_distro", 0o644),
+        ("by-name/disk/metadata.json", 0o644),
+        ("by-name/disk/status", 0o444),
+        ("by-name/disk/progress", 0o444),
+        ("by-name/disk/server", 0o444),
+        ("by-name/disk/data", 0o444),
+    ] {
+        assert_eq!(mode(&scene, path).await, expected, "{path}");
+    }
+    let scene = offering(Offers::compute(true, false)).await;
+    for path in ["by-name/disk/properties/os_distro", "by-name/disk/metadata.json"] {
+        assert_eq!(mode(&scene, path).await, 0o444, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn no_image_is_made_or_renamed_and_the_sentence_says_where() {
+    let scene = everything().await;
+    for view in ["by-name", "by-id"] {
+        let ino = scene.fs.walk(view).await.unwrap().attr.ino;
+        let name = if view == "by-id" { id(7).to_string() } else { "new".to_owned() };
+        assert_eq!(errno(scene.fs.mkdir(ino, OsStr::new(&name)).await), libc::EPERM);
+        let sentence = told(&scene, view, &name).await;
+        assert!(sentence.contains("no image can be made") && sentence.contains("--service image"), "{sentence}");
+    }
+    let by_name = scene.fs.walk("by-name").await.unwrap().attr.ino;
+    let renamed = scene.fs.rename((by_name, OsStr::new("disk")), (by_name, OsStr::new("b")), Asker::UNKNOWN).await;
+    assert_eq!(errno(renamed), libc::EPERM);
+    assert!(scene.sentence("by-name").await.contains("no image can be renamed"));
+    assert_eq!((scene.service.calls("create"), scene.changes()), (0, 0));
+}
+
+#[tokio::test]
+async fn data_and_status_take_nothing() {
+    let scene = everything().await;
+    for (part, words) in
+        [("data", "takes no data"), ("status", "no status can be set"), ("progress", "nobody can set it")]
+    {
+        let path = format!("by-name/disk/{part}");
+        assert_eq!(errno(scene.put(&path, &["x\n"]).await), libc::EPERM, "{part}");
+        let sentence = scene.sentence(&path).await;
+        assert!(sentence.contains(words), "{sentence}");
+        let cut = scene.fs.setattr(scene.fs.walk(&path).await.unwrap().attr.ino, None, Some(0), None, Asker::UNKNOWN);
+        assert_eq!(errno(cut.await), libc::EPERM, "{part}");
+    }
+    let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+    scene.put("by-name/disk/.data.tmp", &["bytes"]).await.unwrap();
+    for part in ["data", "status", "checksums"] {
+        let moved = scene.fs.rename((folder, OsStr::new(".data.tmp")), (folder, OsStr::new(part)), Asker::UNKNOWN);
+        assert_eq!(errno(moved.await), libc::EPERM, "{part}");
+    }
+    assert_eq!(scene.fs.cat("by-name/disk/.data.tmp").await.unwrap(), "bytes", "which stays for another try");
+    assert_eq!((scene.service.calls("upload"), scene.changes()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_not_there_says_why_and_cannot_be_made() {
+    let scene = offering(Offers::compute(false, true)).await;
+    for (part, words) in [
+        ("tags", "has no tags"),
+        ("members", "tells of no members"),
+        ("checksums", "tells no checksums"),
+        ("import", "nothing can be imported"),
+        ("data", "gives out no data"),
+    ] {
+        assert_eq!(errno(scene.fs.walk(&format!("by-name/disk/{part}")).await), libc::ENOENT, "{part}");
+        let sentence = told(&scene, "by-name/disk", part).await;
+        assert!(sentence.contains(words), "{part}: {sentence}");
+        let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+        assert_eq!(errno(scene.fs.mkdir(folder, OsStr::new(part)).await), libc::EPERM, "{part}");
+        assert_eq!(errno(scene.fs.mknod(folder, OsStr::new(part)).await), libc::EPERM, "{part}");
+        assert!(told(&scene, "by-name/disk", part).await.contains(words), "{part}");
+        assert_eq!(scene.fs.refuse(folder, Unmakeable::Link).errno(), libc::EPERM);
+    }
+    assert_eq!(errno(scene.fs.walk("files").await), libc::ENOENT);
+    assert!(told(&scene, "", "files").await.contains("by-name and by-id"));
+}
+
+#[tokio::test]
+async fn without_the_option_no_property_is_changed_where_nobody_knows_what_becomes_of_the_visibility() {
+    let scene = offering(Offers::compute(false, false)).await;
+    let properties = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
+    let set = scene.put("by-name/disk/properties/os_distro", &["x\n"]).await;
+    let made = scene.put("by-name/disk/properties/new", &["x\n"]).await;
+    let removed = scene.fs.unlink(properties, OsStr::new("os_distro")).await;
+    let saved = scene.put("by-name/disk/metadata.json", &[r#"{"metadata": {"p": "1"}}"#]).await;
+    let names = (OsStr::new("os_distro"), OsStr::new("new"));
+    let renamed = scene.fs.rename((properties, names.0), (properties, names.1), Asker::UNKNOWN).await;
+    for (at, outcome) in [set, made, removed, saved, renamed].into_iter().enumerate() {
+        assert_eq!(errno(outcome), libc::EPERM, "{at}");
+    }
+    for path in ["properties/os_distro", "properties", "metadata.json"] {
+        let sentence = scene.sentence(&format!("by-name/disk/{path}")).await;
+        assert!(sentence.contains(OPTION), "{path}: {sentence}");
+    }
+    assert_eq!(scene.changes(), 0);
+    let by_name = scene.fs.walk("by-name").await.unwrap().attr.ino;
+    scene.fs.rmdir(by_name, OsStr::new("disk")).await.unwrap();
+    assert_eq!(scene.service.calls("delete"), 1, "which it does all the same");
+}
+
+#[tokio::test]
+async fn who_asks_what_keeps_him_from_changing_a_file_is_told() {
+    let scene = offering(Offers::compute(true, false)).await;
+    for (part, words) in [
+        ("data", "takes no data"),
+        ("status", "no status can be set"),
+        ("server", "nobody can set it"),
+        ("properties", OPTION),
+        ("properties/os_distro", OPTION),
+        ("metadata.json", OPTION),
+    ] {
+        let ino = scene.fs.walk(&format!("by-name/disk/{part}")).await.unwrap().attr.ino;
+        let limits = scene.fs.getxattr(ino, OsStr::new("user.glancefs.limits"), 1).await.unwrap();
+        let limits = String::from_utf8(limits).unwrap();
+        assert!(limits.contains(words) && limits.lines().count() == 1, "{part}: {limits}");
+    }
+}
