@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::document::{self, Base, Malformed, Parsed, Refused, Tagged};
 use super::error::FsError;
 use super::node::{Document, Node};
+use super::restoring::says_queued;
 use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status};
@@ -61,6 +62,9 @@ impl FileSystem {
             self.readings.saved(id, text, by);
         } else {
             self.restorers.restore(id, &document, by);
+            if says_queued(&document) {
+                self.stay_queued(id).await?;
+            }
         }
         Ok(())
     }
@@ -123,10 +127,11 @@ impl FileSystem {
 
     async fn commit_status(&self, id: ImageId, text: &str, by: &[Process]) -> Result<()> {
         let wanted = Status::from(text.trim());
+        self.restorers.say(id, &wanted, by);
         let action = match wanted {
             Status::Active => Action::Reactivate,
             Status::Deactivated => Action::Deactivate,
-            _ if self.look(id).await?.status == wanted => return Ok(()),
+            _ if self.look(id).await?.status == wanted => return self.stay_queued(id).await,
             _ => return Err(FsError::NoStatus(document::shown(text))),
         };
         if self.is_about_to_be_active(id).await? {
@@ -165,6 +170,14 @@ impl FileSystem {
         match self.spooled(id) {
             Some(upload) => Ok(upload.hasten().await?),
             None => Ok(false),
+        }
+    }
+
+    /// The image is to stay as it is: of no bytes that rest nothing is made. Other images have none.
+    async fn stay_queued(&self, id: ImageId) -> Result<()> {
+        match &self.uploads {
+            Some(uploads) => Ok(uploads.stay_queued(id).await?),
+            None => Ok(()),
         }
     }
 

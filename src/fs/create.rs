@@ -9,7 +9,6 @@ use super::inode::Ino;
 use super::node::{Document, Node, Part};
 use super::open::{Asked, Opened, Writing};
 use super::tree::{NO_NAME, makeable, unnameable};
-use super::writing::Process;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name;
@@ -54,18 +53,18 @@ impl<'a> Wanted<'a> {
 }
 
 impl FileSystem {
-    /// Makes the file `name`, and opens it for writing. The close by `process` is the one that counts.
-    pub async fn create(&self, parent: Ino, name: &OsStr, process: Process) -> Result<(Entry, Opened)> {
+    /// Makes the file `name`, and opens it for writing.
+    pub async fn create(&self, parent: Ino, name: &OsStr, by: Writing) -> Result<(Entry, Opened)> {
         let entry = self.make_entry(parent, name).await?;
         let node = self.node(entry.attr.ino)?;
         if let Node::Data(id) | Node::Document(id, _) = &node
             && self.node(parent)? != Node::Files
         {
-            self.restorers.replace(*id, &[process]);
+            self.restorers.replace(*id, &[by.process]);
         }
         // What was removed is begun anew.
-        let truncate = matches!(node, Node::Document(..));
-        let writing = Some(Writing { process, truncate });
+        let truncate = by.truncate || matches!(node, Node::Document(..));
+        let writing = Some(Writing { truncate, ..by });
         match self.open(entry.attr.ino, Asked { writing, ..Asked::default() }).await {
             Ok(opened) => Ok((entry, opened)),
             Err(error) => {

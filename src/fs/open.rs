@@ -49,8 +49,16 @@ pub struct Asked {
 pub struct Writing {
     /// Who opens it. The close by the same process is the one that sends what was written.
     pub process: Process,
-    /// What is there is to be dropped (`O_TRUNC`).
+    /// What is there is to be dropped (`O_TRUNC`). Of a file that is made it says that it holds what is written to it,
+    /// though that be nothing: who only wants a file to be there (`touch`) does not say so.
     pub truncate: bool,
+}
+
+impl Writing {
+    /// Opened by this process, with all that is there.
+    pub fn of(process: Process) -> Self {
+        Self { process, truncate: false }
+    }
 }
 
 /// Below this many bytes nobody minds an image in the page cache, and memory is not asked about.

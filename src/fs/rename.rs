@@ -13,7 +13,7 @@ use super::inode::Ino;
 use super::node::{Node, Part, View};
 use super::scratch::ScratchFile;
 use super::tree::{entry_name, makeable};
-use super::writing::Asker;
+use super::writing::{Asker, Process};
 use super::{FileSystem, Result};
 use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
@@ -122,8 +122,9 @@ impl FileSystem {
             return Ok(());
         }
         let bytes = file.bytes().ok_or(FsError::NotPermitted("a link is no image's data"))?;
+        let writers = [by.process(), file.writer()];
         if let Node::Image(id, _) = to.0 {
-            self.restorers.replace(*id, &[by.process(), file.writer()]);
+            self.restorers.replace(*id, &writers);
         }
         let image = match (to.0, Part::named(text, self.offers.api)) {
             (Node::Image(id, _), Some(Part::Data)) => {
@@ -141,7 +142,7 @@ impl FileSystem {
         let placed = if bytes.is_copy_of(&image).await? {
             self.take_time(bytes, &image).await.map(|()| None)
         } else {
-            self.place(bytes, &image).await
+            self.place(bytes, &image, &writers).await
         };
         if placed.is_ok() {
             self.scratches.remove(place, was, file);
@@ -188,18 +189,21 @@ impl FileSystem {
         self.make_image(wanted).await.map(Arc::new)
     }
 
-    /// Makes the bytes of a scratch file those of an image, and its time theirs. Where there are none, none are to be sent.
-    async fn place(&self, bytes: &Arc<Scratch>, image: &Image) -> Result<Option<Arc<Upload>>> {
+    /// Makes the bytes of a scratch file those of an image, and its time theirs. Where there are none, there is nothing to
+    /// wait for. `by` are those who wrote it.
+    async fn place(&self, bytes: &Arc<Scratch>, image: &Image, by: &[Process]) -> Result<Option<Arc<Upload>>> {
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let time = bytes.time()?;
-        let upload = match uploads.place(image, bytes).await {
+        let is_cleared = bytes.is_empty()? && self.restorers.keep_queued(image.id, by);
+        let placed = match is_cleared {
+            true => uploads.clear(image).await.map(|()| None),
+            false => uploads.place(image, bytes).await,
+        };
+        let upload = match placed {
             Ok(upload) => upload,
             Err(error) => return Err(self.untaken(image, error).await),
         };
         self.show_again(&Node::Data(image.id));
-        if upload.is_none() {
-            return Ok(None);
-        }
         if let Err(error) = self.set_time(image.id, time).await {
             // The bytes matter more; the time of the copy is then that of the image.
             tracing::warn!(image = %image.id, %error, "the time of a file could not be kept");

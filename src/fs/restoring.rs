@@ -6,7 +6,8 @@
 //! `properties/data_mtime` then.
 //!
 //! The order of the files is the program's own. It may come to `status` before it comes to the data, which is not for the
-//! service to take. Where it replaces files, as nobody does who only writes one, that is known.
+//! service to take. Where it replaces files, as nobody does who only writes one, that is known. The backup of a queued image
+//! has a file `data` of no bytes: its `status` and its document say that it is none of the image's, whichever comes first.
 
 use std::num::NonZeroUsize;
 
@@ -14,15 +15,25 @@ use lru::LruCache;
 use serde_json::{Map, Value};
 
 use super::writing::Process;
-use crate::image::{DATA_MTIME, Image, ImageId};
+use crate::image::{DATA_MTIME, Image, ImageId, Status};
 use crate::sync::{Mutex, lock};
 
 /// How many programs are remembered, with an image each.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
-/// Who has replaced files of an image or put another image's document back into it, and the time of the data that this told
-/// of.
-pub(super) struct Restorers(Mutex<LruCache<(ImageId, u32), Option<String>>>);
+/// What a program has told of an image.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// It has replaced a file, or put another image's document back.
+    copies: bool,
+    /// The time of that other image's data.
+    time: Option<String>,
+    /// The image is to be queued.
+    queued: bool,
+}
+
+/// What programs have told of the images to which they copied files.
+pub(super) struct Restorers(Mutex<LruCache<(ImageId, u32), Told>>);
 
 impl Default for Restorers {
     fn default() -> Self {
@@ -34,33 +45,57 @@ impl Restorers {
     /// These have put the document of another image back.
     pub(super) fn restore(&self, image: ImageId, document: &Map<String, Value>, by: &[Process]) {
         let time = document.get(DATA_MTIME).and_then(Value::as_str);
-        self.note(image, by, |known| *known = time.map(str::to_owned));
+        self.note(image, by, |told| {
+            (told.copies, told.time) = (true, time.map(str::to_owned));
+            told.queued |= says_queued(document);
+        });
     }
 
     /// These have replaced a file.
     pub(super) fn replace(&self, image: ImageId, by: &[Process]) {
-        self.note(image, by, |_| {});
+        self.note(image, by, |told| told.copies = true);
     }
 
-    fn note(&self, image: ImageId, by: &[Process], change: impl Fn(&mut Option<String>)) {
-        for process in by.iter().filter(|process| **process != Process::UNKNOWN) {
-            change(lock(&self.0).get_or_insert_mut((image, process.0), || None));
+    /// These have written a word to `status`.
+    pub(super) fn say(&self, image: ImageId, status: &Status, by: &[Process]) {
+        let queued = *status == Status::Queued;
+        if queued || self.is_told(image, by, |told| told.queued) {
+            self.note(image, by, |told| told.queued = queued);
         }
+    }
+
+    fn note(&self, image: ImageId, by: &[Process], change: impl Fn(&mut Told)) {
+        for process in by.iter().filter(|process| **process != Process::UNKNOWN) {
+            change(lock(&self.0).get_or_insert_mut((image, process.0), Told::default));
+        }
+    }
+
+    /// Whether one of these told this. Nobody speaks for who is not known.
+    fn is_told(&self, image: ImageId, by: &[Process], is: impl Fn(&Told) -> bool) -> bool {
+        by.iter().any(|process| lock(&self.0).get(&(image, process.0)).is_some_and(&is))
     }
 
     /// Whether one of these copies the files of a folder.
     pub(super) fn copies(&self, image: ImageId, by: &[Process]) -> bool {
-        by.iter().any(|process| lock(&self.0).contains(&(image, process.0)))
+        self.is_told(image, by, |told| told.copies)
+    }
+
+    /// Whether one of these has said that the image is to be queued: then it copies no data when it leaves `data` empty.
+    pub(super) fn keep_queued(&self, image: ImageId, by: &[Process]) -> bool {
+        self.is_told(image, by, |told| told.queued)
     }
 
     /// Whether what these write to a property is the time of the data of that other image, and this one's have one.
     pub(super) fn passes_over(&self, image: &Image, property: &str, value: &str, by: &[Process]) -> bool {
-        let is_told = |process: &Process| {
-            let known = lock(&self.0);
-            known.peek(&(image.id, process.0)).is_some_and(|time| time.as_deref() == Some(value))
-        };
-        property == DATA_MTIME && image.properties.contains_key(DATA_MTIME) && by.iter().any(is_told)
+        property == DATA_MTIME
+            && image.properties.contains_key(DATA_MTIME)
+            && self.is_told(image.id, by, |told| told.time.as_deref() == Some(value))
     }
+}
+
+/// Whether a document is one of an image without data.
+pub(super) fn says_queued(document: &Map<String, Value>) -> bool {
+    document.get("status").and_then(Value::as_str).is_some_and(|word| Status::from(word) == Status::Queued)
 }
 
 #[cfg(test)]
@@ -84,5 +119,22 @@ mod tests {
         assert!(!restorers.passes_over(&image(1, "one"), DATA_MTIME, time, &[cp]), "which has no time yet");
         assert!(restorers.copies(one.id, &[shell, cp]) && !restorers.copies(one.id, &[shell, Process::UNKNOWN]));
         assert!(!restorers.copies(image(2, "two").id, &[cp]));
+        assert!(!restorers.keep_queued(one.id, &[cp]));
+    }
+
+    #[test]
+    fn who_says_that_an_image_is_queued_leaves_it_so_until_he_says_otherwise() {
+        let (cp, shell, one) = (Process(7), Process(8), image(1, "one"));
+        let restorers = Restorers::default();
+        for (word, keeps) in [("active", false), ("queued", true), ("active", false)] {
+            restorers.say(one.id, &Status::from(word), &[cp, Process::UNKNOWN]);
+            assert_eq!(restorers.keep_queued(one.id, &[cp]), keeps, "{word}");
+            assert!(!restorers.keep_queued(one.id, &[shell, Process::UNKNOWN]), "{word}");
+            assert!(!restorers.copies(one.id, &[cp]), "a word is no copy: {word}");
+        }
+        for (document, keeps) in [("{\"id\": \"x\"}", false), ("{\"status\": \"queued\"}", true)] {
+            restorers.restore(one.id, &serde_json::from_str(document).unwrap(), &[shell]);
+            assert_eq!(restorers.keep_queued(one.id, &[shell]), keeps, "{document}");
+        }
     }
 }

@@ -34,6 +34,13 @@ enum Owed {
     Unfinished(FsError),
 }
 
+/// Who opens `data` for writing, and how.
+pub(super) struct Opener {
+    pub(super) asked: Writing,
+    /// He says that the image is to stay queued.
+    pub(super) keeps_queued: bool,
+}
+
 /// `data`, open for writing.
 pub(super) struct WriteHandle {
     pub(super) ino: Ino,
@@ -41,6 +48,8 @@ pub(super) struct WriteHandle {
     uploads: Arc<Uploads>,
     upload: Arc<Upload>,
     opener: Process,
+    /// Who opened it says that the image is to stay queued, so that no bytes are not sent.
+    keeps_queued: bool,
     /// The right to write. It is given back by the close of the one who opened, because the kernel tells of the release
     /// only later, and taken again by who writes after that.
     writer: Mutex<Option<Arc<Writer>>>,
@@ -56,13 +65,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl WriteHandle {
-    pub(super) fn new(ino: Ino, image: Arc<Image>, uploads: Arc<Uploads>, writer: Writer, asked: Writing) -> Self {
+    pub(super) fn new(ino: Ino, image: Arc<Image>, uploads: Arc<Uploads>, writer: Writer, by: Opener) -> Self {
         let upload = Arc::clone(writer.upload());
         let hold = Mutex::new(Some(upload.hold()));
         let turn = AtomicU64::new(upload.turn());
-        let owed = Mutex::new(if asked.truncate { Owed::Rest } else { Owed::Nothing });
+        let owed = Mutex::new(if by.asked.truncate { Owed::Rest } else { Owed::Nothing });
         let writer = Mutex::new(Some(Arc::new(writer)));
-        Self { ino, image, uploads, upload, opener: asked.process, writer, owed, turn, hold }
+        let (opener, keeps_queued) = (by.asked.process, by.keeps_queued);
+        Self { ino, image, uploads, upload, opener, keeps_queued, writer, owed, turn, hold }
     }
 
     pub(super) fn node(&self) -> Node {
@@ -120,6 +130,10 @@ impl WriteHandle {
         };
         let outcome = match unfinished {
             Some(error) => Err(error),
+            None if self.leaves_nothing() => {
+                self.give_back();
+                return Ok(Waits::ForNothing);
+            }
             None => self.upload.close().await.map_err(FsError::from),
         };
         match &outcome {
@@ -132,6 +146,11 @@ impl WriteHandle {
         outcome.map(|is_sealed| if is_sealed { Waits::ForTheService } else { Waits::ForNothing })
     }
 
+    /// Whether there is nothing to send, as the image is to stay queued.
+    fn leaves_nothing(&self) -> bool {
+        self.keeps_queued && self.upload.is_empty().is_ok_and(|is_empty| is_empty)
+    }
+
     /// What is in the spool.
     pub(super) async fn read(&self, offset: u64, size: u32) -> Result<Bytes> {
         Ok(self.upload.read_at(offset, usize::try_from(size).unwrap_or(usize::MAX)).await?)
@@ -140,16 +159,21 @@ impl WriteHandle {
     /// The last descriptor is closed: what no close has sealed is sealed soon, unless somebody else wrote meanwhile.
     pub(super) fn released(&self) {
         drop(lock(&self.hold).take());
-        let is_owed = match *lock(&self.owed) {
-            Owed::Rest | Owed::Seal => true,
-            // What was only opened is not kept.
-            Owed::Nothing => self.upload.is_empty().is_ok_and(|is_empty| is_empty),
-            Owed::Unfinished(_) => false,
-        };
-        if is_owed && self.upload.turn() == self.turn.load(Ordering::Acquire) {
-            self.upload.seal_when_quiet();
+        let turn = self.turn.load(Ordering::Acquire);
+        let owed = std::mem::replace(&mut *lock(&self.owed), Owed::Nothing);
+        match owed {
+            _ if self.upload.turn() != turn => self.give_back(),
+            Owed::Rest | Owed::Seal if !self.leaves_nothing() => {
+                self.upload.seal_when_quiet();
+                self.give_back();
+            }
+            // Of what was only opened nothing is kept, unless it rested before.
+            Owed::Nothing | Owed::Rest | Owed::Seal => {
+                self.give_back();
+                self.upload.leave(turn);
+            }
+            Owed::Unfinished(_) => self.give_back(),
         }
-        self.give_back();
     }
 
     /// It is gone without a close: nobody said that what was written is all.

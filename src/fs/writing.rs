@@ -17,7 +17,7 @@ use super::inode::Ino;
 use super::mode::Mode;
 use super::node::Node;
 use super::open::{Asked, Opened, Writing};
-use super::write_handle::{Waits, WriteHandle};
+use super::write_handle::{Opener, Waits, WriteHandle};
 use super::{FileSystem, Result};
 use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
@@ -85,7 +85,8 @@ impl FileSystem {
         if asked.truncate && !writer.is_empty()? {
             writer.truncate(0).await?;
         }
-        let handle = WriteHandle::new(ino, image, Arc::clone(uploads), writer, asked);
+        let by = Opener { asked, keeps_queued: self.restorers.keep_queued(image.id, &[asked.process]) };
+        let handle = WriteHandle::new(ino, image, Arc::clone(uploads), writer, by);
         // What is written has to be seen at once by who reads the spool.
         Ok(Opened { handle: self.handles.insert(Handle::Write(handle)), mode: Mode::Direct { keep: false } })
     }

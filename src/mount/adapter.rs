@@ -484,10 +484,11 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn create(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+    fn create(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, flags: i32, reply: ReplyCreate) {
         let (files, name, ownership) = (Arc::clone(&self.files), name.to_owned(), self.ownership);
-        let (span, process) = (debug_span!("create", parent = parent.0, ?name), Caller(request.pid()).process());
-        let work = async move { files.create(convert::ino(parent), &name, process).await };
+        let span = debug_span!("create", parent = parent.0, ?name);
+        let by = Writing { process: Caller(request.pid()).process(), truncate: convert::begins(flags) };
+        let work = async move { files.create(convert::ino(parent), &name, by).await };
         self.change(request, span, reply, work, move |reply, (entry, opened)| {
             let attributes = convert::attributes(&entry.attr, &ownership);
             let (handle, flags) = (FileHandle(opened.handle.0), convert::open_flags(&opened.mode));

@@ -101,6 +101,11 @@ pub(super) fn writes(flags: OpenFlags) -> Option<bool> {
     (flags.0 & libc::O_ACCMODE != libc::O_RDONLY).then_some(flags.0 & libc::O_TRUNC != 0)
 }
 
+/// Whether a file that is made is begun: emptied, or made by this very call, which `touch` asks for neither.
+pub(super) fn begins(flags: i32) -> bool {
+    flags & (libc::O_TRUNC | libc::O_EXCL) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};

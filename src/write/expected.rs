@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::error::WriteError;
 use super::state::{Hashes, State};
 use super::upload::Upload;
-use crate::hash::{self, Hash};
 use crate::sync::lock;
 
 /// Hashes in lower-case hexadecimal digits, as far as somebody told them.
@@ -38,13 +37,6 @@ impl fmt::Display for Unexpected {
 }
 
 impl Expected {
-    /// Whether the bytes are to be none at all: somebody says so, and means it.
-    pub(super) fn is_of_nothing(&self) -> bool {
-        let md5 = Hash::named("md5").map(Hash::finish).unwrap_or_default();
-        let hashes = Hashes { md5, sha512: hash::sha512(&[]) };
-        *self != Self::default() && self.compare(&hashes).is_ok()
-    }
-
     /// Compares the hashes of bytes with those that were told.
     pub(super) fn compare(&self, own: &Hashes) -> Result<(), Unexpected> {
         let pairs = [("SHA-512", &self.sha512, &own.sha512), ("MD5", &self.md5, &own.md5)];
@@ -87,14 +79,6 @@ impl Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hashes_of_no_bytes_are_known_and_none_are_not_those() {
-        let md5 = || Some("d41d8cd98f00b204e9800998ecf8427e".to_owned());
-        assert!(Expected { md5: md5(), sha512: None }.is_of_nothing());
-        assert!(!Expected { md5: md5(), sha512: Some("00".to_owned()) }.is_of_nothing());
-        assert!(!Expected::default().is_of_nothing());
-    }
 
     #[test]
     fn what_was_told_is_compared_and_what_was_not_is_not() {

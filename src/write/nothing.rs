@@ -1,31 +1,38 @@
-//! Uploads to which nothing was written. Zero bytes are no image: an image that got them would be active, and nobody could
-//! write to it any more. A file that is made, emptied or copied empty has its image wait for data as before.
+//! Uploads to which nothing was written. Whoever leaves a file empty makes an image of no bytes, like any other; three kinds
+//! of them are dropped instead, and their images wait for data as before: what was only opened, what is to be of a format that
+//! no bytes are not, and what somebody says is to stay queued.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::error::WriteError;
 use super::expected::Expected;
 use super::home::Table;
 use super::state::State;
 use super::upload::Upload;
-use super::uploads::Uploads;
+use super::uploads::{Uploads, check};
 use super::writer::Writer;
+use crate::image::{Image, ImageId};
 use crate::sync::lock;
 
 impl Upload {
-    /// Whether there are no bytes, and nobody has said that there are to be none.
-    pub(super) fn holds_nothing(&self) -> io::Result<bool> {
-        Ok(self.spool.len()? == 0 && !self.is_to_hold_nothing())
+    /// Whether there are no bytes, and no bytes are not of the format that the image names.
+    pub(super) fn is_unfit_nothing(&self) -> io::Result<bool> {
+        Ok(self.spool.len()? == 0 && self.unfit()?.is_some())
     }
 
-    /// Whether there are no bytes, as somebody has said that there are to be none.
-    pub(super) fn is_nothing_as_told(&self) -> bool {
-        self.is_empty().is_ok_and(|is_empty| is_empty) && self.is_to_hold_nothing()
+    /// The last who had the right to write, in this turn, leaves no bytes, and none are to be sent: it goes as soon as nobody
+    /// has it open.
+    pub fn leave(&self, turn: u64) {
+        if !self.is_resting() && self.is_empty().is_ok_and(|is_empty| is_empty) {
+            self.is_left(turn);
+        }
     }
 
-    fn is_to_hold_nothing(&self) -> bool {
-        self.expected().is_some_and(|expected| expected.is_of_nothing())
+    pub(super) fn is_left(&self, turn: u64) {
+        self.left.store(turn, Ordering::Release);
+        self.home.enqueue(self.image(), self.home.clock.now());
     }
 
     /// Whether it was given up.
@@ -52,30 +59,58 @@ impl Uploads {
     }
 
     /// Drops what was written to an image before, where something was.
-    pub(super) async fn empty(&self, before: Option<&Arc<Upload>>) -> Result<(), WriteError> {
+    async fn empty(&self, before: Option<&Arc<Upload>>) -> Result<(), WriteError> {
         let Some(upload) = before else { return Ok(()) };
         let Some(writer) = self.right_to(upload).await? else { return Ok(()) };
         writer.reopen().await?;
         writer.truncate(0).await?;
         drop(writer);
-        let_go(upload, &self.table).await;
+        let_go(upload, &self.table, upload.turn()).await;
         Ok(())
+    }
+
+    /// Drops what was written to `image`: it is to have no data yet.
+    ///
+    /// # Errors
+    /// As [`Uploads::begin`].
+    pub async fn clear(&self, image: &Image) -> Result<(), WriteError> {
+        let before = self.upload_on_disk(image.id).await?;
+        check(image, before.is_some())?;
+        self.empty(before.as_ref()).await
+    }
+
+    /// Somebody says that an image is to stay queued: no bytes that wait to be sent to it are not sent. Bytes are.
+    ///
+    /// # Errors
+    /// [`WriteError::Spool`] where the disk fails.
+    pub async fn stay_queued(&self, image: ImageId) -> Result<(), WriteError> {
+        let upload = self.of(image).filter(|upload| upload.is_resting() && !upload.is_held());
+        match upload {
+            Some(upload) if upload.is_empty()? => match self.empty(Some(&upload)).await {
+                // Who opens it at this moment says later what is to become of it.
+                Err(WriteError::Busy(_)) => Ok(()),
+                outcome => outcome,
+            },
+            _ => Ok(()),
+        }
     }
 }
 
-/// Takes away an upload that holds nothing and that nobody has open. What its data are to be is kept, where somebody said so.
-pub(super) async fn let_go(upload: &Arc<Upload>, table: &Table) {
+/// Takes away an upload that holds nothing, that nobody has open, and that nobody wrote since this turn. What its data are to
+/// be is kept, where somebody said so.
+pub(super) async fn let_go(upload: &Arc<Upload>, table: &Table, turn: u64) {
     let image = upload.image();
     let _doorstep = upload.home.doorstep.lock().await;
     let is_idle = |upload: &Upload| {
         let is_told = upload.expected().is_some_and(|expected| expected != Expected::default());
         upload.state() == State::Writing && !upload.is_held() && !is_told && upload.is_empty().is_ok_and(|empty| empty)
     };
-    if !is_idle(upload) {
+    if !is_idle(upload) || upload.turn() != turn {
         return;
     }
     let Ok(_writer) = Writer::of(upload) else { return };
-    if !is_idle(upload) || upload.is_discarded() {
+    // The turn of this writer follows that one, unless there was somebody between the two.
+    if !is_idle(upload) || upload.is_discarded() || upload.turn() != turn.wrapping_add(1) {
         return;
     }
     upload.supersede();

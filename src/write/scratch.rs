@@ -13,7 +13,6 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::error::WriteError;
-use super::expected;
 use super::format::{self, HEAD};
 use super::home::Home;
 use super::job::Job;
@@ -202,8 +201,8 @@ impl Uploads {
     }
 
     /// Makes the bytes of a scratch file those of `image`, in place of what was written to it before. They are not sealed
-    /// yet, and nobody can change them any more but who opens the image. Where there are none, the image is without data
-    /// again, and `None` is answered: there is nothing to send.
+    /// yet, and nobody can change them any more but who opens the image. Where there are none, the upload rests, as behind a
+    /// close, and `None` is answered: who made the file may come to say what the image is to be.
     ///
     /// # Errors
     /// As [`Uploads::begin`], and [`WriteError::Failed`] where the bytes contradict the formats of the image. Then
@@ -215,9 +214,8 @@ impl Uploads {
         let before = self.upload_on_disk(image.id).await?;
         check(image, before.is_some())?;
         let expected = before.as_ref().and_then(|before| before.expected());
-        if scratch.is_empty()? && !expected.as_ref().is_some_and(expected::Expected::is_of_nothing) {
-            self.empty(before.as_ref()).await?;
-            return Ok(None);
+        if scratch.is_empty()? {
+            return self.place_nothing(image).await.map(|()| None);
         }
         scratch.fits_in(Some(image.id), image.container_format.as_deref(), image.disk_format.as_deref()).await?;
         let writer = match &before {
@@ -249,8 +247,19 @@ impl Uploads {
         Ok(Some(upload))
     }
 
+    async fn place_nothing(&self, image: &Image) -> Result<(), WriteError> {
+        let writer = self.begin(image).await?;
+        if !writer.is_empty()? {
+            writer.truncate(0).await?;
+        }
+        if !writer.close().await? {
+            writer.seal_when_quiet();
+        }
+        Ok(())
+    }
+
     /// The upload of `image` that there is, also where another mount left it since this one began.
-    async fn upload_on_disk(&self, image: ImageId) -> Result<Option<Arc<Upload>>, WriteError> {
+    pub(super) async fn upload_on_disk(&self, image: ImageId) -> Result<Option<Arc<Upload>>, WriteError> {
         let _doorstep = self.home.doorstep.lock().await;
         if let Some(upload) = self.of(image) {
             return Ok(Some(upload));

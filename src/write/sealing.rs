@@ -24,7 +24,7 @@ enum Sealing {
     Before,
     /// The service would not take it.
     Unfit(Cause),
-    /// There are no bytes.
+    /// There are no bytes, and none are not what the image is to be.
     Nothing,
 }
 
@@ -57,8 +57,8 @@ impl Upload {
         blank::holds_data(&self.spool.file, &self.head()?, first)
     }
 
-    /// Nobody writes any more: the bytes are complete, and the queue sends them. What was sealed already is no failure. Where
-    /// there are none, nothing is sent, and the upload goes as soon as nobody has it open.
+    /// Nobody writes any more: the bytes are complete, and the queue sends them. What was sealed already is no failure. No
+    /// bytes are sent too, but to an image of a format that they are not: that goes on waiting for data.
     ///
     /// # Errors
     /// [`WriteError::Failed`] where the bytes contradict the format that the image names: then nothing is sent, and the
@@ -78,8 +78,8 @@ impl Upload {
     fn seal_now_and_queue(&self) -> io::Result<Result<(), Cause>> {
         match self.seal_now()? {
             Sealing::Unfit(cause) => return Ok(Err(cause)),
-            // What of the two it is, is seen by who takes it from there.
-            Sealing::Now | Sealing::Nothing => self.home.enqueue(self.image(), self.home.clock.now()),
+            Sealing::Now => self.home.enqueue(self.image(), self.home.clock.now()),
+            Sealing::Nothing => self.is_left(self.turn()),
             Sealing::Before => {}
         }
         Ok(Ok(()))
@@ -108,14 +108,13 @@ impl Upload {
         closed.map_err(WriteError::Failed)
     }
 
-    /// Somebody wants the image to be active: what rests, and nobody has open, is sealed now, and so are no bytes where there
-    /// are to be none. Answers whether the upload is under way.
+    /// Somebody wants the image to be active: what rests, and nobody has open, is sealed now. Answers whether the upload is
+    /// under way.
     ///
     /// # Errors
     /// As [`Self::seal`].
     pub async fn hasten(self: &Arc<Self>) -> Result<bool, WriteError> {
-        let is_ready = self.is_resting() || self.is_nothing_as_told();
-        if is_ready && self.is_quiet(self.turn()) {
+        if self.is_resting() && self.is_quiet(self.turn()) {
             self.seal().await?;
         }
         Ok(self.state().is_under_way())
@@ -132,7 +131,7 @@ impl Upload {
             return Ok(Sealing::Before);
         }
         self.spool.is_whole()?;
-        if self.holds_nothing()? {
+        if self.is_unfit_nothing()? {
             return Ok(Sealing::Nothing);
         }
         let sealed = Sealed { size: self.spool.len()?, hashes: None };
@@ -163,7 +162,7 @@ impl Upload {
     }
 
     /// Why the service would refuse these bytes, if so.
-    fn unfit(&self) -> io::Result<Option<Cause>> {
+    pub(super) fn unfit(&self) -> io::Result<Option<Cause>> {
         let head = self.head()?;
         let record = lock(&self.record);
         let (container, disk) = (record.job.container_format.as_deref(), record.job.disk_format.as_deref());

@@ -40,6 +40,8 @@ pub struct Upload {
     pub(super) has_writer: AtomicBool,
     /// Counts who had the right to write.
     pub(super) writers: AtomicU64,
+    /// The turn of the last who had that right and left nothing that is to be sent.
+    pub(super) left: AtomicU64,
     /// How many have it open, with the right to write or without.
     pub(super) holds: AtomicUsize,
     /// How many wait until it is settled.
@@ -126,6 +128,7 @@ impl Upload {
             stage: watch::Sender::new(stage),
             has_writer: AtomicBool::new(false),
             writers: AtomicU64::new(0),
+            left: AtomicU64::new(u64::MAX),
             holds: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
             is_certain: AtomicBool::new(false),

@@ -312,7 +312,7 @@ impl Uploads {
             {
                 tracing::warn!(image = %upload.image(), %error, "an upload could not be sealed");
             }
-            nothing::let_go(&upload, &self.table).await;
+            nothing::let_go(&upload, &self.table, upload.turn()).await;
         }
         let _ = timeout_at(until, self.idle()).await;
         let dispatcher = lock(&self.dispatcher).take();

@@ -21,10 +21,11 @@ use crate::image::{Image, Status, TaskStatus};
 use crate::service::{Change, Outgoing, ServiceError};
 use crate::sync::lock;
 
-/// Makes one try of `upload`, or takes it away where nothing was written to it.
+/// Makes one try of `upload`, or takes it away where it was left without bytes.
 pub(super) async fn run(upload: Arc<Upload>, table: Arc<Table>) {
     if upload.state() == State::Writing {
-        return nothing::let_go(&upload, &table).await;
+        let turn = upload.left.load(Ordering::Acquire);
+        return nothing::let_go(&upload, &table, turn).await;
     }
     let _working = upload.working.lock().await;
     let (epoch, state) = upload.at();

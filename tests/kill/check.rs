@@ -45,8 +45,7 @@ impl Round<'_> {
         }
         let has_waited = story.close == Call::Acknowledged && !self.plan.write_back && !story.bytes.is_empty();
         assert!(is_active || !has_waited, "close has returned, and it is {}: {}", image["status"], story.summary());
-        // Of no bytes there is nothing to keep.
-        let is_kept = is_active || job.is_some() || story.open != Call::Acknowledged || story.bytes.is_empty();
+        let is_kept = is_active || job.is_some() || story.open != Call::Acknowledged;
         assert!(is_kept, "lost: {}", story.summary());
         let Some(job) = job else { return };
         if state == "writing" {
@@ -144,12 +143,11 @@ impl Round<'_> {
         close(file).unwrap_or_else(|why| panic!("the second close of {}: {why}", story.name));
     }
 
-    /// Waits for those that have bytes.
     fn wait_until_active(&self, stories: &[&Story]) {
         let began = Instant::now();
         loop {
             let images = self.images();
-            let is_active = |story: &&&Story| story.bytes.is_empty() || images[&story.name]["status"] == "active";
+            let is_active = |story: &&&Story| images[&story.name]["status"] == "active";
             let Some(left) = stories.iter().find(|story| !is_active(story)) else { break };
             assert!(began.elapsed() < PATIENCE, "never active: {}; {}", left.summary(), images[&left.name]);
             thread::sleep(LOOK);
@@ -170,10 +168,6 @@ fn state_of<'a>(image: &Value, job: Option<&'a Job>, has_rest: bool) -> &'a str 
 
 #[track_caller]
 fn assert_holds(image: &Value, story: &Story) {
-    if story.bytes.is_empty() {
-        let is_queued = image["status"] == "queued" && image["size"].is_null();
-        return assert!(is_queued, "zero bytes were sent: {image}, {}", story.summary());
-    }
     assert_eq!(image["size"], story.bytes.len(), "{}", story.summary());
     let hash = Sha512::digest(&story.bytes);
     let shown = image["os_hash_value"].as_str().unwrap_or_default();

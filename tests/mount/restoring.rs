@@ -15,7 +15,8 @@ crate::promises![Both:
     a_backup_of_a_public_image_is_restored_by_who_may_not_make_one_public,
     a_copy_in_another_images_folder_is_called_as_that_folder,
     a_backup_of_a_queued_image_is_restored_as_one_that_waits_for_its_data,
-    nothing_that_is_written_to_a_queued_image_leaves_it_queued,
+    a_file_that_is_left_empty_is_an_image_of_no_bytes_a_little_later,
+    what_is_only_opened_or_said_to_be_queued_stays_so,
     a_backup_of_an_image_of_no_bytes_is_restored_with_its_checksums,
     a_copy_of_a_copy_is_restored_without_its_data_being_sent_again,
     a_status_that_is_copied_behind_the_data_waits_for_them,
@@ -183,9 +184,11 @@ fn kept(image: &Value) -> Value {
 
 fn a_backup_of_a_queued_image_is_restored_as_one_that_waits_for_its_data(target: &Target) {
     let (person, mount) = (target.person("demo"), target.mount("demo"));
-    let attributes = json!({"name": target.name("queued"), "disk_format": "qcow2", "container_format": "bare",
+    let attributes = json!({"name": target.name("queued"), "disk_format": "raw", "container_format": "bare",
         "os_distro": "debian", "tags": ["one"], "min_ram": 32});
     let old = target.image(&person, &attributes);
+    let attributes = json!({"name": target.name("file"), "disk_format": "qcow2", "container_format": "bare"});
+    target.image(&person, &attributes);
     let copy = backup(target, &mount, &old);
     let was = kept(&target.wait(person.show(&old)));
     for (number, line) in WHOLE.into_iter().enumerate() {
@@ -197,14 +200,14 @@ fn a_backup_of_a_queued_image_is_restored_as_one_that_waits_for_its_data(target:
             assert_eq!(kept(&target.wait(person.show(id))), was, "{line}, the {run} time, a little later");
             assert_eq!(shell(&folder, "stat -c %s data; cat data status checksums import"), "0\nqueued\n", "{line}");
         }
-        shell(&folder, "sed -i 's/qcow2/raw/' metadata.json; echo bytes > data");
+        shell(&folder, "echo bytes > data");
         assert_eq!(shell(&folder, "cat status data"), "active\nbytes\n", "{line}");
     }
-    // The same by way of their files.
+    // The same by way of their files, where no bytes are none of the format that the file is named after.
     let files = target.file("files");
-    shell(&mount.root(), &format!("mkdir {0}; rsync -a files/{1}.qcow2 {0}/", files.display(), target.name("queued")));
+    shell(&mount.root(), &format!("mkdir {0}; rsync -a files/{1}.qcow2 {0}/", files.display(), target.name("file")));
     let new = target.name("again");
-    let from = files.join(target.name("queued")).display().to_string();
+    let from = files.join(target.name("file")).display().to_string();
     for (line, word) in [("rsync -a", "1"), ("rsync -a --inplace", "2"), ("cp -p", "3")] {
         shell(
             &mount.path("files"),
@@ -220,45 +223,84 @@ fn a_backup_of_a_queued_image_is_restored_as_one_that_waits_for_its_data(target:
     mount.end();
 }
 
-fn nothing_that_is_written_to_a_queued_image_leaves_it_queued(target: &Target) {
-    let (person, mount) = (target.person("demo"), target.mount("demo"));
-    let folder = fresh(target, &mount, "nothing");
-    let id = folder.file_name().unwrap().to_str().unwrap();
-    for line in [
+/// The status and the size of an image, once no upload of it is listed any more.
+fn became(target: &Target, mount: &Mount, folder: &Path) -> (Value, Value) {
+    quiet(mount, folder.file_name().unwrap().to_str().unwrap());
+    let image = shown(target, folder);
+    (image["status"].clone(), image["size"].clone())
+}
+
+fn a_file_that_is_left_empty_is_an_image_of_no_bytes_a_little_later(target: &Target) {
+    let mount = target.mount("demo");
+    for (number, line) in [
         ": > data",
-        "touch data",
-        "touch -d 2020-01-01 data",
         "cp /dev/null data",
         "truncate -s 0 data",
-        "true > data",
-        "exec 3> data; exec 3>&-",
         "dd if=/dev/null of=data conv=fsync 2> dd",
         "touch empty; mv empty data",
         "rm data; : > data",
-        // What was there, and was not sent yet, is dropped.
         "truncate -s 1M data; : > data",
         "truncate -s 1M data; touch empty; mv empty data",
-        "truncate -s 1M data; truncate -s 0 data",
         "python3 -c \"f = open('data', 'wb', 0); f.write(b'some'); f.truncate(0); f.close()\"",
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = fresh(target, &mount, &format!("nothing-{number}"));
         shell(&folder, line);
-        quiet(&mount, id);
-        let image = target.wait(person.show(id));
-        assert_eq!((&image["status"], &image["size"]), (&json!("queued"), &Value::Null), "{line}");
-        assert_eq!(image["data_mtime"], Value::Null, "{line}");
-        assert_eq!(shell(&folder, "stat -c %s data; cat data"), "0\n", "{line}");
+        assert_eq!(shell(&folder, "cat status data"), "queued\n", "{line}: it can still be filled");
+        assert_eq!(became(target, &mount, &folder), (json!("active"), json!(0)), "{line}");
     }
+    // A file that is copied into files/ is one too; who only wants one to be there has not said what it holds.
+    let names = ["copied", "touched"].map(|word| target.name(word));
+    let ([copied, touched], empty) = (&names, target.file("empty").display().to_string());
+    shell(&mount.path("files"), &format!("touch {touched}.raw; : > {empty}; cp {empty} {copied}.raw"));
+    let [copied, touched] = names.map(|name| mount.path("by-name").join(name));
+    for folder in [&copied, &touched] {
+        target.tidy(&target.person("demo"), &id_of(folder));
+    }
+    let copied = mount.path("by-id").join(id_of(&copied));
+    assert_eq!(became(target, &mount, &copied), (json!("active"), json!(0)));
+    assert_eq!(shell(&touched, "cat status"), "queued\n");
     // Programs that make a file first go on to write it.
-    shell(&folder, ": > data; echo some > data");
-    assert_eq!(shell(&folder, "cat status data"), "active\nsome\n");
+    let filled = fresh(target, &mount, "filled");
+    shell(&filled, ": > data; echo some > data");
+    assert_eq!(shell(&filled, "cat status data"), "active\nsome\n");
     for line in [": > data", "touch empty; mv empty data", "cp /dev/null data"] {
-        assert_ne!(tool_in(&folder, "sh", &["-c", line]).code, Some(0), "{line}: it has its data");
+        assert_ne!(tool_in(&filled, "sh", &["-c", line]).code, Some(0), "{line}: it has its data");
     }
     let ended = fresh(target, &mount, "ended");
     shell(&ended, ": > data");
     mount.end();
-    let image = target.wait(person.show(ended.file_name().unwrap().to_str().unwrap()));
-    assert_eq!((&image["status"], &image["size"]), (&json!("queued"), &Value::Null));
+    let id = ended.file_name().unwrap().to_str().unwrap();
+    let image = target.wait(target.person("demo").show(id));
+    assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(0)));
+}
+
+fn what_is_only_opened_or_said_to_be_queued_stays_so(target: &Target) {
+    let mount = target.mount("demo");
+    let [plain, formatted] = ["opened", "formatted"].map(|word| fresh(target, &mount, word));
+    shell(&formatted, "echo '{\"disk_format\": \"qcow2\", \"container_format\": \"bare\"}' > metadata.json");
+    for (folder, line) in [
+        (&plain, "touch data"),
+        (&plain, "touch -d 2020-01-01 data"),
+        (&plain, "exec 3>> data; exec 3>&-"),
+        (&plain, ": > data; echo queued > status"),
+        (&plain, ": > data; echo '{\"status\": \"queued\", \"id\": \"x\"}' > metadata.json"),
+        // Said first, by the program that makes the file.
+        (&plain, "echo queued > status; : > data"),
+        (&plain, "truncate -s 1M data; echo queued > status; touch empty; mv empty data; echo queued > status"),
+        (&formatted, ": > data"),
+        (&formatted, "touch empty; mv empty data"),
+    ] {
+        shell(folder, line);
+        assert_eq!(became(target, &mount, folder), (json!("queued"), Value::Null), "{line}");
+        assert_eq!(shown(target, folder)["data_mtime"], Value::Null, "{line}");
+        assert_eq!(shell(folder, "stat -c %s data; cat data"), "0\n", "{line}");
+    }
+    shell(&plain, "echo some > data");
+    assert_eq!(shell(&plain, "cat status data"), "active\nsome\n");
+    mount.end();
 }
 
 fn a_backup_of_an_image_of_no_bytes_is_restored_with_its_checksums(target: &Target) {
@@ -337,9 +379,12 @@ fn a_status_that_is_copied_behind_the_data_waits_for_them(target: &Target) {
         let image = restored(target, &folder, &copy, &format!("{line}; echo active > status"));
         assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(1 << 20)), "{line}");
     }
-    // Without data there is nothing to be active.
+    let folder = fresh(target, &mount, "status-empty");
+    let image = restored(target, &folder, &copy, ": > data; echo active > status");
+    assert_eq!((&image["status"], &image["size"]), (&json!("active"), &json!(0)), "who says so need not wait");
+    // Without a file there is nothing to be active.
     let folder = fresh(target, &mount, "status-none");
-    for line in ["echo active > status", ": > data; echo active > status", "exec 3> data; echo active > status"] {
+    for line in ["echo active > status", "touch data; echo active > status", "exec 3> data; echo active > status"] {
         assert_ne!(tool_in(&folder, "sh", &["-c", line]).code, Some(0), "{line}");
         assert_eq!(shell(&folder, "cat status"), "queued\n", "{line}");
         let sentence = attribute(&folder.join("status"), "user.glancefs.error").unwrap();

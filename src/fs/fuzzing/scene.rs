@@ -94,7 +94,7 @@ impl Scene {
                 let writing = Some(Writing { process: WRITER, truncate: true });
                 self.fs.open(entry.attr.ino, Asked { writing, ..Asked::default() }).await?
             }
-            Err(_) => self.fs.create(folder, OsStr::new(name), WRITER).await?.1,
+            Err(_) => self.fs.create(folder, OsStr::new(name), Writing::of(WRITER)).await?.1,
         };
         let (mut at, mut outcome) = (0, Ok(()));
         for piece in pieces {

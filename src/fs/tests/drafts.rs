@@ -168,7 +168,7 @@ const PROPERTIES: &str = "by-name/disk/properties";
 /// Makes a property, which has no value yet.
 async fn begun(scene: &Scene, name: &str) -> (Entry, HandleId) {
     let folder = scene.fs.walk(PROPERTIES).await.unwrap().attr.ino;
-    let (entry, opened) = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap();
+    let (entry, opened) = scene.fs.create(folder, OsStr::new(name), Writing::of(EDITOR)).await.unwrap();
     (entry, opened.handle)
 }
 

@@ -63,7 +63,7 @@ impl Scene {
             self.fs.open(entry.attr.ino, Self::asked(true)).await?
         } else {
             let folder = self.fs.walk(folder).await?.attr.ino;
-            self.fs.create(folder, OsStr::new(name), EDITOR).await?.1
+            self.fs.create(folder, OsStr::new(name), Writing::of(EDITOR)).await?.1
         };
         self.fs.flush(opened.handle, || EDITOR, async { Closing::OneOfSeveral }).await?;
         let (mut at, mut outcome) = (0, Ok(()));
@@ -307,7 +307,7 @@ async fn a_save_by_somebody_else_is_not_taken_back_by_who_read_the_document_befo
     let copied = read.replace("\"disk\"", "\"copied\"");
     scene.save(&read.replace("\"min_ram\": 0", "\"min_ram\": 64")).await.unwrap();
     // Another program puts in place what was made from the document before that save.
-    let opened = scene.fs.create(folder, OsStr::new("copy.tmp"), Process(50)).await.unwrap().1;
+    let opened = scene.fs.create(folder, OsStr::new("copy.tmp"), Writing::of(Process(50))).await.unwrap().1;
     scene.fs.write(opened.handle, 0, Bytes::from(copied)).await.unwrap();
     scene.fs.release(opened.handle);
     let (from, to) = ((folder, OsStr::new("copy.tmp")), (folder, OsStr::new("metadata.json")));

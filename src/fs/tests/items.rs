@@ -38,7 +38,7 @@ async fn a_property_is_set_by_one_request_and_removed_by_one() {
 async fn a_property_that_is_only_touched_is_empty() {
     let scene = Scene::new().await;
     let folder = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
-    let (entry, opened) = scene.fs.create(folder, OsStr::new("flag"), EDITOR).await.unwrap();
+    let (entry, opened) = scene.fs.create(folder, OsStr::new("flag"), Writing::of(EDITOR)).await.unwrap();
     scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now), Asker::UNKNOWN).await.unwrap();
     scene.close(opened.handle).await.unwrap();
     scene.fs.release(opened.handle);
@@ -120,7 +120,7 @@ async fn what_is_made_with_a_text_that_is_refused_was_never_there() {
     for (n, path) in ["by-name/disk/members/new", "by-name/disk/tags/new"].into_iter().enumerate() {
         let (folder, name) = path.rsplit_once('/').unwrap();
         let folder = scene.fs.walk(folder).await.unwrap().attr.ino;
-        let (entry, opened) = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap();
+        let (entry, opened) = scene.fs.create(folder, OsStr::new(name), Writing::of(EDITOR)).await.unwrap();
         assert_eq!(scene.changes(), n, "{path}");
         scene.fs.setattr(entry.attr.ino, None, None, Some(Modified::Now), Asker::UNKNOWN).await.unwrap();
         scene.close(opened.handle).await.unwrap();
@@ -135,7 +135,7 @@ async fn of_what_was_opened_for_somebody_who_was_killed_meanwhile_nothing_is_mad
     for folder in ["members", "tags", "properties"] {
         let path = format!("by-name/disk/{folder}");
         let (before, ino) = (scene.fs.ls(&path).await, scene.fs.walk(&path).await.unwrap().attr.ino);
-        let (entry, opened) = scene.fs.create(ino, OsStr::new("new"), EDITOR).await.unwrap();
+        let (entry, opened) = scene.fs.create(ino, OsStr::new("new"), Writing::of(EDITOR)).await.unwrap();
         scene.fs.abandon(opened.handle);
         scene.fs.forget(entry.attr.ino, 1);
         assert_eq!((settled(&scene, &path).await, scene.changes()), (before, 0), "{path}");
@@ -209,7 +209,7 @@ async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
     for (name, text, is_killed) in
         [("killed", &b"deb"[..], true), ("silent", &b""[..], true), ("bytes", &b"\xff\n"[..], false)]
     {
-        let opened = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap().1;
+        let opened = scene.fs.create(folder, OsStr::new(name), Writing::of(EDITOR)).await.unwrap().1;
         if !text.is_empty() {
             let _ = scene.fs.write(opened.handle, 0, Bytes::from_static(text)).await;
         }
@@ -227,7 +227,7 @@ async fn a_property_that_was_begun_by_who_was_killed_or_refused_is_none() {
 async fn synced(scene: &Scene, path: &str, text: &'static str) -> (HandleId, Result<()>) {
     let (folder, name) = path.rsplit_once('/').unwrap();
     let folder = scene.fs.walk(folder).await.unwrap().attr.ino;
-    let opened = scene.fs.create(folder, OsStr::new(name), EDITOR).await.unwrap().1;
+    let opened = scene.fs.create(folder, OsStr::new(name), Writing::of(EDITOR)).await.unwrap().1;
     if !text.is_empty() {
         scene.fs.write(opened.handle, 0, Bytes::from_static(text.as_bytes())).await.unwrap();
     }

@@ -78,7 +78,7 @@ async fn a_scratch_file_in_another_format_than_the_image_names_stays_where_it_is
 #[tokio::test]
 async fn who_still_writes_a_scratch_file_that_became_data_is_refused() {
     let scene = Scene::new().await;
-    let (_, opened) = scene.fs.create(scene.ino(FOLDER).await, OsStr::new("tmp"), WRITER).await.unwrap();
+    let (_, opened) = scene.fs.create(scene.ino(FOLDER).await, OsStr::new("tmp"), Writing::of(WRITER)).await.unwrap();
     scene.fs.write(opened.handle, 0, Bytes::from_static(b"whole")).await.unwrap();
     assert_eq!(scene.mv((FOLDER, "tmp"), (FOLDER, "data")).await, 0);
     let late = scene.fs.write(opened.handle, 0, Bytes::from_static(b"late")).await;

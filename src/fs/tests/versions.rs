@@ -20,7 +20,7 @@ fn without(document: &str, keys: &[&str]) -> String {
 /// `writer` writes a document beside, and `mover` puts it in its place.
 async fn moved(scene: &Scene, text: &str, writer: u32, mover: u32) -> Result<()> {
     let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
-    let handle = scene.fs.create(folder, OsStr::new("t"), Process(writer)).await.unwrap().1.handle;
+    let handle = scene.fs.create(folder, OsStr::new("t"), Writing::of(Process(writer))).await.unwrap().1.handle;
     scene.fs.write(handle, 0, Bytes::copy_from_slice(text.as_bytes())).await.unwrap();
     scene.fs.release(handle);
     let by = Asker { thread: mover, look: Process };

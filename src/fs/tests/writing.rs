@@ -60,7 +60,7 @@ impl Scene {
 
     /// Makes a file, writes `text` to it and closes it.
     pub(super) async fn put(&self, folder: &str, name: &str, text: &'static str) -> Result<Entry> {
-        let (entry, opened) = self.fs.create(self.ino(folder).await, OsStr::new(name), WRITER).await?;
+        let (entry, opened) = self.fs.create(self.ino(folder).await, OsStr::new(name), Writing::of(WRITER)).await?;
         self.fs.write(opened.handle, 0, Bytes::from_static(text.as_bytes())).await?;
         let closed = self.close(opened.handle, WRITER, false).await;
         self.fs.release(opened.handle);

@@ -91,23 +91,29 @@ fn killed_while_it_was_written_nothing_is_sent_and_every_byte_is_kept() {
 }
 
 #[test]
-fn killed_while_a_hole_rests_behind_its_close_it_is_sent_by_the_next() {
+fn killed_while_a_file_without_data_rests_behind_its_close_it_is_sent_by_the_next() {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
-    let image = service.add();
+    let images = [0, SIZE as u64].map(|size| (service.add(), size));
     killed(async {
         let uploads = open(folder.path(), &service).await;
-        let writer = uploads.begin(&image).await.unwrap();
-        writer.truncate(SIZE as u64).await.unwrap();
-        writer.close().await.unwrap();
+        for (image, size) in &images {
+            let writer = uploads.begin(image).await.unwrap();
+            writer.truncate(*size).await.unwrap();
+            writer.close().await.unwrap();
+        }
     });
     let soon = Settings { quiet: Duration::from_millis(1), ..Settings::new(folder.path()) };
     killed(async {
         let uploads = open_with(soon, &service).await;
-        if let Some(upload) = uploads.of(image.id) {
-            upload.settled().await.unwrap();
+        for (image, _) in &images {
+            if let Some(upload) = uploads.of(image.id) {
+                upload.settled().await.unwrap();
+            }
         }
     });
-    assert_eq!(service.image(image.id).unwrap().size, Some(SIZE as u64));
+    for (image, size) in images {
+        assert_eq!(service.image(image.id).unwrap().size, Some(size));
+    }
 }
 
 #[test]

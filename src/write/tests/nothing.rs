@@ -1,4 +1,4 @@
-//! Files to which nothing was written, and what becomes of their images: nothing.
+//! Files to which nothing was written, and what becomes of their images.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::super::testing::{Fake, Point, open, open_with};
 use super::super::{Expected, Settings, Uploads, WriteError};
-use super::crash::killed;
 use crate::image::{Image, Status};
 
 const LONG: Duration = Duration::from_mins(1);
@@ -36,22 +35,15 @@ fn soon(folder: &std::path::Path) -> Settings {
     Settings { quiet: Duration::from_millis(1), ..Settings::new(folder.to_owned()) }
 }
 
-fn md5(hash: &str) -> Expected {
-    Expected { md5: Some(hash.to_owned()), sha512: None }
-}
-
 #[tokio::test]
-async fn an_image_to_which_nothing_was_written_is_asked_for_nothing_and_waits_on() {
+async fn what_was_only_opened_is_not_sent_and_waits_on() {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     let uploads = open_with(soon(folder.path()), &service).await;
     let image = service.add();
-    emptied(&uploads, &image).await;
-    none(&uploads).await;
-    // Who says that it is all says so of no bytes.
     let writer = uploads.begin(&image).await.unwrap();
     let upload = Arc::clone(writer.upload());
     drop(writer);
-    upload.seal().await.unwrap();
+    upload.leave(upload.turn());
     none(&uploads).await;
     assert_eq!((service.image(image.id).unwrap().status, service.log()), (Status::Queued, Vec::new()));
     assert!(Uploads::peek(folder.path()).unwrap().is_empty());
@@ -62,8 +54,22 @@ async fn an_image_to_which_nothing_was_written_is_asked_for_nothing_and_waits_on
     assert_eq!(service.bytes(image.id), Bytes::from_static(b"bytes"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_rests_stays_where_somebody_only_opens_it_behind() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let image = service.add();
+    emptied(&uploads, &image).await;
+    let writer = uploads.begin(&image).await.unwrap();
+    let upload = Arc::clone(writer.upload());
+    drop(writer);
+    upload.leave(upload.turn());
+    upload.settled().await.unwrap();
+    assert_eq!(service.image(image.id).unwrap().size, Some(0));
+}
+
 #[tokio::test]
-async fn what_waits_to_be_sent_and_is_emptied_is_dropped() {
+async fn what_waits_to_be_sent_and_is_emptied_is_sent_empty() {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     service.hold(Point::Upload);
     let uploads = open_with(soon(folder.path()), &service).await;
@@ -75,73 +81,89 @@ async fn what_waits_to_be_sent_and_is_emptied_is_dropped() {
     }
     emptied(&uploads, &written).await;
     let scratch = uploads.scratch().await.unwrap();
-    assert!(uploads.place(&placed, &scratch).await.unwrap().is_none());
+    assert!(uploads.place(&placed, &scratch).await.unwrap().is_none(), "nobody waits for it");
     service.release();
     none(&uploads).await;
-    assert!(Uploads::peek(folder.path()).unwrap().is_empty());
-    assert_eq!(service.taken(), 0);
+    assert_eq!([written, placed.clone()].map(|image| service.image(image.id).unwrap().size), [Some(0), Some(0)]);
     let active = Image { status: Status::Active, ..placed };
-    assert!(
-        matches!(uploads.place(&active, &scratch).await, Err(WriteError::Immutable(_))),
-        "of which nothing is dropped"
-    );
+    for outcome in [uploads.place(&active, &scratch).await.map(drop), uploads.clear(&active).await] {
+        assert!(matches!(outcome, Err(WriteError::Immutable(_))), "an image that has its bytes: {outcome:?}");
+    }
 }
 
 #[tokio::test]
-async fn a_mount_that_ends_sends_nothing_of_what_is_empty_and_keeps_none_of_it() {
-    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
-    let uploads = open(folder.path(), &service).await;
-    emptied(&uploads, &service.add()).await;
-    drop(uploads.begin(&service.add()).await.unwrap());
-    assert!(uploads.drain(LONG).await.is_empty());
-    assert!(Uploads::peek(folder.path()).unwrap().is_empty());
-    assert!(service.log().is_empty());
-}
-
-#[test]
-fn what_a_killed_mount_left_empty_is_not_sent_by_the_next_one() {
-    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
-    killed(async {
-        let uploads = open(folder.path(), &service).await;
-        emptied(&uploads, &service.add()).await;
-    });
-    assert_eq!(Uploads::peek(folder.path()).unwrap().len(), 1);
-    killed(async {
-        let uploads = open_with(soon(folder.path()), &service).await;
-        none(&uploads).await;
-    });
-    assert!(Uploads::peek(folder.path()).unwrap().is_empty());
-    assert!(service.log().is_empty());
-}
-
-#[tokio::test]
-async fn no_bytes_are_sent_where_the_checksums_ask_for_just_these() {
+async fn no_bytes_are_not_sent_to_an_image_of_a_format_that_they_are_not() {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     let uploads = open_with(soon(folder.path()), &service).await;
-    let [written, placed, other] = [service.add(), service.add(), service.add()];
-    for image in [&written, &placed] {
-        let writer = uploads.begin(image).await.unwrap();
-        writer.note_expected(md5("d41d8cd98f00b204e9800998ecf8427e")).await.unwrap();
+    let image = service.add_raw();
+    let qcow2 = service.put(Image { disk_format: Some("qcow2".into()), ..image.clone() });
+    for _ in 0..2 {
+        emptied(&uploads, &qcow2).await;
+        none(&uploads).await;
     }
-    emptied(&uploads, &written).await;
-    let scratch = uploads.scratch().await.unwrap();
-    let upload = uploads.place(&placed, &scratch).await.unwrap().unwrap();
-    upload.seal().await.unwrap();
+    assert!(uploads.place(&qcow2, &uploads.scratch().await.unwrap()).await.unwrap().is_none());
     none(&uploads).await;
-    for image in [written, placed] {
-        let image = service.image(image.id).unwrap();
-        assert_eq!((image.status, image.size), (Status::Active, Some(0)));
+    assert_eq!((service.image(image.id).unwrap().status, service.taken()), (Status::Queued, 0));
+    assert!(Uploads::peek(folder.path()).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let [empty, hole, open, sent, cleared] = [0; 5].map(|_| service.add());
+    emptied(&uploads, &empty).await;
+    for (image, is_sealed) in [(&hole, false), (&sent, true)] {
+        let writer = uploads.begin(image).await.unwrap();
+        writer.truncate(9).await.unwrap();
+        assert!(!writer.close().await.unwrap());
+        writer.seal_when_quiet();
+        if is_sealed {
+            writer.seal().await.unwrap();
+        }
     }
-    // What other data are to be is not forgotten with those that there are not.
-    let writer = uploads.begin(&other).await.unwrap();
-    writer.note_expected(md5("900150983cd24fb0d6963f7d28e17f72")).await.unwrap();
+    emptied(&uploads, &cleared).await;
+    uploads.clear(&cleared).await.unwrap();
+    let writer = uploads.begin(&open).await.unwrap();
+    for image in [&empty, &hole, &open, &sent, &cleared, &service.add()] {
+        uploads.stay_queued(image.id).await.unwrap();
+    }
+    assert!(uploads.of(empty.id).is_none() && uploads.of(cleared.id).is_none());
+    assert_eq!(uploads.of(hole.id).unwrap().len().unwrap(), 9);
+    writer.write_at(0, Bytes::from_static(b"bytes")).await.unwrap();
     drop(writer);
-    emptied(&uploads, &other).await;
-    uploads.of(other.id).unwrap().seal().await.unwrap();
-    assert!(uploads.place(&other, &uploads.scratch().await.unwrap()).await.unwrap().is_none());
+    assert_eq!(uploads.drain(LONG).await.len(), 1, "which nobody has closed");
+    let sizes = [&empty, &hole, &open, &sent, &cleared].map(|image| service.image(image.id).unwrap().size);
+    assert_eq!(sizes, [None, Some(9), None, Some(9), None]);
+}
+
+#[tokio::test]
+async fn a_mount_that_ends_sends_what_rests_and_keeps_nothing_of_what_was_only_opened() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let [rests, opened] = [service.add(), service.add()];
+    emptied(&uploads, &rests).await;
+    drop(uploads.begin(&opened).await.unwrap());
+    assert!(uploads.drain(LONG).await.is_empty());
+    assert!(Uploads::peek(folder.path()).unwrap().is_empty());
+    assert_eq!([rests, opened].map(|image| service.image(image.id).unwrap().size), [Some(0), None]);
+}
+
+#[tokio::test]
+async fn what_the_data_are_to_be_is_not_forgotten_with_those_that_there_are_not() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let image = service.add();
+    let expected = Expected { md5: Some("900150983cd24fb0d6963f7d28e17f72".to_owned()), sha512: None };
+    let writer = uploads.begin(&image).await.unwrap();
+    writer.note_expected(expected.clone()).await.unwrap();
+    drop(writer);
+    emptied(&uploads, &image).await;
+    uploads.stay_queued(image.id).await.unwrap();
+    assert_eq!(uploads.of(image.id).unwrap().expected(), Some(expected));
     let left = uploads.drain(LONG).await;
-    assert_eq!(left.iter().map(|report| (report.image, report.size)).collect::<Vec<_>>(), [(other.id, 0)]);
-    assert_eq!(service.image(other.id).unwrap().status, Status::Queued);
+    assert_eq!(left.iter().map(|report| (report.image, report.size)).collect::<Vec<_>>(), [(image.id, 0)]);
+    assert_eq!(service.image(image.id).unwrap().status, Status::Queued);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,7 +172,11 @@ async fn who_opens_an_image_while_its_empty_upload_goes_finds_it_open() {
     let uploads = open_with(Settings { quiet: Duration::ZERO, ..soon(folder.path()) }, &service).await;
     let image = service.add();
     for round in 0..300 {
-        emptied(&uploads, &image).await;
+        let opened = uploads.begin(&image).await.unwrap();
+        let upload = Arc::clone(opened.upload());
+        opened.truncate(0).await.unwrap();
+        drop(opened);
+        upload.leave(upload.turn());
         let writer = uploads.begin(&image).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
         writer.write_at(0, Bytes::from_static(b"kept")).await.unwrap();
         assert_eq!(&uploads.of(image.id).unwrap().read_at(0, 9).await.unwrap()[..], b"kept", "round {round}");
