@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Serve a folder as an OpenStack Image service.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Serve {
     /// The folder that holds the images; made where there is none.
     folder: PathBuf,
@@ -28,6 +29,9 @@ pub struct Serve {
     /// Leave out the Compute API's images, which are otherwise at /compute/v2.1 of the Image API's port.
     #[arg(long)]
     no_compute: bool,
+    /// Leave the Image service out of the catalogue, as in clouds that show images by the Compute API alone.
+    #[arg(long, conflicts_with = "no_compute")]
+    no_image: bool,
     /// What becomes of ranged downloads.
     #[arg(long, value_enum, default_value_t = RangeArgument::Honoured)]
     ranges: RangeArgument,
@@ -111,6 +115,7 @@ impl Serve {
         settings.keystone_listen = self.keystone_listen;
         settings.accounts = self.accounts()?;
         settings.compute = !self.no_compute;
+        settings.image_listed = !self.no_image;
         settings.behaviour = Behaviour {
             ranges: self.ranges.into(),
             latency: Duration::from_millis(self.latency),

@@ -81,6 +81,8 @@ pub struct Settings {
     pub accounts: Option<Accounts>,
     /// Whether the Compute API's images are there too, on the same port under `/compute`.
     pub compute: bool,
+    /// Whether the catalogue leads to the Image API. Where it does not, that is there all the same, for who knows where.
+    pub image_listed: bool,
     /// How it behaves at first.
     pub behaviour: Behaviour,
 }
@@ -95,6 +97,7 @@ impl Settings {
             keystone_listen: anywhere,
             accounts: None,
             compute: true,
+            image_listed: true,
             behaviour: Behaviour::default(),
         }
     }
@@ -150,8 +153,9 @@ impl Server {
             Some(accounts) => {
                 let (listener, keystone) = listen(settings.keystone_listen).await?;
                 let lifetime = settings.behaviour.token_lifetime;
+                let image_url = settings.image_listed.then(|| url.clone());
                 let compute_url = settings.compute.then(|| format!("{url}{}/v2.1", compute::PREFIX));
-                let identity = Identity::new(accounts, format!("{keystone}/v3"), url.clone(), compute_url, lifetime);
+                let identity = Identity::new(accounts, format!("{keystone}/v3"), image_url, compute_url, lifetime);
                 let identity = Arc::new(identity);
                 let router = keystone::routes::router(Arc::clone(&identity));
                 tasks.push(tokio::spawn(listener::serve_keystone(listener, router, stopped.clone())));

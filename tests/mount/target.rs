@@ -145,6 +145,7 @@ impl Target {
             keystone_listen: address(&server.keystone_url().unwrap()),
             accounts: Some(Accounts::example()),
             compute: true,
+            image_listed: true,
             behaviour: server.behaviour(),
         };
         self.wait(server.stop());

@@ -308,8 +308,9 @@ fn time(time: jiff::Timestamp) -> String {
 }
 
 fn catalog(identity: &Identity) -> Value {
-    let services = [("identity", "keystone", identity.url()), ("image", "glance", identity.image_url())];
-    let services = services.into_iter().chain(identity.compute_url().map(|url| ("compute", "nova", url)));
+    let image = identity.image_url().map(|url| ("image", "glance", url));
+    let compute = identity.compute_url().map(|url| ("compute", "nova", url));
+    let services = [("identity", "keystone", identity.url())].into_iter().chain(image).chain(compute);
     let shown = services.map(|(kind, name, url)| {
         let endpoints = ["public", "internal", "admin"].map(|interface| {
             value!({

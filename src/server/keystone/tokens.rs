@@ -38,7 +38,7 @@ pub(crate) struct Identity {
     lifetime: RwLock<Duration>,
     /// This Keystone's URL with `/v3`.
     url: String,
-    image_url: String,
+    image_url: Option<String>,
     compute_url: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Identity {
     pub(crate) fn new(
         accounts: Accounts,
         url: String,
-        image_url: String,
+        image_url: Option<String>,
         compute_url: Option<String>,
         lifetime: Duration,
     ) -> Self {
@@ -63,8 +63,9 @@ impl Identity {
         &self.url
     }
 
-    pub(crate) fn image_url(&self) -> &str {
-        &self.image_url
+    /// The URL of the Image API, where the catalogue has it.
+    pub(crate) fn image_url(&self) -> Option<&str> {
+        self.image_url.as_deref()
     }
 
     /// The URL of the Compute API with its version, where there is one.

@@ -34,6 +34,15 @@ async fn the_catalogue_leads_to_the_compute_api() {
 }
 
 #[tokio::test]
+async fn the_image_api_can_be_left_out_of_the_catalogue() {
+    let folder = TempDir::new().unwrap();
+    let settings =
+        Settings { accounts: Some(Accounts::example()), image_listed: false, ..Settings::new(folder.path()) };
+    let server = Server::start(settings).await.unwrap();
+    assert_eq!(kinds(&server).await, ["identity", "compute"]);
+}
+
+#[tokio::test]
 async fn metadata_outlives_a_restart() {
     let folder = TempDir::new().unwrap();
     let server = started(&folder).await;

@@ -25,7 +25,7 @@ users:
 
 fn identity() -> Identity {
     let accounts = Accounts::from_yaml(PEOPLE).unwrap();
-    Identity::new(accounts, String::new(), String::new(), None, Duration::from_mins(1))
+    Identity::new(accounts, String::new(), None, None, Duration::from_mins(1))
 }
 
 fn password(user: &str, password: &str) -> Value {
