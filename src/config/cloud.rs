@@ -27,10 +27,37 @@ pub struct Cloud {
     pub image_service_type: String,
     /// The name of the Image service in the catalog, where there are several of the same type.
     pub image_service_name: Option<String>,
+    /// The Compute service.
+    pub compute: Compute,
+    /// Which of the two is to show the images.
+    pub backend: Backend,
     /// The version of the Image API that is asked for, as it was written.
     pub image_api_version: Option<String>,
     /// Certificates.
     pub tls: Tls,
+}
+
+/// The services that can show images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// The Image service (Glance).
+    #[default]
+    Image,
+    /// The Compute service (Nova).
+    Compute,
+}
+
+/// The Compute service of a cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// The interfaces of the catalog that may be used, the most preferred one first.
+    pub interfaces: Vec<Interface>,
+    /// Its address, where the catalog is not to be asked.
+    pub endpoint: Option<Url>,
+    /// Its type in the catalog: `compute` nearly everywhere.
+    pub service_type: String,
+    /// Its name in the catalog, where there are several of the same type.
+    pub service_name: Option<String>,
 }
 
 /// How to log in.
@@ -170,7 +197,24 @@ impl Default for Tls {
     }
 }
 
+impl Default for Compute {
+    fn default() -> Self {
+        Self {
+            interfaces: vec![Interface::Public],
+            endpoint: None,
+            service_type: "compute".to_owned(),
+            service_name: None,
+        }
+    }
+}
+
 impl Cloud {
+    /// A Compute service without Keystone at this address, which leads to no Image service.
+    pub fn of_compute_url(url: Url, tls: Tls) -> Self {
+        let compute = Compute { endpoint: Some(url.clone()), ..Compute::default() };
+        Self { image_endpoint: None, compute, backend: Backend::Compute, ..Self::of_url(url, tls) }
+    }
+
     /// An Image service without Keystone at this address.
     pub fn of_url(url: Url, tls: Tls) -> Self {
         Self {
@@ -183,6 +227,8 @@ impl Cloud {
             image_endpoint: Some(url),
             image_service_type: "image".to_owned(),
             image_service_name: None,
+            compute: Compute::default(),
+            backend: Backend::Image,
             image_api_version: None,
             tls,
         }

@@ -18,7 +18,7 @@ pub mod value;
 mod vendors;
 pub mod yaml;
 
-pub use cloud::{AuthMethod, Cloud, Credential, Domain, Interface, Scope, Tls, TokenCommand, User};
+pub use cloud::{AuthMethod, Backend, Cloud, Compute, Credential, Domain, Interface, Scope, Tls, TokenCommand, User};
 pub use clouds::Clouds;
 pub use environment::Surroundings;
 pub use error::ConfigError;

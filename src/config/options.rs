@@ -29,6 +29,9 @@ pub struct OpenStackOptions {
     /// The address of the Image service, instead of the catalog's
     #[arg(long, value_name = "URL")]
     pub os_image_endpoint_override: Option<String>,
+    /// The address of the Compute service, instead of the catalog's
+    #[arg(long, value_name = "URL")]
+    pub os_compute_endpoint_override: Option<String>,
     /// The address that `--os-auth-type none` and `admin_token` use
     #[arg(long, value_name = "URL", alias = "os-url")]
     pub os_endpoint: Option<String>,
@@ -159,7 +162,13 @@ impl OpenStackOptions {
 
     /// Does it describe a login by itself, without a configured cloud?
     pub fn is_complete(&self) -> bool {
-        self.os_auth_url.is_some() || self.os_endpoint.is_some() || self.os_image_endpoint_override.is_some()
+        let given = [
+            &self.os_auth_url,
+            &self.os_endpoint,
+            &self.os_image_endpoint_override,
+            &self.os_compute_endpoint_override,
+        ];
+        given.into_iter().any(Option::is_some)
     }
 
     /// What belongs into `auth`: keys of clouds.yaml and their values, secrets read from their files.
@@ -207,6 +216,7 @@ impl OpenStackOptions {
         let mut settings = texts(&[
             ("interface", &self.os_interface),
             ("image_endpoint_override", &self.os_image_endpoint_override),
+            ("compute_endpoint_override", &self.os_compute_endpoint_override),
             ("auth_type", &self.os_auth_type),
             ("auth_methods", &self.os_auth_methods),
             ("token_command", &self.os_token_command),

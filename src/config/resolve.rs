@@ -5,7 +5,7 @@ mod settings;
 
 use url::Url;
 
-use super::cloud::{AuthMethod, Cloud, Interface, Tls};
+use super::cloud::{AuthMethod, Backend, Cloud, Compute, Interface, Tls};
 use super::clouds::{Clouds, Entry};
 use super::environment::Surroundings;
 use super::error::ConfigError;
@@ -50,10 +50,11 @@ fn entry(
 
 fn typed(settings: &Settings, around: &Surroundings) -> Result<Cloud, ConfigError> {
     let auth = auth::method(settings)?;
-    let image_endpoint = image_endpoint(settings, &auth)?;
+    let compute = compute(settings, &auth)?;
+    let image_endpoint = image_endpoint(settings, &auth, &compute)?;
     let auth_url = settings.auth("auth_url").map(|text| auth_url(settings, text)).transpose()?;
     let asks_keystone = !matches!(auth, AuthMethod::None | AuthMethod::AdminToken(_) | AuthMethod::Command(_));
-    if auth_url.is_none() && (asks_keystone || image_endpoint.is_none()) {
+    if auth_url.is_none() && (asks_keystone || (image_endpoint.is_none() && compute.endpoint.is_none())) {
         return Err(settings.missing("auth_url", "write it under auth, or set OS_AUTH_URL or --os-auth-url"));
     }
     Ok(Cloud {
@@ -62,30 +63,54 @@ fn typed(settings: &Settings, around: &Surroundings) -> Result<Cloud, ConfigErro
         auth,
         auth_url,
         region: settings.value("image_region_name").map(str::to_owned).or_else(|| settings.region.clone()),
-        interfaces: interfaces(settings)?,
+        interfaces: interfaces(settings, "image_interface")?,
         image_endpoint,
         image_service_type: settings.value("image_service_type").unwrap_or("image").to_owned(),
         image_service_name: settings.value("image_service_name").map(str::to_owned),
+        compute,
+        backend: Backend::Image,
         image_api_version: settings.value("image_api_version").map(str::to_owned),
         tls: tls(settings, around),
     })
 }
 
 /// The address of the Image service, where the settings fix it. Methods that know no catalog need it.
-fn image_endpoint(settings: &Settings, auth: &AuthMethod) -> Result<Option<Url>, ConfigError> {
+fn image_endpoint(settings: &Settings, auth: &AuthMethod, compute: &Compute) -> Result<Option<Url>, ConfigError> {
     let own = ["image_endpoint_override", "image_endpoint"].into_iter().find_map(|key| settings.value(key));
-    let without_catalog = matches!(auth, AuthMethod::None | AuthMethod::AdminToken(_));
-    let common = || settings.auth("endpoint").or_else(|| settings.auth("url"));
-    let text = if without_catalog { own.or_else(common) } else { own };
+    let without_catalog = has_no_catalog(auth);
+    let text = if without_catalog { own.or_else(|| common_endpoint(settings)) } else { own };
     match text {
         Some(text) => settings.url("image_endpoint_override", text).map(Some),
-        None if without_catalog => Err(settings.missing(
+        None if without_catalog && compute.endpoint.is_none() => Err(settings.missing(
             "endpoint",
             "without a catalog the Image service's address is needed: write it under auth as endpoint, or give \
              --os-endpoint",
         )),
         None => Ok(None),
     }
+}
+
+/// Methods that log in nowhere bring no catalog.
+fn has_no_catalog(auth: &AuthMethod) -> bool {
+    matches!(auth, AuthMethod::None | AuthMethod::AdminToken(_))
+}
+
+/// The one address of a login that has no catalog, whichever service is there.
+fn common_endpoint(settings: &Settings) -> Option<&str> {
+    settings.auth("endpoint").or_else(|| settings.auth("url"))
+}
+
+/// The Compute service, with its address where the settings fix it.
+fn compute(settings: &Settings, auth: &AuthMethod) -> Result<Compute, ConfigError> {
+    let own = ["compute_endpoint_override", "compute_endpoint"].into_iter().find_map(|key| settings.value(key));
+    let text = if has_no_catalog(auth) { own.or_else(|| common_endpoint(settings)) } else { own };
+    let usual = Compute::default();
+    Ok(Compute {
+        interfaces: interfaces(settings, "compute_interface")?,
+        endpoint: text.map(|text| settings.url("compute_endpoint_override", text)).transpose()?,
+        service_type: settings.value("compute_service_type").map_or(usual.service_type, str::to_owned),
+        service_name: settings.value("compute_service_name").map(str::to_owned),
+    })
 }
 
 fn auth_url(settings: &Settings, text: &str) -> Result<Url, ConfigError> {
@@ -96,8 +121,9 @@ fn auth_url(settings: &Settings, text: &str) -> Result<Url, ConfigError> {
     Ok(url)
 }
 
-fn interfaces(settings: &Settings) -> Result<Vec<Interface>, ConfigError> {
-    let texts = match settings.values("image_interface") {
+/// The interfaces that `own` names for one service, or else those of all.
+fn interfaces(settings: &Settings, own: &str) -> Result<Vec<Interface>, ConfigError> {
+    let texts = match settings.values(own) {
         texts if texts.is_empty() => settings.values("interface"),
         texts => texts,
     };

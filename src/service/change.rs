@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::ByteStream;
+use super::{ByteStream, Kind, ServiceError};
 use crate::image::{ImageId, Properties, Text, Visibility};
 
 /// An image to be made. What is `None` or empty is left out of the request, and is then as the service has it.
@@ -107,5 +107,33 @@ pub struct Outgoing {
 impl std::fmt::Debug for Outgoing {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Outgoing").field("image", &self.image).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// The changes without those that a later one of the same key makes void: how the image is to be afterwards.
+pub(super) fn last_of_each_key(changes: &[Change]) -> Vec<&Change> {
+    let is_last =
+        |(at, change): &(usize, &Change)| !changes.iter().skip(at + 1).any(|later| later.key() == change.key());
+    changes.iter().enumerate().filter(is_last).map(|(_, change)| change).collect()
+}
+
+/// The service said time and again that it made the changes, and did not.
+pub(super) fn undone(action: &str, left: &[&Change]) -> ServiceError {
+    let keys: Vec<_> = left.iter().map(|change| format!("'{}'", change.key())).collect();
+    let words = format!(
+        "the service takes the change, and shows {} as before; somebody else may be changing the image",
+        keys.join(", ")
+    );
+    ServiceError::new(Kind::Conflict, action).with_words(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_changes_of_one_key_the_last_counts() {
+        let changes = [Change::set("p", "1"), Change::set("q", "1"), Change::remove("p"), Change::set("p", "2")];
+        assert_eq!(last_of_each_key(&changes), [&changes[1], &changes[3]]);
     }
 }

@@ -16,6 +16,8 @@ pub struct ServiceError {
     pub request_id: Option<String>,
     /// How long the service asks to wait before another try (`Retry-After`).
     pub retry_after: Option<Duration>,
+    /// Whether the words say already what somebody can do about it.
+    pub advised: bool,
 }
 
 /// The kinds of failure that callers tell apart.
@@ -68,7 +70,7 @@ pub enum Kind {
 impl ServiceError {
     /// A failure of this kind, without words of the service.
     pub fn new(kind: Kind, action: impl Into<String>) -> Self {
-        Self { kind, action: action.into(), words: None, request_id: None, retry_after: None }
+        Self { kind, action: action.into(), words: None, request_id: None, retry_after: None, advised: false }
     }
 
     /// The same with an explanation.
@@ -76,6 +78,13 @@ impl ServiceError {
     pub fn with_words(mut self, words: impl Into<String>) -> Self {
         self.words = Some(words.into());
         self
+    }
+
+    /// The same with an explanation that says what somebody can do about it.
+    #[must_use]
+    pub fn with_advice(mut self, words: impl Into<String>) -> Self {
+        self.advised = true;
+        self.with_words(words)
     }
 }
 
@@ -128,7 +137,7 @@ impl fmt::Display for ServiceError {
         if let Some(id) = &self.request_id {
             write!(out, " ({id})")?;
         }
-        match self.kind.remedy() {
+        match self.kind.remedy().filter(|_| !self.advised) {
             Some(remedy) => write!(out, "; {remedy}"),
             None => Ok(()),
         }
@@ -148,5 +157,12 @@ mod tests {
         let mut told = plain.with_words("No image found with ID x");
         told.request_id = Some("req-1".to_owned());
         assert_eq!(told.to_string(), "could not show image x: No image found with ID x (req-1)");
+    }
+
+    #[test]
+    fn words_that_say_what_to_do_are_followed_by_no_other_advice() {
+        let refused = ServiceError::new(Kind::Forbidden, "change image x");
+        assert!(refused.clone().with_words("no").to_string().ends_with("no; somebody with more rights has to do it"));
+        assert_eq!(refused.with_advice("no, do that").to_string(), "could not change image x: no, do that");
     }
 }

@@ -313,7 +313,7 @@ async fn refused(action: &str, response: Response) -> Failure {
     let told = words.is_some();
     let words = words.or_else(|| Some(format!("the service answered {status}")));
     let (kind, next) = meaning(status, asked);
-    let error = ServiceError { kind, action: action.to_owned(), words, request_id, retry_after: asked };
+    let error = ServiceError { kind, action: action.to_owned(), words, request_id, retry_after: asked, advised: false };
     Failure { error, status: Some(status), told, reset: false, next }
 }
 

@@ -6,6 +6,8 @@
 pub mod auth;
 pub mod change;
 pub mod clock;
+pub mod compute;
+mod document;
 pub mod error;
 pub(crate) mod failure;
 pub mod glance;
@@ -14,6 +16,7 @@ pub mod offers;
 pub mod page;
 pub mod retry;
 pub(crate) mod tls;
+mod turns;
 mod words;
 
 use std::ops::Range;
@@ -244,6 +247,6 @@ pub trait ImageService: Send + Sync + 'static {
     }
 }
 
-fn not_offered<T>(action: String) -> Result<T> {
+fn not_offered<T>(action: impl Into<String>) -> Result<T> {
     Err(ServiceError::new(Kind::NotOffered, action))
 }

@@ -1,10 +1,17 @@
 //! One page of a listing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Result;
-use crate::image::{Image, ImageId};
+use super::{Kind, Result, ServiceError};
+use crate::image::{Image, ImageId, Status};
+
+/// Bytes at the end of a page in which is looked for what tells of the next one.
+pub(super) const TAIL: usize = 16 << 10;
+
+/// How much of an odd image a sentence shows, in characters.
+const SHOWN: usize = 60;
 
 /// Where a page of a listing begins: behind the image of this id, which need not be a UUID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,4 +68,39 @@ impl fmt::Debug for Page {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Page(likely next: {:?})", self.likely_next)
     }
+}
+
+/// The last bytes of a page, as text.
+pub(super) fn tail(page: &[u8]) -> Option<Cow<'_, str>> {
+    page.get(page.len().saturating_sub(TAIL)..).map(String::from_utf8_lossy)
+}
+
+/// A listing knows statuses that a folder cannot show.
+pub(super) fn is_shown(image: &Image) -> bool {
+    !matches!(image.status, Status::Deleted | Status::PendingDelete)
+}
+
+/// The sentence about something in a listing that is no image.
+pub(super) fn odd(image: &str) -> String {
+    let shown: String = image.chars().take(SHOWN).collect();
+    let more = if shown.len() < image.len() { "\u{2026}" } else { "" };
+    format!(
+        "the service lists something without an id that is a UUID, which is left out: {}{more}",
+        shown.escape_debug()
+    )
+}
+
+/// A 400 that names the marker says that the marker's image is gone, and a 403 that it is not ours to see any more:
+/// without a marker, listing is forbidden to nobody.
+pub(super) fn marker_gone(mut error: ServiceError, marker: Option<&Marker>) -> ServiceError {
+    let names = |Marker(id): &Marker| error.words.as_deref().is_some_and(|words| words.contains(id));
+    let gone = match error.kind {
+        Kind::Invalid => marker.is_some_and(names),
+        Kind::Forbidden => marker.is_some(),
+        _ => false,
+    };
+    if gone {
+        error.kind = Kind::MarkerGone;
+    }
+    error
 }

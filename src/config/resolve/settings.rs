@@ -137,6 +137,7 @@ impl Settings {
         }
         if rest.contains_key("interface") {
             self.rest.remove("image_interface");
+            self.rest.remove("compute_interface");
         }
         self.auth.extend(auth);
         self.rest.extend(rest);

@@ -41,11 +41,44 @@ impl Endpoint {
     }
 }
 
+/// Which service is looked for.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    /// What it is called in sentences.
+    word: &'static str,
+    kind: &'a str,
+    name: Option<&'a str>,
+    interfaces: &'a [Interface],
+    /// The option that gives its address.
+    option: &'static str,
+}
+
+impl<'a> Wanted<'a> {
+    /// The Image service that the cloud's settings choose.
+    pub(super) fn image(cloud: &'a Cloud) -> Self {
+        let (kind, name) = (&cloud.image_service_type, cloud.image_service_name.as_deref());
+        let option = "--os-image-endpoint-override";
+        Self { word: "Image", kind, name, interfaces: &cloud.interfaces, option }
+    }
+
+    /// The Compute service that they choose.
+    pub(super) fn compute(cloud: &'a Cloud) -> Self {
+        let (kind, name) = (&cloud.compute.service_type, cloud.compute.service_name.as_deref());
+        let option = "--os-compute-endpoint-override";
+        Self { word: "Compute", kind, name, interfaces: &cloud.compute.interfaces, option }
+    }
+
+    fn failed(&self, cloud: &Cloud, words: String) -> ServiceError {
+        let action = format!("find the {} service of cloud {}", self.word, cloud.name);
+        ServiceError::new(Kind::Configuration, action).with_words(words)
+    }
+}
+
 impl Catalog {
-    /// The address of the Image service that the cloud's settings choose.
-    pub(super) fn image_endpoint(&self, cloud: &Cloud) -> Result<Url, ServiceError> {
-        let refused = |words: String| Err(failed(cloud, words));
-        let services = self.image_services(cloud)?;
+    /// The address of a service.
+    pub(super) fn endpoint(&self, cloud: &Cloud, wanted: &Wanted<'_>) -> Result<Url, ServiceError> {
+        let refused = |words: String| Err(wanted.failed(cloud, words));
+        let services = self.services(cloud, wanted)?;
         let endpoints = || services.iter().flat_map(|service| &service.endpoints);
         let in_region =
             || endpoints().filter(|one| cloud.region.as_deref().is_none_or(|region| one.region() == region));
@@ -56,8 +89,8 @@ impl Catalog {
             let found: Vec<_> = in_region().filter(|one| one.is(*interface)).collect();
             Some(found).filter(|found| !found.is_empty())
         };
-        let Some(found) = cloud.interfaces.iter().find_map(of) else {
-            let wanted: Vec<_> = cloud.interfaces.iter().map(ToString::to_string).collect();
+        let Some(found) = wanted.interfaces.iter().find_map(of) else {
+            let wanted: Vec<_> = wanted.interfaces.iter().map(ToString::to_string).collect();
             return refused(format!("it has no {} endpoint; {}", wanted.join(" or "), list(in_region())));
         };
         let mut regions: Vec<_> = found.iter().map(|one| one.region()).collect();
@@ -70,25 +103,24 @@ impl Catalog {
         Url::parse(text).or_else(|_| refused(format!("its address in the catalog is not a URL: {text}")))
     }
 
-    fn image_services(&self, cloud: &Cloud) -> Result<Vec<&Service>, ServiceError> {
-        let kind = &cloud.image_service_type;
+    fn services(&self, cloud: &Cloud, wanted: &Wanted<'_>) -> Result<Vec<&Service>, ServiceError> {
         if self.0.is_empty() {
             let words = format!(
-                "the token for {} comes without a catalog; name a project, or give the address with --os-image-endpoint-override",
-                cloud.scope
+                "the token for {} comes without a catalog; name a project, or give the address with {}",
+                cloud.scope, wanted.option
             );
-            return Err(failed(cloud, words));
+            return Err(wanted.failed(cloud, words));
         }
-        let name = cloud.image_service_name.as_deref();
-        let wanted = |one: &&Service| one.kind == *kind && name.is_none_or(|name| one.name.as_deref() == Some(name));
-        let found: Vec<_> = self.0.iter().filter(wanted).collect();
+        let Wanted { kind, name, .. } = *wanted;
+        let fits = |one: &&Service| one.kind == kind && name.is_none_or(|name| one.name.as_deref() == Some(name));
+        let found: Vec<_> = self.0.iter().filter(fits).collect();
         if found.is_empty() {
             let mut kinds: Vec<_> = self.0.iter().map(|service| service.kind.as_str()).collect();
             kinds.sort_unstable();
             kinds.dedup();
             let called = name.map(|name| format!(" called {name}")).unwrap_or_default();
             let words = format!("its catalog has no service of type {kind}{called}; it has {}", kinds.join(", "));
-            return Err(failed(cloud, words));
+            return Err(wanted.failed(cloud, words));
         }
         Ok(found)
     }
@@ -101,10 +133,6 @@ fn named(cloud: &Cloud) -> &str {
 fn list<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> String {
     let known: Vec<_> = endpoints.map(|one| format!("{} in {}", one.interface, one.region())).collect();
     if known.is_empty() { "it has none at all".to_owned() } else { format!("it has {}", known.join(", ")) }
-}
-
-fn failed(cloud: &Cloud, words: String) -> ServiceError {
-    ServiceError::new(Kind::Configuration, format!("find the Image service of cloud {}", cloud.name)).with_words(words)
 }
 
 #[cfg(test)]
@@ -131,7 +159,8 @@ mod tests {
     }
 
     fn endpoint(region: Option<&str>, interfaces: &[Interface]) -> Result<String, String> {
-        let found = catalog().image_endpoint(&cloud(region, interfaces));
+        let cloud = cloud(region, interfaces);
+        let found = catalog().endpoint(&cloud, &Wanted::image(&cloud));
         found.map(|url| url.to_string()).map_err(|error| error.to_string())
     }
 
@@ -160,9 +189,29 @@ mod tests {
     #[test]
     fn a_catalog_without_an_image_service_names_what_it_has() {
         let catalog: Catalog = serde_json::from_str(r#"[{"type": "compute"}, {"type": "identity"}]"#).unwrap();
-        let error = catalog.image_endpoint(&cloud(None, &[Interface::Public])).unwrap_err();
+        let (cloud, nowhere) = (cloud(None, &[Interface::Public]), cloud(None, &[]));
+        let error = catalog.endpoint(&cloud, &Wanted::image(&cloud)).unwrap_err();
         assert_eq!(error.kind, Kind::Configuration);
         assert!(error.to_string().contains("compute, identity"), "{error}");
-        assert!(Catalog::default().image_endpoint(&cloud(None, &[])).unwrap_err().to_string().contains("no project"));
+        let error = Catalog::default().endpoint(&nowhere, &Wanted::image(&nowhere)).unwrap_err().to_string();
+        assert!(error.contains("no project") && error.contains("--os-image-endpoint-override"), "{error}");
+    }
+
+    #[test]
+    fn the_compute_service_has_a_type_and_interfaces_of_its_own() {
+        let catalog: Catalog = serde_json::from_str(
+            r#"[{"type": "image", "endpoints": [{"interface": "public", "url": "http://images"}]},
+                {"type": "compute", "endpoints": [{"interface": "public", "url": "http://h/v2.1"},
+                                                  {"interface": "internal", "url": "http://h/compute/v2.1/p"}]}]"#,
+        )
+        .unwrap();
+        let mut cloud = cloud(None, &[Interface::Public]);
+        let found = |cloud: &Cloud| catalog.endpoint(cloud, &Wanted::compute(cloud)).map(|url| url.to_string());
+        assert_eq!(found(&cloud).unwrap(), "http://h/v2.1");
+        cloud.compute.interfaces = vec![Interface::Internal];
+        assert_eq!(found(&cloud).unwrap(), "http://h/compute/v2.1/p");
+        cloud.compute.service_type = "compute_legacy".to_owned();
+        let error = found(&cloud).unwrap_err().to_string();
+        assert!(error.contains("find the Compute service") && error.contains("compute, image"), "{error}");
     }
 }

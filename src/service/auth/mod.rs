@@ -1,4 +1,4 @@
-//! Login: a token for whoever asks, renewed ahead of its end, and the address of the Image service.
+//! Login: a token for whoever asks, renewed ahead of its end, and the addresses of the services.
 //!
 //! One login serves all who wait for it. It runs as a task of its own, so that a caller who goes away does not end it for
 //! the others, and no lock is held while it runs.
@@ -20,8 +20,8 @@ use url::Url;
 
 use super::error::{Kind, ServiceError};
 use super::tls::{Purpose, client};
-use crate::config::{AuthMethod, Cloud, TokenCommand};
-use catalog::Catalog;
+use crate::config::{AuthMethod, Backend, Cloud, TokenCommand};
+use catalog::{Catalog, Wanted};
 use keystone::Keystone;
 use token::{Age, Parts};
 pub use token::{Holder, Token};
@@ -126,7 +126,16 @@ impl Login {
         if let Some(url) = &inner.cloud.image_endpoint {
             return Ok(url.clone());
         }
-        inner.session().await?.catalog.image_endpoint(&inner.cloud)
+        inner.session().await?.catalog.endpoint(&inner.cloud, &Wanted::image(&inner.cloud))
+    }
+
+    /// The address of the Compute service, likewise.
+    pub async fn compute_endpoint(&self) -> Result<Url, ServiceError> {
+        let inner = &self.0;
+        if let Some(url) = &inner.cloud.compute.endpoint {
+            return Ok(url.clone());
+        }
+        inner.session().await?.catalog.endpoint(&inner.cloud, &Wanted::compute(&inner.cloud))
     }
 }
 
@@ -144,6 +153,18 @@ impl Inner {
 
     fn can_renew(&self) -> bool {
         !matches!(self.cloud.auth, AuthMethod::None | AuthMethod::AdminToken(_))
+    }
+
+    /// Whether an address is wanted that only a catalog tells. The Image service beside a Compute service is asked for where
+    /// there is a Keystone to ask.
+    fn needs_catalog(&self) -> bool {
+        let cloud = &self.cloud;
+        match cloud.backend {
+            Backend::Image => cloud.image_endpoint.is_none(),
+            Backend::Compute => {
+                cloud.compute.endpoint.is_none() || (cloud.image_endpoint.is_none() && cloud.auth_url.is_some())
+            }
+        }
     }
 
     async fn session(self: &Arc<Self>) -> Outcome {
@@ -239,9 +260,7 @@ impl Inner {
         let life = printed.expires_at.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
         let token = self.token(printed.value, printed.expires_at, life, None, printed.holder);
         let catalog = match token.header_value() {
-            Some(header) if self.cloud.image_endpoint.is_none() => {
-                self.keystone(&action)?.catalog(&header, &action).await?
-            }
+            Some(header) if self.needs_catalog() => self.keystone(&action)?.catalog(&header, &action).await?,
             _ => Catalog::default(),
         };
         Ok(Session { token, catalog })

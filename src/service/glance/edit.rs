@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::turns::Turn;
-use super::{Glance, understood, wire};
+use super::{Glance, wire};
 use crate::image::{Image, ImageId, Status};
+use crate::service::change::{last_of_each_key, undone};
+use crate::service::document::understood;
 use crate::service::http::{Answered, Call};
+use crate::service::turns::Turn;
 use crate::service::{Change, Kind, NewImage, Result, ServiceError};
 
 /// The media type of Glance's own dialect of JSON Patch; the one of RFC 6902 is refused.
@@ -108,23 +110,6 @@ fn too_late(error: ServiceError) -> ServiceError {
         }
         _ => error,
     }
-}
-
-/// The changes without those that a later one of the same key makes void: how the image is to be afterwards.
-fn last_of_each_key(changes: &[Change]) -> Vec<&Change> {
-    let is_last =
-        |(at, change): &(usize, &Change)| !changes.iter().skip(at + 1).any(|later| later.key() == change.key());
-    changes.iter().enumerate().filter(is_last).map(|(_, change)| change).collect()
-}
-
-/// The service said time and again that it made the changes, and did not.
-fn undone(action: &str, left: &[&Change]) -> ServiceError {
-    let keys: Vec<_> = left.iter().map(|change| format!("'{}'", change.key())).collect();
-    let words = format!(
-        "the service takes the change, and shows {} as before; somebody else may be changing the image",
-        keys.join(", ")
-    );
-    ServiceError::new(Kind::Conflict, action).with_words(words)
 }
 
 async fn look(glance: &Glance, image: ImageId) -> Result<Map<String, Value>> {
@@ -233,12 +218,6 @@ mod tests {
         let given = operation(&Change::set("owner", "o"));
         assert_eq!(given, json!({"op": "replace", "path": "/owner", "value": "o"}), "its right is checked only so");
         assert_eq!(operation(&Change::remove("~1")), json!({"op": "remove", "path": "/~01"}));
-    }
-
-    #[test]
-    fn of_changes_of_one_key_the_last_counts() {
-        let changes = [Change::set("p", "1"), Change::set("q", "1"), Change::remove("p"), Change::set("p", "2")];
-        assert_eq!(last_of_each_key(&changes), [&changes[1], &changes[3]]);
     }
 
     #[test]

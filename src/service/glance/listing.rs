@@ -8,14 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use crate::image::{Image, ImageId, Status};
-use crate::service::page::{Contents, Marker};
-
-/// Bytes at the end of a page in which its last image is looked for.
-const TAIL: usize = 16 << 10;
-
-/// How much of an odd image a sentence shows, in characters.
-const SHOWN: usize = 60;
+use crate::image::{Image, ImageId};
+use crate::service::page::{Contents, Marker, is_shown, odd, tail};
 
 /// What is in a page.
 ///
@@ -31,7 +25,7 @@ pub(super) fn read(page: &[u8]) -> serde_json::Result<Contents> {
 /// Where the page behind this one most likely begins, as its last bytes look: to read it takes milliseconds, in which the
 /// next one can be on its way already.
 pub(super) fn likely_next(page: &[u8]) -> Option<Marker> {
-    let tail = String::from_utf8_lossy(page.get(page.len().saturating_sub(TAIL)..)?);
+    let tail = tail(page)?;
     let (images, behind) = tail.rsplit_once(']')?;
     let is_followed = text_of(behind, "next").is_some();
     let last = text_of(images, "id").filter(|_| is_followed)?;
@@ -133,25 +127,12 @@ impl Odd<'_> {
     }
 }
 
-/// A listing knows statuses that a folder cannot show.
-fn is_shown(image: &Image) -> bool {
-    !matches!(image.status, Status::Deleted | Status::PendingDelete)
-}
-
-fn odd(image: &str) -> String {
-    let shown: String = image.chars().take(SHOWN).collect();
-    let more = if shown.len() < image.len() { "\u{2026}" } else { "" };
-    format!(
-        "the service lists something without an id that is a UUID, which is left out: {}{more}",
-        shown.escape_debug()
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::service::page::TAIL;
 
     const ID: &str = "cbedf87a-9d62-4eec-b777-de1bd4867530";
 

@@ -9,7 +9,6 @@ mod import;
 mod listing;
 mod members;
 mod tags;
-mod turns;
 mod upload;
 mod wire;
 
@@ -19,17 +18,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use reqwest::Url;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use self::download::{Download, Mode};
-use self::turns::Turns;
 use super::auth::Login;
+use super::document::{document, join, misunderstood, understood};
 use super::http::{Call, Http};
+use super::page::marker_gone;
 use super::retry::Patience;
 use super::tls::{self, Purpose};
+use super::turns::Turns;
 use super::{
     Action, ByteStream, Change, Direction, ImageService, Kind, ListQuery, Marker, NewImage, Outgoing, Page, Result,
     ServiceError, Source,
@@ -67,9 +67,13 @@ impl Glance {
 
     /// The same, repeating calls that fail as `patience` says.
     pub async fn connect_with(cloud: Cloud, patience: Patience) -> Result<Self> {
-        let client = |purpose| tls::client(&cloud.tls, purpose);
+        Self::of_login(Login::new(cloud)?, patience).await
+    }
+
+    /// The same with a login that others share.
+    pub(super) async fn of_login(login: Login, patience: Patience) -> Result<Self> {
+        let client = |purpose| tls::client(&login.cloud().tls, purpose);
         let (api, data, uploads) = (client(Purpose::Api)?, client(Purpose::Data)?, client(Purpose::Upload)?);
-        let login = Login::new(cloud)?;
         let endpoint = login.image_endpoint().await?;
         let token = login.token().await?;
         let (project, is_administrator) = (token.project_id().map(str::to_owned), token.holder().is_administrator());
@@ -134,32 +138,6 @@ impl Glance {
         let download = Download::begin(Arc::clone(&self.data), call, source.size, range, mode).await?;
         Ok(download.into_stream().boxed())
     }
-}
-
-/// The document that a call answers with.
-async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
-    understood(&call.action, &http.document(call).await?)
-}
-
-/// The document in the body of a successful answer.
-fn understood<'a, T: Deserialize<'a>>(action: &str, body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| misunderstood(action, &error))
-}
-
-fn misunderstood(action: &str, error: &serde_json::Error) -> ServiceError {
-    ServiceError::new(Kind::Malformed, action).with_words(format!("the answer is not understood: {error}"))
-}
-
-fn join(base: &Url, segments: &[&str]) -> Result<Url> {
-    let mut url = base.clone();
-    match url.path_segments_mut() {
-        Ok(mut path) => drop(path.pop_if_empty().extend(segments)),
-        Err(()) => {
-            return Err(ServiceError::new(Kind::Configuration, "use the Image service")
-                .with_words(format!("{base} is not an address that has paths")));
-        }
-    }
-    Ok(url)
 }
 
 /// The address of the second generation of the API below `endpoint`, and the version, where the service tells one.
@@ -320,19 +298,4 @@ fn sort_words(sort: &[(String, Direction)]) -> String {
         Direction::Descending => format!("{key}:desc"),
     };
     sort.iter().map(word).collect::<Vec<_>>().join(",")
-}
-
-/// A 400 that names the marker says that the marker's image is gone, and a 403 that it is not ours to see any more:
-/// without a marker, listing is forbidden to nobody.
-fn marker_gone(mut error: ServiceError, marker: Option<&Marker>) -> ServiceError {
-    let names = |Marker(id): &Marker| error.words.as_deref().is_some_and(|words| words.contains(id));
-    let gone = match error.kind {
-        Kind::Invalid => marker.is_some_and(names),
-        Kind::Forbidden => marker.is_some(),
-        _ => false,
-    };
-    if gone {
-        error.kind = Kind::MarkerGone;
-    }
-    error
 }

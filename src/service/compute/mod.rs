@@ -1,0 +1,233 @@
+//! The images of the Compute API (docs.openstack.org/api-ref/compute, "Images"), as Nova shows those of Glance: lists,
+//! details, deletion and metadata. No microversion is asked for, because with the later ones the images are gone.
+//!
+//! The bytes of an image are not there. Where the same cloud has an Image service, they come from that.
+
+mod edit;
+mod fields;
+mod filters;
+mod listing;
+mod plan;
+mod rules;
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use reqwest::Url;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::auth::Login;
+use super::document::{document, join, misunderstood};
+use super::glance::Glance;
+use super::http::{Call, Http};
+use super::page::marker_gone;
+use super::retry::Patience;
+use super::tls::{self, Purpose};
+use super::turns::Turns;
+use super::{
+    ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Offers, Outgoing, Page, Result, ServiceError,
+    Source, not_offered,
+};
+use crate::config::{Backend, Cloud};
+use crate::image::{Image, ImageId, Member, Usage};
+
+/// Images a page: the most that Nova gives, unless its operator says otherwise (`max_limit`).
+const PAGE: usize = 1000;
+
+/// A Compute service.
+pub struct Compute {
+    http: Http,
+    turns: Turns,
+    /// The address of the API with its version, and the project where it is written so: what paths are joined to.
+    base: Url,
+    /// The Image service of the same cloud, or why there is none.
+    images: Result<Glance>,
+    /// Whether properties are changed although that makes images private.
+    visibility_may_change: bool,
+    project: Option<String>,
+    is_administrator: bool,
+}
+
+/// A listing of which nothing is looked at.
+#[derive(Deserialize)]
+struct AnyListing {
+    #[serde(rename = "images")]
+    _images: IgnoredAny,
+}
+
+/// `GET /images/{id}`.
+#[derive(Deserialize)]
+struct Shown {
+    image: Map<String, Value>,
+}
+
+impl Compute {
+    /// Logs in, finds the service, and lists one image, so that whatever is wrong shows now. `visibility_may_change`
+    /// allows changes of properties that make a shared or community image private.
+    pub async fn connect(cloud: Cloud, visibility_may_change: bool) -> Result<Self> {
+        Self::connect_with(cloud, visibility_may_change, Patience::CALL).await
+    }
+
+    /// The same, repeating calls that fail as `patience` says.
+    pub async fn connect_with(cloud: Cloud, visibility_may_change: bool, patience: Patience) -> Result<Self> {
+        let cloud = Cloud { backend: Backend::Compute, ..cloud };
+        let api = tls::client(&cloud.tls, Purpose::Api)?;
+        let login = Login::new(cloud)?;
+        let base = login.compute_endpoint().await?;
+        let token = login.token().await?;
+        let (project, is_administrator) = (token.project_id().map(str::to_owned), token.holder().is_administrator());
+        let http = Http::new(api, login.clone(), patience);
+        try_list(&http, &base).await?;
+        let images = image_service(login, &base, patience).await;
+        if let Err(error) = &images {
+            tracing::info!(%error, "there is no Image service beside the Compute service");
+        }
+        let turns = Turns::default();
+        Ok(Self { http, turns, base, images, visibility_may_change, project, is_administrator })
+    }
+
+    /// The address of the API.
+    pub fn address(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// The Image service of the same cloud.
+    ///
+    /// # Errors
+    /// Why there is none, or none that answers.
+    pub fn image_service(&self) -> std::result::Result<&Glance, &ServiceError> {
+        self.images.as_ref()
+    }
+
+    fn url(&self, segments: &[&str]) -> Result<Url> {
+        join(&self.base, segments)
+    }
+
+    /// The Image service, where bytes are wanted.
+    fn data(&self, image: ImageId) -> Result<&Glance> {
+        self.images.as_ref().map_err(|error| {
+            let why = error.words.as_deref().unwrap_or("it does not answer").trim_end_matches('.');
+            let words =
+                format!("the Compute service gives no data, and no Image service of the cloud is to be had: {why}");
+            ServiceError::new(Kind::NotOffered, format!("read the data of image {image}")).with_words(words)
+        })
+    }
+}
+
+/// Lists one image.
+async fn try_list(http: &Http, base: &Url) -> Result<()> {
+    let mut url = join(base, &["images"])?;
+    url.query_pairs_mut().append_pair("limit", "1");
+    document::<AnyListing>(http, &Call::get("list images", url)).await.map(drop).map_err(|mut error| {
+        if error.kind == Kind::NotFound {
+            error.kind = Kind::NotOffered;
+            error.words = Some(format!(
+                "there is no Compute service that shows images at {base}; its address mostly ends in /v2.1"
+            ));
+        }
+        error
+    })
+}
+
+/// The Image service of the cloud. A login without a catalog has one address, which is that of the Compute service then.
+async fn image_service(login: Login, base: &Url, patience: Patience) -> Result<Glance> {
+    if login.cloud().image_endpoint.as_ref() == Some(base) {
+        let words = "no other address is known than that of the Compute service";
+        return Err(ServiceError::new(Kind::Configuration, "find the Image service").with_words(words));
+    }
+    Glance::of_login(login, patience).await
+}
+
+#[async_trait]
+impl ImageService for Compute {
+    fn project(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
+    fn is_administrator(&self) -> bool {
+        self.is_administrator
+    }
+
+    fn offers(&self) -> Offers {
+        let data = self.images.is_ok();
+        Offers::compute(data, data || self.visibility_may_change)
+    }
+
+    async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page> {
+        let mut url = self.url(&["images", "detail"])?;
+        {
+            // It knows one order only: the newest first.
+            let mut pairs = url.query_pairs_mut();
+            pairs.append_pair("limit", &query.enough.map_or(PAGE, |enough| enough.clamp(1, PAGE)).to_string());
+            pairs.extend_pairs(filters::translated(&query.filters));
+            if let Some(Marker(marker)) = marker {
+                pairs.append_pair("marker", marker);
+            }
+        }
+        let call = Call::get("list images", url);
+        let body = self.http.document(&call).await.map_err(|error| marker_gone(error, marker))?;
+        let likely_next = listing::likely_next(&body);
+        let read = move || listing::read(&body).map_err(|error| misunderstood(&call.action, &error));
+        Ok(Page::unread(read, likely_next))
+    }
+
+    async fn show(&self, image: ImageId) -> Result<Image> {
+        let action = format!("show image {image}");
+        let call = Call::get(&action, self.url(&["images", image.as_str()])?);
+        let shown = fields::image(document::<Shown>(&self.http, &call).await?.image);
+        shown.filter(|shown| shown.id == image).ok_or_else(|| {
+            ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
+        })
+    }
+
+    async fn with_data(&self, image: Image) -> Result<Image> {
+        let told = self.data(image.id)?.show(image.id).await?;
+        Ok(Image {
+            status: told.status,
+            size: told.size,
+            virtual_size: told.virtual_size,
+            disk_format: told.disk_format,
+            container_format: told.container_format,
+            checksums: told.checksums,
+            stores: told.stores,
+            ..image
+        })
+    }
+
+    async fn members(&self, image: ImageId) -> Result<Vec<Member>> {
+        not_offered(format!("list the members of image {image}"))
+    }
+
+    async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
+        self.data(source.image)?.read_range(source, range).await
+    }
+
+    async fn read_all(&self, source: &Source) -> Result<ByteStream> {
+        self.data(source.image)?.read_all(source).await
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>> {
+        match &self.images {
+            Ok(images) => images.usage().await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn create(&self, image: &NewImage) -> Result<Image> {
+        not_offered(format!("create image {}", image.id))
+    }
+
+    async fn delete(&self, image: ImageId) -> Result<()> {
+        edit::delete(self, image).await
+    }
+
+    async fn update(&self, image: ImageId, changes: &[Change]) -> Result<Image> {
+        edit::update(self, image, changes).await
+    }
+
+    async fn upload(&self, outgoing: Outgoing) -> Result<()> {
+        not_offered(format!("upload the data of image {}", outgoing.image))
+    }
+}
