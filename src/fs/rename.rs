@@ -195,10 +195,8 @@ impl FileSystem {
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let time = bytes.time()?;
         let is_cleared = bytes.is_empty()? && self.restorers.keep_queued(image.id, by);
-        let placed = match is_cleared {
-            true => uploads.clear(image).await.map(|()| None),
-            false => uploads.place(image, bytes).await,
-        };
+        let placed =
+            if is_cleared { uploads.clear(image).await.map(|()| None) } else { uploads.place(image, bytes).await };
         let upload = match placed {
             Ok(upload) => upload,
             Err(error) => return Err(self.untaken(image, error).await),

@@ -35,6 +35,7 @@ enum Owed {
 }
 
 /// Who opens `data` for writing, and how.
+#[derive(Clone, Copy)]
 pub(super) struct Opener {
     pub(super) asked: Writing,
     /// He says that the image is to stay queued.
