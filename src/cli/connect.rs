@@ -8,18 +8,19 @@ use url::Url;
 
 use super::output::{Code, Failure};
 use crate::allocator;
-use crate::config::{Cloud, OpenStackOptions, Source, Surroundings, Tls};
+use crate::config::{Backend, Cloud, OpenStackOptions, Source, Surroundings, Tls};
 use crate::server::{Server, WebAccess};
-use crate::service::ImageService;
+use crate::service::compute::Compute;
 use crate::service::glance::Glance;
+use crate::service::{ImageService, ServiceError};
 
 /// Where the images are, as far as it can be known without asking anybody.
 #[derive(Debug)]
 pub enum Target {
     /// A service somewhere.
     Service(Box<Cloud>),
-    /// The embedded Image service on this folder.
-    Folder(PathBuf),
+    /// The embedded Image service on this folder, as this one of its APIs shows it.
+    Folder(PathBuf, Backend),
 }
 
 /// A service, and the embedded server behind it if there is one.
@@ -29,19 +30,29 @@ pub struct Connection {
     server: Option<Server>,
 }
 
-/// Finds the cloud or the folder that is meant. Reads files, asks no service.
-pub fn target(source: Source, options: &OpenStackOptions) -> Result<Target, Failure> {
+/// Finds the cloud or the folder that is meant, and the service of it. Reads files, asks no service.
+pub fn target(source: Source, options: &OpenStackOptions, backend: Backend) -> Result<Target, Failure> {
     let cloud = |name: Option<&str>, region: Option<&str>| {
         let found = Cloud::resolve(&Surroundings::of_process(), options, name, region);
-        found.map(|cloud| Target::Service(Box::new(cloud))).map_err(Failure::with(Code::Usage))
+        found.map(|cloud| Target::Service(Box::new(Cloud { backend, ..cloud }))).map_err(Failure::with(Code::Usage))
     };
     options.check().map_err(Failure::with(Code::Usage))?;
     match source {
         Source::Cloud { name, region } => cloud(Some(&name), region.as_deref()),
         Source::Environment => cloud(None, None),
-        Source::Url(url) => Ok(Target::Service(Box::new(Cloud::of_url(url, options.tls(&Surroundings::of_process()))))),
+        Source::Url(url) => {
+            let tls = options.tls(&Surroundings::of_process());
+            let cloud = match backend {
+                Backend::Image => Cloud::of_url(url, tls),
+                Backend::Compute => Cloud::of_compute_url(url, tls),
+            };
+            Ok(Target::Service(Box::new(cloud)))
+        }
         // Absolute, because a daemon leaves the folder it was started in.
-        Source::Local(folder) => std::path::absolute(&folder).map(Target::Folder).map_err(Failure::with(Code::System)),
+        Source::Local(folder) => {
+            let folder = std::path::absolute(&folder).map_err(Failure::with(Code::System))?;
+            Ok(Target::Folder(folder, backend))
+        }
     }
 }
 
@@ -58,28 +69,29 @@ pub fn runtime() -> Result<Runtime, Failure> {
     built.map_err(Failure::with(Code::System))
 }
 
-/// Logs in and makes sure that the service answers; for a folder, starts its service first.
-pub async fn open(target: Target) -> Result<Connection, Failure> {
+/// Logs in and makes sure that the service answers; for a folder, starts its service first. `visibility_may_change` says
+/// whether a Compute service may make images private where it changes their properties.
+pub async fn open(target: Target, visibility_may_change: bool) -> Result<Connection, Failure> {
     let (cloud, server, place) = match target {
         Target::Service(cloud) => {
             let place = format!("{} {:?}", cloud.name, cloud.scope);
             (*cloud, None, place)
         }
-        Target::Folder(folder) => {
+        Target::Folder(folder, backend) => {
             // Its address is another one each time.
             let place = folder.display().to_string();
-            embedded(folder).await.map(|(cloud, server)| (cloud, Some(server), place))?
+            embedded(folder, backend).await.map(|(cloud, server)| (cloud, Some(server), place))?
         }
     };
-    match Glance::connect(cloud).await {
-        Ok(glance) => {
-            let place = match (&server, glance.project()) {
+    match connect(cloud, visibility_may_change).await {
+        Ok((service, address)) => {
+            let place = match (&server, service.project()) {
                 (Some(_), _) => place,
                 // However the cloud is called today.
-                (None, Some(project)) => format!("{} {project}", glance.address()),
-                (None, None) => format!("{} {place}", glance.address()),
+                (None, Some(project)) => format!("{address} {project}"),
+                (None, None) => format!("{address} {place}"),
             };
-            Ok(Connection { service: Arc::new(glance), place, server })
+            Ok(Connection { service, place, server })
         }
         Err(error) => {
             stop(server).await;
@@ -88,7 +100,23 @@ pub async fn open(target: Target) -> Result<Connection, Failure> {
     }
 }
 
-async fn embedded(folder: PathBuf) -> Result<(Cloud, Server), Failure> {
+/// The service that is to show the images, and its address.
+async fn connect(cloud: Cloud, visibility_may_change: bool) -> Result<(Arc<dyn ImageService>, String), ServiceError> {
+    match cloud.backend {
+        Backend::Image => {
+            let glance = Glance::connect(cloud).await?;
+            let address = glance.address().to_owned();
+            Ok((Arc::new(glance), address))
+        }
+        Backend::Compute => {
+            let compute = Compute::connect(cloud, visibility_may_change).await?;
+            let address = compute.address().to_owned();
+            Ok((Arc::new(compute), address))
+        }
+    }
+}
+
+async fn embedded(folder: PathBuf, backend: Backend) -> Result<(Cloud, Server), Failure> {
     // A new folder may be meant; a path that leads nowhere is a typing error.
     if let Some(parent) = folder.parent().filter(|parent| !parent.is_dir()) {
         let sentence =
@@ -101,8 +129,16 @@ async fn embedded(folder: PathBuf) -> Result<(Cloud, Server), Failure> {
     let started = Server::start(settings).await;
     // Its causes belong to the sentence.
     let server = started.map_err(|error| Failure::new(Code::Mount, format!("{:#}", anyhow::Error::new(error))))?;
-    let url = server.url().parse().map_err(Failure::with(Code::System))?;
-    Ok((Cloud::of_url(url, Tls::default()), server))
+    let address = |text: String| text.parse().map_err(Failure::with(Code::System));
+    let images = Cloud::of_url(address(server.url())?, Tls::default());
+    let cloud = match (backend, server.compute_url()) {
+        (Backend::Compute, Some(url)) => {
+            let image_endpoint = images.image_endpoint;
+            Cloud { image_endpoint, ..Cloud::of_compute_url(address(url)?, Tls::default()) }
+        }
+        _ => images,
+    };
+    Ok((cloud, server))
 }
 
 async fn stop(server: Option<Server>) {
@@ -139,8 +175,9 @@ mod tests {
 
     #[test]
     fn a_folder_is_made_absolute_before_the_working_folder_changes() {
-        let target = target(source(Some("local:images")).unwrap(), &OpenStackOptions::default()).unwrap();
-        let Target::Folder(folder) = target else { panic!("{target:?}") };
+        let source = source(Some("local:images")).unwrap();
+        let target = target(source, &OpenStackOptions::default(), Backend::Image).unwrap();
+        let Target::Folder(folder, Backend::Image) = target else { panic!("{target:?}") };
         assert_eq!(folder, std::env::current_dir().unwrap().join("images"));
     }
 

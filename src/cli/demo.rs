@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
 use super::writes::Writes;
+use crate::config::Backend;
 use crate::config::mount_settings::{self, Access, Ownership};
 use crate::fs::{FileSystem, Owner, Settings};
 use crate::image::ImageId;
@@ -91,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn live(arguments: &Arguments, images: PathBuf, point: &Path, writes: &Writes) -> Result<(), Failure> {
     let mut signals = EndSignals::new().map_err(Failure::with(Code::System))?;
-    let connection = connect::open(Target::Folder(images)).await?;
+    let connection = connect::open(Target::Folder(images, Backend::Image), false).await?;
     let outcome = shown(arguments, &connection, point, writes, &mut signals).await;
     connection.close().await;
     outcome

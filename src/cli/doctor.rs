@@ -5,7 +5,7 @@ mod remote;
 
 use super::connect;
 use super::output::{self, Code, Failure};
-use crate::config::OpenStackOptions;
+use crate::config::{Backend, OpenStackOptions};
 
 /// Check this machine and a cloud for what mounts need
 ///
@@ -15,6 +15,9 @@ pub struct Arguments {
     /// What would be mounted, as for glancefs mount
     #[arg(value_name = "SOURCE")]
     source: Option<String>,
+    /// The service that would show the images
+    #[arg(long, value_name = "SERVICE", value_enum, default_value_t)]
+    service: Backend,
     /// Check this machine only
     #[arg(long)]
     offline: bool,
@@ -77,10 +80,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     machine::check(&mut tell);
     if !arguments.offline {
         let source = connect::source(arguments.source.as_deref())?;
-        match connect::target(source, &arguments.cloud) {
+        match connect::target(source, &arguments.cloud, arguments.service) {
             Ok(target) => connect::runtime()?.block_on(remote::check(target, &mut tell)),
             Err(failure) => {
-                let advice = "name a cloud of clouds.yaml, the URL of an Image service, or local:DIR";
+                let advice = "name a cloud of clouds.yaml, the URL of an Image service (with --service compute, of a Compute service), or local:DIR";
                 tell(Finding::bad("cloud", failure.sentence, advice));
             }
         }

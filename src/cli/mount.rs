@@ -12,7 +12,7 @@ use super::output::{self, Code, Failure};
 use super::writes::Writes;
 use crate::config::folders::variable;
 use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
-use crate::config::{OpenStackOptions, quantity};
+use crate::config::{Backend, OpenStackOptions, quantity};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::life::{self, EndSignals, Kept};
@@ -45,6 +45,12 @@ pub struct Arguments {
     /// Check everything that can be checked without the service, and do not mount
     #[arg(long, hide = true)]
     fake: bool,
+    /// The service that shows the images; the Compute service shows and deletes them and changes their properties
+    #[arg(long, value_name = "SERVICE", value_enum, default_value_t)]
+    service: Backend,
+    /// With --service compute, change properties of shared and community images too, which makes those private
+    #[arg(long)]
+    allow_visibility_change: bool,
     /// Mount read-only: nothing can be changed through it
     #[arg(short, long)]
     read_only: bool,
@@ -123,6 +129,7 @@ struct How {
     max_parallel: usize,
     disk: Option<DiskCache>,
     writes: Writes,
+    visibility_may_change: bool,
     detail: Detail,
 }
 
@@ -200,7 +207,7 @@ async fn live(plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure
     let Plan { target, how } = plan;
     let mut signals = EndSignals::new().map_err(Failure::with(Code::System))?;
     let connection = tokio::select! {
-        connection = connect::open(target) => connection?,
+        connection = connect::open(target, how.visibility_may_change) => connection?,
         () = signals.next() => return Err(Failure::new(Code::Interrupted, "interrupted")),
     };
     let outcome = mounted(&how, &connection, &mut signals, waiting).await;
@@ -255,7 +262,7 @@ impl Plan {
         let (source, point) = places(&arguments.places)?;
         let named = connect::source(source)?;
         let point = point::prepare(Path::new(point)).map_err(Failure::with(Code::Mount))?;
-        let target = connect::target(named, &arguments.cloud)?;
+        let target = connect::target(named, &arguments.cloud, arguments.service)?;
         Ok(Self { target, how: arguments.how(source, point)? })
     }
 }
@@ -302,6 +309,7 @@ impl Arguments {
             max_parallel: self.max_parallel.unwrap_or(mount_settings::MAX_PARALLEL),
             disk,
             writes,
+            visibility_may_change: self.allow_visibility_change,
             detail: if self.debug { Detail::Everything } else { Detail::Problems },
         })
     }

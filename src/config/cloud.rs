@@ -38,7 +38,7 @@ pub struct Cloud {
 }
 
 /// The services that can show images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
     /// The Image service (Glance).
     #[default]

@@ -215,6 +215,34 @@ mod tests {
     }
 
     #[test]
+    fn the_compute_service_has_settings_of_its_own() {
+        let auth = "auth: {auth_url: 'http://k/v3', username: u, password: p}";
+        let usual = resolve(&format!("clouds: {{one: {{interface: internal, {auth}}}}}"), &[]).unwrap();
+        assert_eq!(usual.compute, Compute { interfaces: vec![Interface::Internal], ..Compute::default() });
+        let own = "compute_interface: admin, compute_endpoint_override: 'http://h/v2.1', compute_service_type: c, \
+                   compute_service_name: n";
+        let own = resolve(&format!("clouds: {{one: {{{own}, {auth}}}}}"), &[]).unwrap();
+        assert_eq!(own.interfaces, [Interface::Public]);
+        let expected = Compute {
+            interfaces: vec![Interface::Admin],
+            endpoint: Some("http://h/v2.1".parse().unwrap()),
+            service_type: "c".to_owned(),
+            service_name: Some("n".to_owned()),
+        };
+        assert_eq!(own.compute, expected);
+    }
+
+    #[test]
+    fn without_a_catalog_the_address_of_one_of_the_services_is_enough() {
+        let yaml = |more: &str| format!("clouds: {{one: {{auth_type: none{more}}}}}");
+        assert!(matches!(resolve(&yaml(""), &[]), Err(ConfigError::Missing { key: "endpoint", .. })));
+        let one = resolve(&yaml(", compute_endpoint_override: 'http://h/v2.1'"), &[]).unwrap();
+        assert!(one.image_endpoint.is_none() && one.compute.endpoint.is_some());
+        let both = resolve(&yaml(", auth: {endpoint: 'http://h/v2.1'}"), &[]).unwrap();
+        assert_eq!(both.image_endpoint, both.compute.endpoint, "whichever is there");
+    }
+
+    #[test]
     fn certificates_that_the_cloud_does_not_name_come_from_the_environment() {
         let auth = "auth: {auth_url: 'https://k/v3', username: u, password: p}";
         let variables = [("OS_CACERT", "ca.pem"), ("OS_CERT", "/me.pem"), ("OS_KEY", "/me.key")];

@@ -137,6 +137,28 @@ fn doctor_checks_the_machine_and_fails_with_the_cloud() {
 }
 
 #[test]
+fn doctor_checks_the_compute_service_where_that_is_to_show_the_images() {
+    let place = Place::new();
+    let found = place.run(["doctor", "--service", "compute", &format!("local:{}", place.path("images").display())]);
+    assert!(found.out.contains("ok    folder"), "{}", found.out);
+    let away = place.run(["doctor", "--service=compute", "http://127.0.0.1:1/v2.1"]);
+    away.refused(1, &["failed"]);
+    assert!(away.out.contains("FAIL  service"), "{}", away.out);
+    place.run(["doctor", "--service", "network"]).refused(1, &["image", "compute"]);
+}
+
+#[test]
+fn the_service_that_shows_the_images_is_a_mount_option_too() {
+    let place = Place::new();
+    let point = place.mount();
+    let fake = |options: &str| place.run(["mount", "--fake", "-o", options, "away", point.to_str().unwrap()]);
+    fake("service=compute,allow_visibility_change").succeeded();
+    fake("service=image").succeeded();
+    fake("service=network").refused(1, &["network", "compute"]);
+    place.assert_nothing_is_left();
+}
+
+#[test]
 fn an_image_folder_whose_path_leads_nowhere_is_not_made() {
     let place = Place::new();
     let source = format!("local:{}", place.path("typo/images").display());

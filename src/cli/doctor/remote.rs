@@ -5,9 +5,10 @@ use jiff::Timestamp;
 
 use super::Finding;
 use crate::cli::connect::{self, Connection, Target};
-use crate::config::Cloud;
+use crate::config::{Backend, Cloud};
 use crate::image::Status;
 use crate::service::auth::{Login, Token};
+use crate::service::compute::Compute;
 use crate::service::glance::Glance;
 use crate::service::{ImageService, Kind, ListQuery, ServiceError, Source, clock};
 
@@ -18,9 +19,9 @@ const WORTH_A_NOTE: SignedDuration = SignedDuration::from_secs(30);
 pub(super) async fn check(target: Target, tell: &mut dyn FnMut(Finding)) {
     match target {
         Target::Service(cloud) => cloud_checks(*cloud, tell).await,
-        Target::Folder(folder) => {
+        Target::Folder(folder, backend) => {
             let shown = folder.display().to_string();
-            match connect::open(Target::Folder(folder)).await {
+            match connect::open(Target::Folder(folder, backend), false).await {
                 Ok(connection) => folder_checks(&shown, connection, tell).await,
                 Err(failure) => tell(Finding::bad("folder", failure.sentence, "name a folder that can be written to")),
             }
@@ -40,6 +41,10 @@ async fn cloud_checks(cloud: Cloud, tell: &mut dyn FnMut(Finding)) {
         tell(error);
         return;
     }
+    if cloud.backend == Backend::Compute {
+        compute_checks(cloud, tell).await;
+        return;
+    }
     match Glance::connect(cloud).await {
         Ok(glance) => {
             let version = glance.version().unwrap_or("a version that it does not tell");
@@ -50,6 +55,28 @@ async fn cloud_checks(cloud: Cloud, tell: &mut dyn FnMut(Finding)) {
     }
 }
 
+async fn compute_checks(cloud: Cloud, tell: &mut dyn FnMut(Finding)) {
+    let compute = match Compute::connect(cloud, false).await {
+        Ok(compute) => compute,
+        Err(error) => return tell(failed("service", &error)),
+    };
+    tell(Finding::good("service", format!("{} lists images (Compute API)", compute.address())));
+    match compute.image_service() {
+        Ok(glance) => {
+            tell(Finding::good("data", format!("the Image service at {} gives the data", glance.address())));
+            seeking(&compute).await.into_iter().for_each(tell);
+        }
+        Err(error) => tell(without_images(error)),
+    }
+}
+
+/// A cloud that shows images by its Compute service alone.
+fn without_images(error: &ServiceError) -> Finding {
+    let advice = "images have no data in such a mount, and their properties can be changed with --allow-visibility-change \
+                  only; an Image service that the catalog does not tell can be named with --os-image-endpoint-override";
+    Finding::note("data", format!("no Image service gives the data: {error}"), advice)
+}
+
 /// The settings in a few words, without secrets.
 fn settings(cloud: &Cloud) -> String {
     let keystone = cloud.auth_url.as_ref().map(|url| format!(", Keystone at {url}"));
@@ -57,7 +84,7 @@ fn settings(cloud: &Cloud) -> String {
     format!("{}: {}{}{}", cloud.name, cloud.auth.name(), keystone.unwrap_or_default(), region.unwrap_or_default())
 }
 
-/// A token, and the address of the Image service. The clock comes before the login, which a wrong one can spoil; where
+/// A token, and the address of the service. The clock comes before the login, which a wrong one can spoil; where
 /// Keystone's answers have no date, its token or else the Image service tells.
 async fn log_in(cloud: &Cloud, tell: &mut dyn FnMut(Finding)) -> Result<(), Finding> {
     let ahead = match &cloud.auth_url {
@@ -71,7 +98,11 @@ async fn log_in(cloud: &Cloud, tell: &mut dyn FnMut(Finding)) -> Result<(), Find
     let login = Login::new(cloud.clone()).map_err(|error| failed("login", &error))?;
     let token = login.token().await.map_err(|error| failed("login", &error))?;
     tell(Finding::good("login", holder(&token)));
-    let endpoint = login.image_endpoint().await.map_err(|error| failed("endpoint", &error))?;
+    let endpoint = match cloud.backend {
+        Backend::Image => login.image_endpoint().await,
+        Backend::Compute => login.compute_endpoint().await,
+    };
+    let endpoint = endpoint.map_err(|error| failed("endpoint", &error))?;
     tell(Finding::good("endpoint", endpoint.as_str()));
     if untold {
         let ahead = match token.clock_ahead() {
@@ -179,7 +210,10 @@ fn advice(kind: &Kind) -> &'static str {
         Kind::Unreachable | Kind::TimedOut => {
             "check the address, the network, VPN, proxy and firewall on the way to it"
         }
-        Kind::NotOffered | Kind::Malformed => "check that the address is that of an Image service (Glance, API v2)",
+        Kind::NotOffered | Kind::Malformed => {
+            "check that the address is that of an Image service (Glance, API v2), or with --service compute that of a \
+             Compute service (Nova, it mostly ends in /v2.1)"
+        }
         Kind::Unavailable => "wait, or ask the cloud's operators: the service itself fails",
         Kind::NotFound
         | Kind::Conflict
@@ -218,6 +252,14 @@ mod tests {
         let service = Fake::with(images);
         assert_eq!(verdicts(&service).await.len(), 3, "fast, slow, and the one that tells no store");
         assert_eq!(service.calls("read"), 3);
+    }
+
+    #[test]
+    fn a_cloud_that_shows_images_by_its_compute_service_alone_is_worth_a_note() {
+        let error = ServiceError::new(Kind::Configuration, "find the Image service").with_words("there is none");
+        let finding = without_images(&error);
+        assert_eq!(finding.verdict, Verdict::Note);
+        assert!(finding.shown().contains("there is none") && finding.shown().contains("--allow-visibility-change"));
     }
 
     async fn verdicts(service: &Fake) -> Vec<Verdict> {
