@@ -9,6 +9,7 @@ use glancefs::config::{AuthMethod, Cloud, OpenStackOptions, Surroundings};
 use glancefs::image::ImageId;
 use glancefs::server::{Accounts, Behaviour, Server, Settings, WebAccess};
 use glancefs::service::auth::Login;
+use glancefs::service::compute::Compute;
 use glancefs::service::glance::Glance;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -32,6 +33,11 @@ impl Service {
             Self::Embedded => "embedded",
             Self::Real(_) => "real",
         }
+    }
+
+    /// Whether its catalogue has a Compute API that runs.
+    pub(crate) fn has_compute(&self) -> bool {
+        matches!(self, Self::Embedded) || std::env::var_os("GLANCEFS_TEST_COMPUTE").is_some()
     }
 }
 
@@ -76,6 +82,22 @@ impl Target {
     /// Our client, logged in to that cloud.
     pub(crate) async fn glance(&self, cloud: &str) -> Glance {
         Glance::connect(self.cloud(cloud)).await.unwrap()
+    }
+
+    /// Our client of the Compute service, logged in to that cloud.
+    pub(crate) async fn compute(&self, cloud: &str) -> Compute {
+        Compute::connect(self.cloud(cloud), false).await.unwrap()
+    }
+
+    /// The same, which may make images private.
+    pub(crate) async fn compute_allowed(&self, cloud: &str) -> Compute {
+        Compute::connect(self.cloud(cloud), true).await.unwrap()
+    }
+
+    /// The same where the catalogue has no Image service, as far as the client knows.
+    pub(crate) async fn compute_alone(&self, cloud: &str, visibility_may_change: bool) -> Compute {
+        let cloud = Cloud { image_service_type: "image_of_others".to_owned(), ..self.cloud(cloud) };
+        Compute::connect(cloud, visibility_may_change).await.unwrap()
     }
 
     /// The person of that cloud, at the API without anything of the crate's client.
