@@ -7,6 +7,7 @@
     reason = "a promise that does not hold ends with a panic, which the harness reports"
 )]
 
+mod compute;
 mod edits;
 mod imports;
 mod members;
