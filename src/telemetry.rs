@@ -1,5 +1,7 @@
 //! Where the log goes and how much of it there is.
 
+mod journal;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -25,7 +27,8 @@ pub const VARIABLE: &str = "GLANCEFS_LOG";
 /// Where log lines go.
 #[derive(Debug)]
 pub enum Sink {
-    /// To standard error, for programs in the foreground.
+    /// To standard error, for programs in the foreground; where that is systemd's journal, with the values as fields of
+    /// their own.
     Stderr,
     /// To a file, for programs in the background.
     File(File),
@@ -60,9 +63,11 @@ pub fn start(sink: Sink, detail: Detail) {
     // It fails only where a log was started before, which then stays.
     let _ = match sink {
         Sink::Stderr => {
-            // In a file or a journal, colours are noise.
-            let layer = Layer::new().fmt_fields(fields()).with_ansi(io::stderr().is_terminal());
-            lines.with(layer.with_writer(io::stderr)).try_init()
+            let journal = journal::behind_stderr();
+            // In a file, colours are noise.
+            let layer = || Layer::new().fmt_fields(fields()).with_ansi(io::stderr().is_terminal());
+            let text = journal.is_none().then(|| layer().with_writer(io::stderr));
+            lines.with(journal).with(text).try_init()
         }
         Sink::File(file) => {
             let layer = Layer::new().fmt_fields(fields()).with_ansi(false);

@@ -1,10 +1,12 @@
 //! The command line: one file for each subcommand.
 
+pub mod completions;
 pub mod connect;
 pub mod demo;
 pub mod dispatch;
 pub mod doctor;
 pub mod explain;
+pub mod man;
 pub mod mount;
 pub mod output;
 pub mod serve;
@@ -38,6 +40,13 @@ enum Command {
     Umount(umount::Arguments),
     Uploads(uploads::Arguments),
     Explain(explain::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+/// All that the command line takes.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command that the arguments name, and answers its exit code.
@@ -50,7 +59,7 @@ pub fn main() -> ExitCode {
 }
 
 fn arranged(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
-    let command = Cli::command();
+    let command = command();
     let subcommands: Vec<String> = command.get_subcommands().map(|known| known.get_name().to_owned()).collect();
     dispatch::arrange(arguments, &subcommands, &mount_options(&command))
 }
@@ -90,6 +99,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Uploads(arguments) => uploads::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, self::command()),
+        Command::Man(arguments) => man::run(&arguments, &self::command()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::config::{Backend, OpenStackOptions, quantity};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::life::{self, EndSignals, Kept};
-use crate::mount::{descriptors, point, session};
+use crate::mount::{descriptors, manager, point, session};
 use crate::telemetry::{self, Detail, Sink};
 use crate::write::Uploads;
 use crate::{fs, read};
@@ -235,7 +235,11 @@ async fn mounted(
         return Err(Failure::new(Code::System, error));
     }
     tracing::info!(point = %how.kernel.point.display(), "mounted");
+    manager::ready(&how.kernel.point);
+    let watch = manager::watch(&how.kernel.point);
     let end = life::until_end(&mut mounted, signals).await;
+    drop(watch);
+    manager::stopping(how.writes.drain);
     tracing::info!(?end, "the mount has ended");
     if life::keep(&filesystem, end, signals).await == Kept::Part {
         tracing::warn!(

@@ -54,6 +54,13 @@ pub fn line(text: impl Display) {
     let _ = writeln!(io::stdout(), "{}", Lines(text));
 }
 
+/// Prints bytes to standard output as they are.
+pub fn all(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(|error| Failure::new(Code::System, format!("cannot write to standard output: {error}")))
+}
+
 /// Prints a line to standard error, with the program's name in front.
 pub fn problem(text: impl Display) {
     let _ = writeln!(io::stderr(), "glancefs: {}", Lines(text));

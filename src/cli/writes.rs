@@ -10,6 +10,7 @@ use super::connect::Connection;
 use super::output::{Code, Failure};
 use crate::hash::hexadecimal;
 use crate::mount::life::EndSignals;
+use crate::mount::manager;
 use crate::write::{Settings, Uploads};
 
 /// How writing is done.
@@ -40,6 +41,7 @@ impl Writes {
             return;
         }
         tracing::info!("finishing uploads; a signal ends that at once");
+        manager::status("finishing uploads");
         let left = tokio::select! {
             left = uploads.drain(self.drain) => left,
             () = signals.next() => uploads.drain(Duration::ZERO).await,

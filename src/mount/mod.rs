@@ -14,6 +14,7 @@
 //! | `notify` | telling the kernel to drop pages |
 //! | `memory` | how much memory the page cache may take |
 //! | [`life`] | from the mount to its end: signals, unmounting from outside |
+//! | [`manager`] | what a service manager is told meanwhile |
 //! | [`unmount`], [`mountinfo`] | ending a mount; what is mounted where |
 //! | [`daemon`] | going into the background |
 
@@ -26,6 +27,7 @@ pub mod daemon;
 pub mod descriptors;
 mod kernel;
 pub mod life;
+pub mod manager;
 mod memory;
 pub mod mountinfo;
 mod notify;

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod manager;
 mod mounts;
+mod pages;
 mod process;
 mod support;
+mod units;
 mod usage;

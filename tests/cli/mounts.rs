@@ -17,10 +17,10 @@ use crate::support::{Place, Ran, mounts};
 const CONTENT: &str = "what an image holds\n";
 
 /// An Image service with one image, `debian`, in the test's own process.
-struct Service {
+pub(crate) struct Service {
     runtime: Runtime,
     server: Option<Server>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Service {
@@ -31,7 +31,7 @@ impl Service {
         Self { runtime, server: Some(server), url }
     }
 
-    fn with_image(folder: PathBuf) -> Self {
+    pub(crate) fn with_image(folder: PathBuf) -> Self {
         let service = Self::on(folder);
         service.runtime.block_on(upload(&service.url, "debian"));
         service

@@ -1,0 +1,185 @@
+//! `glancefs man`: the manual, made of what the commands say of themselves. Packages install it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, italic, roman};
+
+use super::output::{self, Code, Failure};
+
+/// Print a page of the manual, or write all of it
+///
+/// To read one: glancefs man mount | man --local-file -
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The command whose page it is [default: the page of glancefs itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "folder")]
+    page: Option<String>,
+    /// Write all pages into this folder, as they are named below share/man
+    #[arg(long = "dir", value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+/// One page: its name, its section of the manual, and its text.
+struct Page {
+    name: String,
+    section: &'static str,
+    text: Vec<u8>,
+}
+
+/// Prints or writes pages of `command`.
+pub fn run(arguments: &Arguments, command: &Command) -> Result<(), Failure> {
+    let pages = pages(command).map_err(Failure::with(Code::System))?;
+    if let Some(folder) = &arguments.folder {
+        return pages.iter().try_for_each(|page| page.write(folder));
+    }
+    let wanted = arguments.page.as_deref().unwrap_or("glancefs");
+    let is_wanted = |page: &&Page| page.name == wanted || page.name.strip_prefix("glancefs-") == Some(wanted);
+    let page = pages.iter().find(is_wanted).ok_or_else(|| {
+        let names: Vec<_> = pages.iter().map(|page| page.name.as_str()).collect();
+        Failure::new(Code::Usage, format!("there is no page '{wanted}', but {}", names.join(", ")))
+    })?;
+    output::all(&page.text)
+}
+
+impl Page {
+    fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let folder = folder.join(format!("man{}", self.section));
+        let path = folder.join(format!("{}.{}", self.name, self.section));
+        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, &self.text));
+        written.map_err(|error| Failure::new(Code::System, format!("{} cannot be written: {error}", path.display())))
+    }
+}
+
+/// All pages: one for the program, one for each command, and one for mount(8).
+fn pages(command: &Command) -> io::Result<Vec<Page>> {
+    let mut built = command.clone().disable_help_subcommand(true);
+    built.build();
+    let mut pages = vec![page_of(built.clone(), "glancefs".to_owned())?];
+    for one in built.get_subcommands().filter(|one| !one.is_hide_set()) {
+        let name = format!("glancefs-{}", one.get_name());
+        pages.push(page_of(one.clone(), name)?);
+    }
+    if let Some(mount) = built.find_subcommand("mount") {
+        let text = helper_page(mount)?;
+        pages.push(Page { name: "mount.glancefs".to_owned(), section: "8", text });
+    }
+    Ok(pages)
+}
+
+fn page_of(command: Command, name: String) -> io::Result<Page> {
+    let mut text = Vec::new();
+    Man::new(command).title(name.to_uppercase()).manual("glancefs").render(&mut text)?;
+    Ok(Page { name, section: "1", text })
+}
+
+/// The page of the mount helper. Its options are those of `glancefs mount`, written as in fstab.
+fn helper_page(mount: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Roff::new();
+    page.control("TH", ["MOUNT.GLANCEFS", "8", "", "glancefs", "glancefs"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("mount.glancefs - mount the images of an OpenStack cloud as a folder")]);
+    page.control("SH", ["SYNOPSIS"]);
+    page.text([bold("mount -t glancefs "), italic("SOURCE MOUNTPOINT"), roman(" [-o "), italic("OPTIONS"), roman("]")]);
+    page.control("SH", ["DESCRIPTION"]);
+    for paragraph in DESCRIPTION {
+        page.control("PP", []);
+        page.text([roman(*paragraph)]);
+    }
+    page.control("SH", ["OPTIONS"]);
+    page.text([roman(OPTIONS)]);
+    for option in mount.get_arguments().filter(|option| !option.is_hide_set()) {
+        if let Some(name) = option.get_long() {
+            page.control("TP", []);
+            page.text([bold(name.replace('-', "_")), italic(value_of(option))]);
+            page.text([roman(option.get_help().map(ToString::to_string).unwrap_or_default())]);
+        }
+    }
+    page.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXITS {
+        page.control("TP", []);
+        page.text([bold(*code)]);
+        page.text([roman(*meaning)]);
+    }
+    page.control("SH", ["EXAMPLES"]);
+    for line in EXAMPLES {
+        page.control("PP", []);
+        page.control("EX", []);
+        page.text([roman(*line)]);
+        page.control("EE", []);
+    }
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman("glancefs(1), glancefs-mount(1), glancefs-umount(1), mount(8), fstab(5), systemd.mount(5)")]);
+    let mut text = Vec::new();
+    page.to_writer(&mut text)?;
+    Ok(text)
+}
+
+fn value_of(option: &Arg) -> String {
+    if !option.get_action().takes_values() {
+        return String::new();
+    }
+    let names = option.get_value_names().unwrap_or_default().iter();
+    format!("={}", names.map(clap::builder::Str::as_str).collect::<Vec<_>>().join(" "))
+}
+
+const DESCRIPTION: &[&str] = &[
+    "This is what mount(8) runs for the type glancefs, and for fuse.glancefs. It returns when the mount answers; the \
+     program goes on in the background until umount(8).",
+    "SOURCE is a cloud of clouds.yaml (NAME or NAME/REGION), the URL of an Image service without Keystone, or local:DIR \
+     for the embedded Image service on a folder.",
+    "mount(8) gives its helpers neither HOME nor PATH when systemd runs it. Then clouds.yaml is looked for in \
+     /etc/openstack, uploads that are not done are kept in /var/lib/glancefs, and the log is in /var/log/glancefs.",
+];
+
+const OPTIONS: &str = "Each option of glancefs-mount(1) can be given, with underscores or hyphens; a comma in a value is \
+                       written as '\\,'. What mount(8) and systemd add for themselves is passed over: rw, user, auto, \
+                       nofail, _netdev, dev, suid, x-* and their like. ro is read_only.";
+
+const EXITS: &[(&str, &str)] = &[
+    ("0", "The mount answers."),
+    ("1", "Wrong usage, or not permitted."),
+    ("2", "The system failed."),
+    ("8", "Interrupted."),
+    ("32", "The mount failed; the sentence says why."),
+];
+
+const EXAMPLES: &[&str] = &[
+    "mount -t glancefs mycloud /srv/glance -o ro,allow_other",
+    "mycloud /srv/glance glancefs _netdev,nofail,x-systemd.automount,allow_other,ro 0 0",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> Vec<(String, String)> {
+        let pages = pages(&crate::cli::command()).unwrap();
+        pages.into_iter().map(|page| (page.name, String::from_utf8(page.text).unwrap())).collect()
+    }
+
+    #[test]
+    fn each_command_has_a_page_that_names_each_of_its_options() {
+        let (command, texts) = (crate::cli::command(), texts());
+        for one in command.get_subcommands() {
+            let name = format!("glancefs-{}", one.get_name());
+            let (_, text) = texts.iter().find(|(page, _)| *page == name).unwrap();
+            let options = one.get_arguments().filter(|option| !option.is_hide_set()).filter_map(Arg::get_long);
+            for option in options {
+                assert!(text.contains(&option.replace('-', "\\-")), "{name} does not name --{option}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_helper_names_each_option_as_in_fstab() {
+        let (command, texts) = (crate::cli::command(), texts());
+        let (_, text) = texts.iter().find(|(page, _)| page == "mount.glancefs").unwrap();
+        let mount = command.find_subcommand("mount").unwrap();
+        for option in mount.get_arguments().filter(|option| !option.is_hide_set()).filter_map(Arg::get_long) {
+            assert!(text.contains(&format!("\\fB{}\\fR", option.replace('-', "_"))), "no {option}");
+        }
+    }
+}
