@@ -16,6 +16,9 @@
 mod at_once;
 mod bytes;
 mod coherent;
+mod compute;
+mod compute_alone;
+mod compute_edits;
 mod content;
 mod drafts;
 mod edit_cost;
@@ -143,6 +146,9 @@ const SUBJECTS: &[&[Promise]] = &[
     kept::PROMISES,
     loops::PROMISES,
     wild::PROMISES,
+    compute::PROMISES,
+    compute_edits::PROMISES,
+    compute_alone::PROMISES,
 ];
 
 fn main() -> ExitCode {
@@ -151,7 +157,9 @@ fn main() -> ExitCode {
     let promises = || SUBJECTS.iter().copied().flatten();
     let trials = services.iter().flat_map(|service| {
         let due = |promise: &&Promise| {
+            let is_compute = promise.module.contains("::compute") || promise.name.contains("compute");
             let possible = explain::is_possible(promise)
+                && (service.has_compute() || !is_compute)
                 && loops::is_possible(promise)
                 && kept::is_possible(promise)
                 && full_disk::is_possible(promise);

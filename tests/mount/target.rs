@@ -45,6 +45,11 @@ impl Service {
         }
     }
 
+    /// Whether its catalogue has a Compute API that runs.
+    pub(crate) fn has_compute(&self) -> bool {
+        matches!(self, Self::Embedded(_)) || std::env::var_os("GLANCEFS_TEST_COMPUTE").is_some()
+    }
+
     pub(crate) fn is_among(&self, services: Services) -> bool {
         match self {
             Self::Embedded(Ranges::Honoured) => true,
