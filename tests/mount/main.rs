@@ -28,6 +28,7 @@ mod explain;
 mod faults;
 mod files;
 mod full_disk;
+mod guides;
 mod images;
 mod imports;
 mod kept;
@@ -146,6 +147,7 @@ const SUBJECTS: &[&[Promise]] = &[
     kept::PROMISES,
     loops::PROMISES,
     wild::PROMISES,
+    guides::PROMISES,
     compute::PROMISES,
     compute_edits::PROMISES,
     compute_alone::PROMISES,
