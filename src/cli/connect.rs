@@ -1,6 +1,6 @@
 //! From what was asked for to a service that answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -79,7 +79,7 @@ pub async fn open(target: Target, visibility_may_change: bool) -> Result<Connect
         }
         Target::Folder(folder, backend) => {
             // Its address is another one each time.
-            let place = folder.display().to_string();
+            let place = place_of(&folder, backend);
             embedded(folder, backend).await.map(|(cloud, server)| (cloud, Some(server), place))?
         }
     };
@@ -97,6 +97,14 @@ pub async fn open(target: Target, visibility_may_change: bool) -> Result<Connect
             stop(server).await;
             Err(Failure::new(Code::Mount, error))
         }
+    }
+}
+
+/// A folder's place. What was written through one of its APIs waits for that one: the other one might not take it.
+fn place_of(folder: &Path, backend: Backend) -> String {
+    match backend {
+        Backend::Image => folder.display().to_string(),
+        Backend::Compute => format!("{} (Compute API)", folder.display()),
     }
 }
 
@@ -179,6 +187,26 @@ mod tests {
         let target = target(source, &OpenStackOptions::default(), Backend::Image).unwrap();
         let Target::Folder(folder, Backend::Image) = target else { panic!("{target:?}") };
         assert_eq!(folder, std::env::current_dir().unwrap().join("images"));
+    }
+
+    #[test]
+    fn what_waits_for_one_service_of_a_folder_does_not_wait_for_the_other() {
+        let folder = Path::new("/images");
+        assert_eq!(place_of(folder, Backend::Image), "/images");
+        assert_ne!(place_of(folder, Backend::Compute), "/images");
+    }
+
+    #[test]
+    fn an_address_is_that_of_the_service_that_is_asked_for() {
+        let compute = |backend| {
+            let source = source(Some("http://h/v2.1")).unwrap();
+            let Target::Service(cloud) = target(source, &OpenStackOptions::default(), backend).unwrap() else {
+                panic!()
+            };
+            (cloud.image_endpoint.is_some(), cloud.compute.endpoint.is_some())
+        };
+        assert_eq!(compute(Backend::Image), (true, false));
+        assert_eq!(compute(Backend::Compute), (false, true));
     }
 
     #[test]

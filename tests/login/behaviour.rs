@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use glancefs::config::{AuthMethod, Cloud, Domain, Scope, Tls, TokenCommand, User};
+use glancefs::config::{AuthMethod, Backend, Cloud, Domain, Scope, Tls, TokenCommand, User};
 use glancefs::service::Kind;
 use glancefs::service::auth::Login;
 use jiff::Timestamp;
@@ -255,6 +255,24 @@ async fn a_program_prints_the_token_and_keystone_gives_the_catalog() {
     assert_eq!(login.token().await.unwrap().project_id(), Some("p9"));
     assert_eq!(login.image_endpoint().await.unwrap().as_str(), IMAGE);
     assert!(keystone.logins().is_empty());
+}
+
+#[tokio::test]
+async fn where_the_compute_service_has_an_address_the_catalog_still_leads_to_the_image_service() {
+    let keystone = Keystone::start(3600).await;
+    let mut cloud = cloud(&keystone);
+    cloud.auth = AuthMethod::Command(TokenCommand::Program(vec!["echo".to_owned(), "printed".to_owned()]));
+    let compute: Url = "http://compute.example/v2.1".parse().unwrap();
+    cloud.compute.endpoint = Some(compute.clone());
+    cloud.backend = Backend::Compute;
+    let login = Login::new(cloud.clone()).unwrap();
+    assert_eq!(login.compute_endpoint().await.unwrap(), compute);
+    assert_eq!(login.image_endpoint().await.unwrap().as_str(), IMAGE);
+    // Without a Keystone there is no catalog, and the Compute service does without.
+    cloud.auth_url = None;
+    let login = Login::new(cloud).unwrap();
+    assert!(login.token().await.is_ok());
+    assert_eq!(login.image_endpoint().await.unwrap_err().kind, Kind::Configuration);
 }
 
 #[tokio::test]

@@ -73,18 +73,30 @@ fn no_key() -> Answer {
     fault(404, "itemNotFound", "Invalid metadata key")
 }
 
-/// A cloud whose token a command prints, and whose Compute service is at this address.
-fn cloud(endpoint: &str, images: Option<&str>) -> Cloud {
+fn resolved(options: &OpenStackOptions) -> Cloud {
     let around = Surroundings {
         variables: std::collections::BTreeMap::new(),
         current_dir: "/nonexistent".into(),
         read: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
     };
+    Cloud::resolve(&around, options, None, None).unwrap()
+}
+
+/// A cloud that wants no login, of which one address is known.
+fn one_address(endpoint: &str) -> Cloud {
+    let mut options = OpenStackOptions::default();
+    options.os_auth_type = Some("none".to_owned());
+    options.os_endpoint = Some(endpoint.to_owned());
+    resolved(&options)
+}
+
+/// A cloud whose token a command prints, and whose Compute service is at this address.
+fn cloud(endpoint: &str, images: Option<&str>) -> Cloud {
     let mut options = OpenStackOptions::default();
     options.os_token_command = Some(format!("echo {TOKEN}"));
     options.os_compute_endpoint_override = Some(endpoint.to_owned());
     options.os_image_endpoint_override = images.map(str::to_owned);
-    Cloud::resolve(&around, &options, None, None).unwrap()
+    resolved(&options)
 }
 
 async fn connect(endpoint: &str) -> Result<Compute, ServiceError> {
@@ -146,6 +158,18 @@ async fn an_image_service_that_fails_leaves_the_compute_service_as_it_is() {
         assert_eq!(compute.offers(), Offers::compute(false, false));
         assert!(compute.image_service().is_err() && compute.show(id()).await.is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_login_that_knows_one_address_looks_for_no_image_service_there() {
+    let peer = peer(|_, _| None).await;
+    let place = format!("{}/v2.1", peer.url);
+    let compute = Compute::connect_with(one_address(&place), false, IMPATIENT).await.unwrap();
+    assert_eq!((compute.offers(), asked(&peer)), (Offers::compute(false, false), vec![]));
+    let url = Cloud::of_compute_url(place.parse().unwrap(), glancefs::config::Tls::default());
+    let compute = Compute::connect_with(url, false, IMPATIENT).await.unwrap();
+    assert_eq!((compute.offers(), asked(&peer).len()), (Offers::compute(false, false), 1));
+    assert!(peer.requests().iter().all(|request| request.header("x-auth-token").is_none()));
 }
 
 #[tokio::test]
