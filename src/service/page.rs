@@ -58,7 +58,7 @@ impl Page {
     /// Reads what is in it.
     ///
     /// # Errors
-    /// [`Kind::Malformed`](super::Kind::Malformed) where it is no page.
+    /// [`Kind::Malformed`] where it is no page.
     pub fn read(self) -> Result<Contents> {
         (self.contents)()
     }
