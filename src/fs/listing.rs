@@ -235,7 +235,7 @@ impl FileSystem {
             }
             Node::Item(..) => Entry { attr, ttl: Duration::ZERO },
             // What is hidden is back when its time is over, which nobody tells.
-            Node::Image(id, _) if self.removals.is_in(*id) => {
+            Node::Image(id, _) | Node::Collection(id, ..) if self.removals.is_in(*id) => {
                 Entry { attr: self.listed_at(attr, node, image), ttl: Duration::ZERO }
             }
             // Nor is it told what becomes of members.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::node::{Node, Part, View};
+use super::node::{Collection, Node, Part, View};
 use crate::image::ImageId;
 
 /// How long a file stays hidden whose folder is not removed: `rm -r` of an image's folder takes a few round trips.
@@ -47,6 +47,19 @@ impl Removals {
     pub(super) fn of(&self, image: ImageId, view: View) -> Vec<&'static str> {
         let is_hidden = |part: &Part| self.is_hidden(&Node::part(image, view, *part));
         if self.is_in(image) { Part::ALL.into_iter().filter(is_hidden).map(Part::name).collect() } else { Vec::new() }
+    }
+
+    /// What is hidden in `members/`, `tags/` or `properties/` of an image, by its name there, sorted.
+    pub(super) fn items(&self, image: ImageId, within: Collection) -> Vec<Box<str>> {
+        let name = |(node, since): (&Node, &Instant)| match node {
+            Node::Item(id, collection, name) if *id == image && *collection == within && since.elapsed() < HIDDEN => {
+                Some(name.clone())
+            }
+            _ => None,
+        };
+        let mut hidden: Vec<_> = self.hidden().iter().filter_map(name).collect();
+        hidden.sort_unstable();
+        hidden
     }
 
     /// The image is gone, and nothing of it needs to be hidden.

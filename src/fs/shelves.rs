@@ -129,6 +129,7 @@ impl FileSystem {
                     Collection::Members => {}
                 }
                 self.begun.of(*id, *collection).iter().for_each(|name| stir(name));
+                self.removals.items(*id, *collection).iter().for_each(|name| stir(name));
                 Place::Collection(*id, *collection)
             }
             _ => return attr,

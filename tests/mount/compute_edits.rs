@@ -20,6 +20,7 @@ crate::promises![Both:
     a_shared_image_keeps_its_visibility_unless_it_may_change,
     an_image_is_deleted_by_rmdir_and_with_all_that_is_in_it,
     a_protected_image_stays,
+    a_property_that_was_hidden_is_listed_again_when_the_image_was_not_removed,
     what_the_compute_api_cannot_do_says_what_can,
     another_projects_image_is_read_and_not_changed,
 ];
@@ -210,6 +211,18 @@ fn a_protected_image_stays(target: &Target) {
     let demo = target.person("demo");
     let request = demo.request("PATCH", &format!("/v2/images/{id}")).json(&patch).header("Content-Type", kind);
     target.wait(request.send()).is(200);
+}
+
+fn a_property_that_was_hidden_is_listed_again_when_the_image_was_not_removed(target: &Target) {
+    let (id, name) = private(target, "disk", &json!({}));
+    let (mount, folder) = folder(target, &name);
+    assert_eq!(shell(&folder, "ls properties; rm -f metadata.json status properties/*; ls properties"), "os_distro\n");
+    shell(
+        &folder,
+        "until ls properties | grep -q os_distro; do sleep 0.2; done; cat metadata.json properties/os_distro",
+    );
+    assert_eq!(shown(target, &id)["os_distro"], "debian");
+    mount.end();
 }
 
 fn what_the_compute_api_cannot_do_says_what_can(target: &Target) {

@@ -291,7 +291,11 @@ async fn a_property_that_was_hidden_is_back_when_the_image_was_not_removed() {
     }
     scene.fs.unlink(properties, OsStr::new("os_distro")).await.unwrap();
     assert_eq!(errno(scene.fs.walk("by-name/disk/properties/os_distro").await), libc::ENOENT);
+    let hidden = scene.fs.walk("by-name/disk/properties").await.unwrap();
+    assert_eq!(hidden.ttl, Duration::ZERO, "nobody tells when it is back");
     tokio::time::advance(Duration::from_secs(6)).await;
+    let back = scene.fs.walk("by-name/disk/properties").await.unwrap();
+    assert_ne!(back.attr.mtime, hidden.attr.mtime, "by which the kernel knows that it lists something else");
     assert_eq!(scene.fs.cat("by-name/disk/properties/os_distro").await.unwrap(), "debian\n");
     scene.fs.unlink(properties, OsStr::new("os_distro")).await.unwrap();
     assert_eq!(scene.service.calls("update"), 1);

@@ -1,5 +1,6 @@
 //! What the Compute API cannot do, and what is told of it.
 
+use super::super::editing::EDITOR;
 use super::*;
 use crate::fs::tree::Unmakeable;
 
@@ -57,7 +58,7 @@ async fn no_image_is_made_or_renamed_and_the_sentence_says_where() {
     assert_eq!((scene.service.calls("create"), scene.changes()), (0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn data_and_status_take_nothing() {
     let scene = everything().await;
     for (part, words) in
@@ -71,11 +72,16 @@ async fn data_and_status_take_nothing() {
         assert_eq!(errno(cut.await), libc::EPERM, "{part}");
     }
     let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+    // One that has no data yet would take them in a mount of the Image service.
+    scene.service.change(|world| world.images[0].status = Status::Saving);
+    tokio::time::advance(TTL).await;
+    assert_eq!(errno(scene.put("by-name/disk/data", &["x\n"]).await), libc::EPERM);
     scene.put("by-name/disk/.data.tmp", &["bytes"]).await.unwrap();
     for part in ["data", "status", "checksums"] {
         let moved = scene.fs.rename((folder, OsStr::new(".data.tmp")), (folder, OsStr::new(part)), Asker::UNKNOWN);
         assert_eq!(errno(moved.await), libc::EPERM, "{part}");
     }
+    assert!(scene.sentence("by-name/disk/data").await.contains("takes no data"));
     assert_eq!(scene.fs.cat("by-name/disk/.data.tmp").await.unwrap(), "bytes", "which stays for another try");
     assert_eq!((scene.service.calls("upload"), scene.changes()), (0, 0));
 }
@@ -108,7 +114,9 @@ async fn without_the_option_no_property_is_changed_where_nobody_knows_what_becom
     let scene = offering(Offers::compute(false, false)).await;
     let properties = scene.fs.walk("by-name/disk/properties").await.unwrap().attr.ino;
     let set = scene.put("by-name/disk/properties/os_distro", &["x\n"]).await;
-    let made = scene.put("by-name/disk/properties/new", &["x\n"]).await;
+    // Already when it is made, and not only when it is written.
+    let made =
+        scene.fs.create(properties, OsStr::new("new"), Writing { process: EDITOR, truncate: true }).await.map(drop);
     let removed = scene.fs.unlink(properties, OsStr::new("os_distro")).await;
     let saved = scene.put("by-name/disk/metadata.json", &[r#"{"metadata": {"p": "1"}}"#]).await;
     let names = (OsStr::new("os_distro"), OsStr::new("new"));
