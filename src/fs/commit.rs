@@ -28,6 +28,7 @@ impl FileSystem {
     /// Does what `text` says that `node` is to hold. `by` are those who wrote it, the last one first.
     pub(super) async fn commit(&self, node: &Node, text: &[u8], by: &[Process]) -> Result<()> {
         self.changeable(node)?;
+        let _stir = self.stir(node.image());
         match node {
             Node::Document(id, Document::Metadata) => self.commit_metadata(*id, text, by).await,
             Node::Document(id, Document::Status) => self.commit_status(*id, line_of(text)?, by).await,
@@ -62,11 +63,8 @@ impl FileSystem {
             self.readings.saved(id, text, by);
         } else {
             self.restorers.restore(id, &document, by);
-            if says_queued(&document) {
-                self.stay_queued(id).await?;
-            }
         }
-        Ok(())
+        if says_queued(&document) { self.stay_queued(id).await } else { Ok(()) }
     }
 
     /// Sends what a document changes. Not everybody may give an image each visibility, and who puts a backup back wants the
@@ -127,13 +125,12 @@ impl FileSystem {
 
     async fn commit_status(&self, id: ImageId, text: &str, by: &[Process]) -> Result<()> {
         let wanted = Status::from(text.trim());
-        self.restorers.say(id, &wanted, by);
         let action = match wanted {
             Status::Active => Action::Reactivate,
             Status::Deactivated => Action::Deactivate,
-            _ if self.look(id).await?.status == wanted => return self.stay_queued(id).await,
-            _ => return Err(FsError::NoStatus(document::shown(text))),
+            _ => return self.keep_status(id, &wanted, by).await,
         };
+        self.restorers.say(id, &wanted, by);
         if self.is_about_to_be_active(id).await? {
             if wanted == Status::Active && self.settings.write_back {
                 return Ok(());
@@ -173,8 +170,22 @@ impl FileSystem {
         }
     }
 
-    /// The image is to stay as it is: of no bytes that rest nothing is made. Other images have none.
-    async fn stay_queued(&self, id: ImageId) -> Result<()> {
+    /// Nobody gives an image another status than these two; who writes the one that it has means that it stays so.
+    async fn keep_status(&self, id: ImageId, wanted: &Status, by: &[Process]) -> Result<()> {
+        let status = self.look(id).await?.status;
+        match wanted {
+            Status::Queued if status == Status::Queued => {
+                self.restorers.say(id, wanted, by);
+                self.stay_queued(id).await
+            }
+            wanted if status == *wanted => Ok(()),
+            Status::Queued => Err(FsError::NeverQueued { image: id, status: status.to_string() }),
+            other => Err(FsError::NoStatus(document::shown(other.as_str()))),
+        }
+    }
+
+    /// The image is to stay queued: of no bytes that rest, or that somebody is about to leave, nothing is made.
+    pub(super) async fn stay_queued(&self, id: ImageId) -> Result<()> {
         match &self.uploads {
             Some(uploads) => Ok(uploads.stay_queued(id).await?),
             None => Ok(()),
@@ -184,6 +195,10 @@ impl FileSystem {
     /// Once the image has its bytes, their hashes are what they are.
     async fn commit_checksums(&self, id: ImageId, text: &str) -> Result<()> {
         let wanted = document::tagged(text).map_err(|line| FsError::NoChecksum(document::shown(line)))?;
+        if let Some(upload) = self.spooled(id) {
+            // Nothing is told any more of data that are on their way: behind them there is something to compare with.
+            upload.is_over().await;
+        }
         let image = self.catalogue.image(id).await?.value;
         if !image.status.has_data() {
             return self.note_expected(&image, &wanted).await;

@@ -35,7 +35,11 @@ impl FsError {
             | Self::TagText
             | Self::Attribute(_)
             | Self::NoChecksum(_) => libc::EINVAL,
-            Self::HasSpool(_) | Self::Expected(_) | Self::NoImport { .. } | Self::Standstill(..) => libc::EBUSY,
+            Self::HasSpool(_)
+            | Self::Expected(_)
+            | Self::NoImport { .. }
+            | Self::NeverQueued { .. }
+            | Self::Standstill(..) => libc::EBUSY,
             Self::NotPermitted(_)
             | Self::Protected(_)
             | Self::FormatStays { .. }

@@ -117,6 +117,16 @@ pub enum FsError {
     /// A word that cannot be written to `status`.
     #[error("'{0}' is no word that can be written there: write 'deactivated' or 'active'")]
     NoStatus(String),
+    /// An image that was to be queued again.
+    #[error(
+        "image {image} is {status}, and no image becomes queued again: make a new one, and delete this one if it is of no use"
+    )]
+    NeverQueued {
+        /// The image.
+        image: crate::image::ImageId,
+        /// Its status.
+        status: String,
+    },
     /// A word that is no status of a member.
     #[error("'{0}' is no status of a member: write 'accepted', 'rejected' or 'pending'")]
     NoMemberStatus(String),
@@ -238,6 +248,7 @@ impl FsError {
             | Self::Misfit(_)
             | Self::NotText
             | Self::NoStatus(_)
+            | Self::NeverQueued { .. }
             | Self::NoMemberStatus(_)
             | Self::NoUrl
             | Self::NoImport { .. }

@@ -109,7 +109,7 @@ impl FileSystem {
             Collection::Properties => self.update(id, &[Change::remove(name)]).await,
             Collection::Tags => {
                 let _turn = self.editing.turn(id).await;
-                self.service.remove_tag(id, &name).await.map_err(FsError::Change)?;
+                self.beside_data(id, || self.service.remove_tag(id, &name)).await?;
                 self.catalogue.amend(id, |image| image.tags.retain(|tag| *tag != name));
                 Ok(())
             }
@@ -179,7 +179,7 @@ impl FileSystem {
 
     async fn add_tag(&self, id: ImageId, tag: &str) -> Result<()> {
         let _turn = self.editing.turn(id).await;
-        self.service.add_tag(id, tag).await.map_err(FsError::Change)?;
+        self.beside_data(id, || self.service.add_tag(id, tag)).await?;
         self.catalogue.amend(id, |image| {
             if let Err(place) = image.tags.binary_search_by(|known| known.as_str().cmp(tag)) {
                 image.tags.insert(place, tag.into());

@@ -194,14 +194,14 @@ impl FileSystem {
     async fn place(&self, bytes: &Arc<Scratch>, image: &Image, by: &[Process]) -> Result<Option<Arc<Upload>>> {
         let uploads = self.uploads.as_ref().ok_or(FsError::NoSpool)?;
         let time = bytes.time()?;
-        let is_cleared = bytes.is_empty()? && self.restorers.keep_queued(image.id, by);
-        let placed =
-            if is_cleared { uploads.clear(image).await.map(|()| None) } else { uploads.place(image, bytes).await };
-        let upload = match placed {
+        let upload = match uploads.place(image, bytes).await {
             Ok(upload) => upload,
             Err(error) => return Err(self.untaken(image, error).await),
         };
         self.show_again(&Node::Data(image.id));
+        if upload.is_none() && self.restorers.keep_queued(image.id, by) {
+            self.stay_queued(image.id).await?;
+        }
         if let Err(error) = self.set_time(image.id, time).await {
             // The bytes matter more; the time of the copy is then that of the image.
             tracing::warn!(image = %image.id, %error, "the time of a file could not be kept");

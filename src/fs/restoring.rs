@@ -10,16 +10,23 @@
 //! has a file `data` of no bytes: its `status` and its document say that it is none of the image's, whichever comes first.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use lru::LruCache;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::writing::Process;
 use crate::image::{DATA_MTIME, Image, ImageId, Status};
 use crate::sync::{Mutex, lock};
+use crate::write::{Stir, Uploads};
 
 /// How many programs are remembered, with an image each.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+
+/// How long a word holds for programs that did not say it, where nothing more is changed of the image: as long as an empty
+/// file waits for a word.
+const LATELY: Duration = Duration::from_secs(2);
 
 /// What a program has told of an image.
 #[derive(Clone, Debug, Default)]
@@ -33,11 +40,16 @@ struct Told {
 }
 
 /// What programs have told of the images to which they copied files.
-pub(super) struct Restorers(Mutex<LruCache<(ImageId, u32), Told>>);
+pub(super) struct Restorers {
+    told: Mutex<LruCache<(ImageId, u32), Told>>,
+    /// When somebody said last that an image is to be queued, or changed something of it shortly behind that: where each
+    /// file is copied by a program of its own, no other one is known by its number.
+    said: Mutex<LruCache<ImageId, Instant>>,
+}
 
 impl Default for Restorers {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(REMEMBERED)))
+        Self { told: Mutex::new(LruCache::new(REMEMBERED)), said: Mutex::new(LruCache::new(REMEMBERED)) }
     }
 }
 
@@ -45,10 +57,10 @@ impl Restorers {
     /// These have put the document of another image back.
     pub(super) fn restore(&self, image: ImageId, document: &Map<String, Value>, by: &[Process]) {
         let time = document.get(DATA_MTIME).and_then(Value::as_str);
-        self.note(image, by, |told| {
-            (told.copies, told.time) = (true, time.map(str::to_owned));
-            told.queued |= says_queued(document);
-        });
+        self.note(image, by, |told| (told.copies, told.time) = (true, time.map(str::to_owned)));
+        if says_queued(document) {
+            self.say(image, &Status::Queued, by);
+        }
     }
 
     /// These have replaced a file.
@@ -59,6 +71,11 @@ impl Restorers {
     /// These have written a word to `status`.
     pub(super) fn say(&self, image: ImageId, status: &Status, by: &[Process]) {
         let queued = *status == Status::Queued;
+        if queued {
+            lock(&self.said).put(image, Instant::now());
+        } else {
+            lock(&self.said).pop(&image);
+        }
         if queued || self.is_told(image, by, |told| told.queued) {
             self.note(image, by, |told| told.queued = queued);
         }
@@ -66,13 +83,13 @@ impl Restorers {
 
     fn note(&self, image: ImageId, by: &[Process], change: impl Fn(&mut Told)) {
         for process in by.iter().filter(|process| **process != Process::UNKNOWN) {
-            change(lock(&self.0).get_or_insert_mut((image, process.0), Told::default));
+            change(lock(&self.told).get_or_insert_mut((image, process.0), Told::default));
         }
     }
 
     /// Whether one of these told this. Nobody speaks for who is not known.
     fn is_told(&self, image: ImageId, by: &[Process], is: impl Fn(&Told) -> bool) -> bool {
-        by.iter().any(|process| lock(&self.0).get(&(image, process.0)).is_some_and(&is))
+        by.iter().any(|process| lock(&self.told).get(&(image, process.0)).is_some_and(&is))
     }
 
     /// Whether one of these copies the files of a folder.
@@ -82,7 +99,12 @@ impl Restorers {
 
     /// Whether one of these has said that the image is to be queued: then it copies no data when it leaves `data` empty.
     pub(super) fn keep_queued(&self, image: ImageId, by: &[Process]) -> bool {
-        self.is_told(image, by, |told| told.queued)
+        self.is_told(image, by, |told| told.queued) || self.was_said(image)
+    }
+
+    /// Whether somebody said so lately.
+    fn was_said(&self, image: ImageId) -> bool {
+        lock(&self.said).peek(&image).is_some_and(|since| since.elapsed() < LATELY)
     }
 
     /// Whether what these write to a property is the time of the data of that other image, and this one's have one.
@@ -90,6 +112,28 @@ impl Restorers {
         property == DATA_MTIME
             && image.properties.contains_key(DATA_MTIME)
             && self.is_told(image.id, by, |told| told.time.as_deref() == Some(value))
+    }
+}
+
+/// Somebody changes something of an image beside its data.
+pub(super) struct Stirring<'a> {
+    restorers: &'a Restorers,
+    id: ImageId,
+    was_said: bool,
+    _stir: Option<Stir>,
+}
+
+impl<'a> Stirring<'a> {
+    pub(super) fn new(restorers: &'a Restorers, id: ImageId, uploads: Option<&Uploads>) -> Self {
+        Self { restorers, id, was_said: restorers.was_said(id), _stir: uploads.map(|all| all.stir(id)) }
+    }
+}
+
+impl Drop for Stirring<'_> {
+    fn drop(&mut self) {
+        if let Some(said) = lock(&self.restorers.said).get_mut(&self.id).filter(|_| self.was_said) {
+            *said = Instant::now();
+        }
     }
 }
 
@@ -122,19 +166,30 @@ mod tests {
         assert!(!restorers.keep_queued(one.id, &[cp]));
     }
 
-    #[test]
-    fn who_says_that_an_image_is_queued_leaves_it_so_until_he_says_otherwise() {
+    #[tokio::test(start_paused = true)]
+    async fn who_says_that_an_image_is_queued_leaves_it_so_until_he_says_otherwise_and_others_shortly_behind_him() {
         let (cp, shell, one) = (Process(7), Process(8), image(1, "one"));
         let restorers = Restorers::default();
+        let keep = |by| restorers.keep_queued(one.id, &[by, Process::UNKNOWN]);
         for (word, keeps) in [("active", false), ("queued", true), ("active", false)] {
             restorers.say(one.id, &Status::from(word), &[cp, Process::UNKNOWN]);
-            assert_eq!(restorers.keep_queued(one.id, &[cp]), keeps, "{word}");
-            assert!(!restorers.keep_queued(one.id, &[shell, Process::UNKNOWN]), "{word}");
+            assert_eq!((keep(cp), keep(shell)), (keeps, keeps), "{word}");
             assert!(!restorers.copies(one.id, &[cp]), "a word is no copy: {word}");
         }
         for (document, keeps) in [("{\"id\": \"x\"}", false), ("{\"status\": \"queued\"}", true)] {
-            restorers.restore(one.id, &serde_json::from_str(document).unwrap(), &[shell]);
-            assert_eq!(restorers.keep_queued(one.id, &[shell]), keeps, "{document}");
+            restorers.restore(one.id, &serde_json::from_str(document).unwrap(), &[cp]);
+            assert_eq!((keep(cp), keep(shell)), (keeps, keeps), "{document}");
         }
+        // What is changed meanwhile may take as long as it does.
+        for seconds in [1, 5, 1] {
+            let stirring = Stirring::new(&restorers, one.id, None);
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            drop(stirring);
+            assert!(keep(shell));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        drop(Stirring::new(&restorers, one.id, None));
+        assert_eq!((keep(cp), keep(shell)), (true, false));
     }
 }

@@ -7,6 +7,7 @@ use super::attr::Entry;
 use super::error::FsError;
 use super::inode::Ino;
 use super::node::{Node, Part, View};
+use super::restoring::Stirring;
 use super::scratch::ScratchFile;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
@@ -184,9 +185,29 @@ impl FileSystem {
     }
 
     pub(super) async fn update(&self, id: ImageId, changes: &[Change]) -> Result<()> {
-        let image = self.service.update(id, changes).await.map_err(FsError::Change)?;
+        let image = self.beside_data(id, || self.service.update(id, changes)).await?;
         self.catalogue.learn(image);
         Ok(())
+    }
+
+    /// Makes a change that cannot be made while data of ours are on their way. Where nobody waits for those (their close has
+    /// returned), it is made behind them: who copies a folder comes to the next file before they are there.
+    pub(super) async fn beside_data<T, F>(&self, id: ImageId, change: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, ServiceError>>,
+    {
+        let _stir = self.stir(Some(id));
+        loop {
+            match (change().await, self.spooled(id)) {
+                (Err(error), Some(upload)) if error.kind == Kind::Conflict && upload.is_over().await => {}
+                (outcome, _) => return outcome.map_err(FsError::Change),
+            }
+        }
+    }
+
+    /// Somebody changes something of an image beside its data, until the answer is dropped.
+    pub(super) fn stir(&self, id: Option<ImageId>) -> Option<Stirring<'_>> {
+        id.map(|id| Stirring::new(&self.restorers, id, self.uploads.as_deref()))
     }
 
     pub(super) fn writable(&self) -> Result<()> {

@@ -34,14 +34,6 @@ enum Owed {
     Unfinished(FsError),
 }
 
-/// Who opens `data` for writing, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Opener {
-    pub(super) asked: Writing,
-    /// He says that the image is to stay queued.
-    pub(super) keeps_queued: bool,
-}
-
 /// `data`, open for writing.
 pub(super) struct WriteHandle {
     pub(super) ino: Ino,
@@ -49,8 +41,6 @@ pub(super) struct WriteHandle {
     uploads: Arc<Uploads>,
     upload: Arc<Upload>,
     opener: Process,
-    /// Who opened it says that the image is to stay queued, so that no bytes are not sent.
-    keeps_queued: bool,
     /// The right to write. It is given back by the close of the one who opened, because the kernel tells of the release
     /// only later, and taken again by who writes after that.
     writer: Mutex<Option<Arc<Writer>>>,
@@ -66,14 +56,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl WriteHandle {
-    pub(super) fn new(ino: Ino, image: Arc<Image>, uploads: Arc<Uploads>, writer: Writer, by: Opener) -> Self {
+    pub(super) fn new(ino: Ino, image: Arc<Image>, uploads: Arc<Uploads>, writer: Writer, asked: Writing) -> Self {
         let upload = Arc::clone(writer.upload());
         let hold = Mutex::new(Some(upload.hold()));
         let turn = AtomicU64::new(upload.turn());
-        let owed = Mutex::new(if by.asked.truncate { Owed::Rest } else { Owed::Nothing });
+        let owed = Mutex::new(if asked.truncate { Owed::Rest } else { Owed::Nothing });
         let writer = Mutex::new(Some(Arc::new(writer)));
-        let (opener, keeps_queued) = (by.asked.process, by.keeps_queued);
-        Self { ino, image, uploads, upload, opener, keeps_queued, writer, owed, turn, hold }
+        Self { ino, image, uploads, upload, opener: asked.process, writer, owed, turn, hold }
     }
 
     pub(super) fn node(&self) -> Node {
@@ -131,10 +120,6 @@ impl WriteHandle {
         };
         let outcome = match unfinished {
             Some(error) => Err(error),
-            None if self.leaves_nothing() => {
-                self.give_back();
-                return Ok(Waits::ForNothing);
-            }
             None => self.upload.close().await.map_err(FsError::from),
         };
         match &outcome {
@@ -145,11 +130,6 @@ impl WriteHandle {
         }
         self.give_back();
         outcome.map(|is_sealed| if is_sealed { Waits::ForTheService } else { Waits::ForNothing })
-    }
-
-    /// Whether there is nothing to send, as the image is to stay queued.
-    fn leaves_nothing(&self) -> bool {
-        self.keeps_queued && self.upload.is_empty().is_ok_and(|is_empty| is_empty)
     }
 
     /// What is in the spool.
@@ -164,16 +144,15 @@ impl WriteHandle {
         let owed = std::mem::replace(&mut *lock(&self.owed), Owed::Nothing);
         match owed {
             _ if self.upload.turn() != turn => self.give_back(),
-            Owed::Rest | Owed::Seal if !self.leaves_nothing() => {
+            Owed::Rest | Owed::Seal => {
                 self.upload.seal_when_quiet();
                 self.give_back();
             }
-            // Of what was only opened nothing is kept, unless it rested before.
-            Owed::Nothing | Owed::Rest | Owed::Seal => {
+            // Of what was only opened, or left without a byte by who was killed, nothing is kept, unless it rested before.
+            Owed::Nothing | Owed::Unfinished(_) => {
                 self.give_back();
                 self.upload.leave(turn);
             }
-            Owed::Unfinished(_) => self.give_back(),
         }
     }
 

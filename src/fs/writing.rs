@@ -17,7 +17,7 @@ use super::inode::Ino;
 use super::mode::Mode;
 use super::node::Node;
 use super::open::{Asked, Opened, Writing};
-use super::write_handle::{Opener, Waits, WriteHandle};
+use super::write_handle::{Waits, WriteHandle};
 use super::{FileSystem, Result};
 use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
@@ -85,8 +85,10 @@ impl FileSystem {
         if asked.truncate && !writer.is_empty()? {
             writer.truncate(0).await?;
         }
-        let by = Opener { asked, keeps_queued: self.restorers.keep_queued(image.id, &[asked.process]) };
-        let handle = WriteHandle::new(ino, image, Arc::clone(uploads), writer, by);
+        if self.restorers.keep_queued(image.id, &[asked.process]) {
+            writer.stay_queued();
+        }
+        let handle = WriteHandle::new(ino, image, Arc::clone(uploads), writer, asked);
         // What is written has to be seen at once by who reads the spool.
         Ok(Opened { handle: self.handles.insert(Handle::Write(handle)), mode: Mode::Direct { keep: false } })
     }
@@ -199,9 +201,7 @@ impl FileSystem {
             return Ok(());
         }
         self.takes_properties()?;
-        let image = self.service.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await;
-        self.catalogue.learn(image.map_err(FsError::Change)?);
-        Ok(())
+        self.update(id, &[Change::set(DATA_MTIME, time.to_string())]).await
     }
 
     async fn truncate_closed(&self, ino: Ino, size: u64, by: Asker) -> Result<()> {

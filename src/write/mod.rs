@@ -31,6 +31,7 @@ mod sender;
 mod settings;
 mod spool;
 mod state;
+mod stir;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use sealing::Hold;
 pub use settings::Settings;
 pub use spool::Allocation;
 pub use state::{Cause, Hashes, Reason, Sealed, State};
+pub use stir::Stir;
 pub use upload::Upload;
 pub use uploads::Uploads;
 pub use writer::Writer;

@@ -11,15 +11,22 @@ use super::expected::Expected;
 use super::home::Table;
 use super::state::State;
 use super::upload::Upload;
-use super::uploads::{Uploads, check};
+use super::uploads::Uploads;
 use super::writer::Writer;
-use crate::image::{Image, ImageId};
+use crate::image::ImageId;
 use crate::sync::lock;
 
 impl Upload {
-    /// Whether there are no bytes, and no bytes are not of the format that the image names.
+    /// Whether there are no bytes, and none are to be sent: the image is to stay queued, or is to be of a format that they
+    /// are not.
     pub(super) fn is_unfit_nothing(&self) -> io::Result<bool> {
-        Ok(self.spool.len()? == 0 && self.unfit()?.is_some())
+        let is_unfit = || Ok(self.stays_queued.load(Ordering::Acquire) || self.unfit()?.is_some());
+        if self.spool.len()? == 0 { is_unfit() } else { Ok(false) }
+    }
+
+    /// Somebody says that the image is to stay queued: while there are no bytes, nothing is sent.
+    pub fn stay_queued(&self) {
+        self.stays_queued.store(true, Ordering::Release);
     }
 
     /// The last who had the right to write, in this turn, leaves no bytes, and none are to be sent: it goes as soon as nobody
@@ -58,9 +65,8 @@ impl Uploads {
         Ok((!upload.is_discarded()).then_some(writer))
     }
 
-    /// Drops what was written to an image before, where something was.
-    async fn empty(&self, before: Option<&Arc<Upload>>) -> Result<(), WriteError> {
-        let Some(upload) = before else { return Ok(()) };
+    /// Drops an upload with what was written to it.
+    async fn empty(&self, upload: &Arc<Upload>) -> Result<(), WriteError> {
         let Some(writer) = self.right_to(upload).await? else { return Ok(()) };
         writer.reopen().await?;
         writer.truncate(0).await?;
@@ -69,29 +75,21 @@ impl Uploads {
         Ok(())
     }
 
-    /// Drops what was written to `image`: it is to have no data yet.
-    ///
-    /// # Errors
-    /// As [`Uploads::begin`].
-    pub async fn clear(&self, image: &Image) -> Result<(), WriteError> {
-        let before = self.upload_on_disk(image.id).await?;
-        check(image, before.is_some())?;
-        self.empty(before.as_ref()).await
-    }
-
-    /// Somebody says that an image is to stay queued: no bytes that wait to be sent to it are not sent. Bytes are.
+    /// Somebody says that an image is to stay queued: no bytes that wait to be sent to it, or that somebody is about to leave,
+    /// are not sent. Bytes are.
     ///
     /// # Errors
     /// [`WriteError::Spool`] where the disk fails.
     pub async fn stay_queued(&self, image: ImageId) -> Result<(), WriteError> {
-        let upload = self.of(image).filter(|upload| upload.is_resting() && !upload.is_held());
-        match upload {
-            Some(upload) if upload.is_empty()? => match self.empty(Some(&upload)).await {
-                // Who opens it at this moment says later what is to become of it.
-                Err(WriteError::Busy(_)) => Ok(()),
-                outcome => outcome,
-            },
-            _ => Ok(()),
+        let Some(upload) = self.of(image) else { return Ok(()) };
+        upload.stay_queued();
+        if upload.is_held() || !upload.is_empty()? {
+            return Ok(());
+        }
+        match self.empty(&upload).await {
+            // Who opens it at this moment finds what was said.
+            Err(WriteError::Busy(_)) => Ok(()),
+            outcome => outcome,
         }
     }
 }

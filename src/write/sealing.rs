@@ -114,6 +114,7 @@ impl Upload {
     /// # Errors
     /// As [`Self::seal`].
     pub async fn hasten(self: &Arc<Self>) -> Result<bool, WriteError> {
+        self.stays_queued.store(false, Ordering::Release);
         if self.is_resting() && self.is_quiet(self.turn()) {
             self.seal().await?;
         }
@@ -182,6 +183,9 @@ impl Upload {
     fn note_rest(&self, writers: u64, safe: Safe) -> io::Result<()> {
         let is_durable = safe == Safe::PowerCut;
         self.spool.is_whole()?;
+        if self.is_unfit_nothing()? {
+            return Ok(());
+        }
         if is_durable {
             self.spool.sync()?;
         }
@@ -234,7 +238,7 @@ impl Upload {
         self.seal_after(Duration::ZERO, writers);
     }
 
-    fn seal_after(self: &Arc<Self>, quiet: Duration, writers: u64) {
+    pub(super) fn seal_after(self: &Arc<Self>, quiet: Duration, writers: u64) {
         let upload = Arc::downgrade(self);
         let timer = self.home.runtime.spawn(async move {
             if let Some(upload) = upload.upgrade()
@@ -242,18 +246,26 @@ impl Upload {
             {
                 tracing::warn!(image = %upload.image(), %error, "a kill would leave an upload unsealed");
             }
-            tokio::time::sleep(quiet).await;
-            if let Some(upload) = upload.upgrade()
-                && upload.is_quiet(writers)
-                && let Err(error) = upload.seal_and_queue().await
-            {
-                if let WriteError::Failed(cause) = &error {
-                    upload.fails_behind(cause);
+            loop {
+                tokio::time::sleep(quiet).await;
+                match upload.upgrade() {
+                    // What is changed of the image says, perhaps, what is to become of it.
+                    Some(upload) if upload.is_stirred() => {}
+                    Some(upload) if upload.is_quiet(writers) => return upload.seal_behind().await,
+                    _ => return,
                 }
-                tracing::warn!(image = %upload.image(), %error, "an upload could not be sealed");
             }
         });
         self.set_timer(Some(timer.abort_handle()));
+    }
+
+    async fn seal_behind(self: &Arc<Self>) {
+        if let Err(error) = self.seal_and_queue().await {
+            if let WriteError::Failed(cause) = &error {
+                self.fails_behind(cause);
+            }
+            tracing::warn!(image = %self.image(), %error, "an upload could not be sealed");
+        }
     }
 
     /// Whether nobody has it open, and there was nobody after so many writers.

@@ -44,6 +44,10 @@ pub struct Upload {
     pub(super) left: AtomicU64,
     /// How many have it open, with the right to write or without.
     pub(super) holds: AtomicUsize,
+    /// How many change something else of its image.
+    pub(super) stirrers: AtomicUsize,
+    /// Somebody said that the image is to stay queued: no bytes are not sent.
+    pub(super) stays_queued: AtomicBool,
     /// How many wait until it is settled.
     waiters: AtomicUsize,
     /// The image was queued when it was opened, and nothing was sent since.
@@ -130,6 +134,8 @@ impl Upload {
             writers: AtomicU64::new(0),
             left: AtomicU64::new(u64::MAX),
             holds: AtomicUsize::new(0),
+            stirrers: AtomicUsize::new(0),
+            stays_queued: AtomicBool::new(false),
             waiters: AtomicUsize::new(0),
             is_certain: AtomicBool::new(false),
             working: tokio::sync::Mutex::new(()),
@@ -258,6 +264,17 @@ impl Upload {
             (_, State::Failed { cause, .. }, _) => Err(WriteError::Failed(cause)),
             _ => Err(WriteError::Closed),
         }
+    }
+
+    /// Waits until it is under way no more, whatever came of it; not where somebody else waits for it, who knows what he
+    /// does beside it. Answers whether it was waited for.
+    pub async fn is_over(&self) -> bool {
+        let mut stages = self.stage.subscribe();
+        let is_under_way = |stage: &Stage| stage.state.is_under_way() && !stage.discarded;
+        if self.is_awaited() || !is_under_way(&stages.borrow()) {
+            return false;
+        }
+        stages.wait_for(|stage| !is_under_way(stage)).await.is_ok()
     }
 
     pub(super) async fn on_spool<T: Send + 'static>(

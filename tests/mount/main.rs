@@ -50,6 +50,7 @@ mod proxy;
 mod queries;
 mod queue;
 mod restoring;
+mod restoring_slowly;
 mod silence;
 mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
@@ -143,6 +144,7 @@ const SUBJECTS: &[&[Promise]] = &[
     queue::PROMISES,
     silence::PROMISES,
     restoring::PROMISES,
+    restoring_slowly::PROMISES,
     login::PROMISES,
     kept::PROMISES,
     loops::PROMISES,

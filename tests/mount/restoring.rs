@@ -35,19 +35,19 @@ const RESTORERS: [(&str, &str); 3] = [
 ];
 
 /// Copies an image's folder out of the mount.
-fn backup(target: &Target, mount: &Mount, id: &str) -> PathBuf {
+pub(crate) fn backup(target: &Target, mount: &Mount, id: &str) -> PathBuf {
     let copy = target.file("backup");
     shell(&mount.path("by-id"), &format!("rsync -a {id}/ {}/", copy.display()));
     copy
 }
 
 /// A new image's folder, by its id.
-fn fresh(target: &Target, mount: &Mount, word: &str) -> PathBuf {
+pub(crate) fn fresh(target: &Target, mount: &Mount, word: &str) -> PathBuf {
     mount.path("by-id").join(id_of(&made(target, mount, word)))
 }
 
 /// Puts a backup back into an image, and answers the image then.
-fn restored(target: &Target, folder: &Path, copy: &Path, line: &str) -> Value {
+pub(crate) fn restored(target: &Target, folder: &Path, copy: &Path, line: &str) -> Value {
     shell(folder, &format!("B={}; {line}", copy.display()));
     shown(target, folder)
 }
@@ -167,7 +167,7 @@ const WHOLE: [&str; 6] = [
 ];
 
 /// Waits until no upload of this image is listed, at rest or under way.
-fn quiet(mount: &Mount, id: &str) {
+pub(crate) fn quiet(mount: &Mount, id: &str) {
     while std::fs::read_to_string(mount.path(".glancefs/uploads")).unwrap().contains(id) {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
@@ -287,8 +287,13 @@ fn what_is_only_opened_or_said_to_be_queued_stays_so(target: &Target) {
         (&plain, "exec 3>> data; exec 3>&-"),
         (&plain, ": > data; echo queued > status"),
         (&plain, ": > data; echo '{\"status\": \"queued\", \"id\": \"x\"}' > metadata.json"),
-        // Said first, by the program that makes the file.
+        // Said first, or while the file is open.
         (&plain, "echo queued > status; : > data"),
+        (&plain, "echo queued > status; cp /dev/null data"),
+        (&plain, "exec 3> data; echo queued > status; exec 3>&-"),
+        (&plain, "exec 3> data; sleep 1 & exec 3>&-; echo queued > status; wait"),
+        (&plain, "python3 -c \"f = open('data', 'wb'); open('status', 'w').write('queued\\n'); f.close()\""),
+        (&plain, "cp metadata.json ..m && : > data && cp ..m metadata.json"),
         (&plain, "truncate -s 1M data; echo queued > status; touch empty; mv empty data; echo queued > status"),
         (&formatted, ": > data"),
         (&formatted, "touch empty; mv empty data"),
@@ -300,6 +305,9 @@ fn what_is_only_opened_or_said_to_be_queued_stays_so(target: &Target) {
     }
     shell(&plain, "echo some > data");
     assert_eq!(shell(&plain, "cat status data"), "active\nsome\n");
+    assert_ne!(tool_in(&plain, "sh", &["-c", "echo queued > status"]).code, Some(0));
+    let sentence = attribute(&plain.join("status"), "user.glancefs.error").unwrap();
+    assert!(sentence.contains("active") && sentence.contains("make a new one"), "{sentence}");
     mount.end();
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::super::testing::{Fake, Point, open, open_with};
-use super::super::{Expected, Settings, Uploads, WriteError};
+use super::super::{Expected, Settings, State, Uploads, WriteError};
 use crate::image::{Image, Status};
 
 const LONG: Duration = Duration::from_mins(1);
@@ -86,9 +87,8 @@ async fn what_waits_to_be_sent_and_is_emptied_is_sent_empty() {
     none(&uploads).await;
     assert_eq!([written, placed.clone()].map(|image| service.image(image.id).unwrap().size), [Some(0), Some(0)]);
     let active = Image { status: Status::Active, ..placed };
-    for outcome in [uploads.place(&active, &scratch).await.map(drop), uploads.clear(&active).await] {
-        assert!(matches!(outcome, Err(WriteError::Immutable(_))), "an image that has its bytes: {outcome:?}");
-    }
+    let outcome = uploads.place(&active, &scratch).await;
+    assert!(matches!(outcome, Err(WriteError::Immutable(_))), "an image that has its bytes");
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn no_bytes_are_not_sent_to_an_image_of_a_format_that_they_are_not() {
 async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others() {
     let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
     let uploads = open(folder.path(), &service).await;
-    let [empty, hole, open, sent, cleared] = [0; 5].map(|_| service.add());
+    let [empty, hole, open, sent, late] = [0; 5].map(|_| service.add());
     emptied(&uploads, &empty).await;
     for (image, is_sealed) in [(&hole, false), (&sent, true)] {
         let writer = uploads.begin(image).await.unwrap();
@@ -122,19 +122,45 @@ async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others()
             writer.seal().await.unwrap();
         }
     }
-    emptied(&uploads, &cleared).await;
-    uploads.clear(&cleared).await.unwrap();
     let writer = uploads.begin(&open).await.unwrap();
-    for image in [&empty, &hole, &open, &sent, &cleared, &service.add()] {
+    let held = uploads.begin(&late).await.unwrap();
+    let hold = held.hold();
+    for image in [&empty, &hole, &open, &sent, &late, &service.add()] {
         uploads.stay_queued(image.id).await.unwrap();
     }
-    assert!(uploads.of(empty.id).is_none() && uploads.of(cleared.id).is_none());
+    assert!(uploads.of(empty.id).is_none());
     assert_eq!(uploads.of(hole.id).unwrap().len().unwrap(), 9);
     writer.write_at(0, Bytes::from_static(b"bytes")).await.unwrap();
     drop(writer);
+    // Said while it was open: it holds when it is closed.
+    assert!(!held.close().await.unwrap());
+    held.seal_when_quiet();
+    drop((hold, held));
     assert_eq!(uploads.drain(LONG).await.len(), 1, "which nobody has closed");
-    let sizes = [&empty, &hole, &open, &sent, &cleared].map(|image| service.image(image.id).unwrap().size);
+    let sizes = [&empty, &hole, &open, &sent, &late].map(|image| service.image(image.id).unwrap().size);
     assert_eq!(sizes, [None, Some(9), None, Some(9), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_rests_waits_until_nothing_is_changed_of_its_image_however_slow_the_service_is() {
+    let (folder, service) = (tempfile::tempdir().unwrap(), Fake::new());
+    let uploads = open(folder.path(), &service).await;
+    let [image, other] = [service.add(), service.add()];
+    emptied(&uploads, &image).await;
+    emptied(&uploads, &other).await;
+    let upload = uploads.of(image.id).unwrap();
+    let began = Instant::now();
+    for seconds in [5, 1, 3] {
+        let stir = uploads.stir(image.id);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        drop(stir);
+        assert_eq!(upload.state(), State::Writing);
+        tokio::time::sleep(Duration::from_millis(1999)).await;
+    }
+    upload.settled().await.unwrap();
+    // The last one took three seconds, and four times as long had to be waited for the next.
+    assert_eq!(began.elapsed().as_secs(), 5 + 2 + 1 + 2 + 3 + 12 - 1);
+    assert_eq!(service.image(other.id).unwrap().size, Some(0), "of another image nothing was changed");
 }
 
 #[tokio::test]
