@@ -123,8 +123,8 @@ async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others()
         }
     }
     let writer = uploads.begin(&open).await.unwrap();
-    let held = uploads.begin(&late).await.unwrap();
-    let hold = held.hold();
+    let kept = uploads.begin(&late).await.unwrap();
+    let hold = kept.hold();
     for image in [&empty, &hole, &open, &sent, &late, &service.add()] {
         uploads.stay_queued(image.id).await.unwrap();
     }
@@ -133,9 +133,9 @@ async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others()
     writer.write_at(0, Bytes::from_static(b"bytes")).await.unwrap();
     drop(writer);
     // Said while it was open: it holds when it is closed.
-    assert!(!held.close().await.unwrap());
-    held.seal_when_quiet();
-    drop((hold, held));
+    assert!(!kept.close().await.unwrap());
+    kept.seal_when_quiet();
+    drop((hold, kept));
     assert_eq!(uploads.drain(LONG).await.len(), 1, "which nobody has closed");
     let sizes = [&empty, &hole, &open, &sent, &late].map(|image| service.image(image.id).unwrap().size);
     assert_eq!(sizes, [None, Some(9), None, Some(9), None]);
