@@ -129,6 +129,7 @@ async fn without_the_option_no_property_is_changed_where_nobody_knows_what_becom
         assert!(sentence.contains(OPTION), "{path}: {sentence}");
     }
     assert_eq!(scene.changes(), 0);
+    assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["os_distro"], "nothing was begun");
     let by_name = scene.fs.walk("by-name").await.unwrap().attr.ino;
     scene.fs.rmdir(by_name, OsStr::new("disk")).await.unwrap();
     assert_eq!(scene.service.calls("delete"), 1, "which it does all the same");
