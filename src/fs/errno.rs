@@ -34,6 +34,7 @@ impl FsError {
             | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)
+            | Self::Reserved(_)
             | Self::NoChecksum(_) => libc::EINVAL,
             Self::HasSpool(_)
             | Self::Expected(_)

@@ -155,6 +155,9 @@ pub enum FsError {
     /// A property was to be made that has the name of an attribute.
     #[error("'{0}' is an attribute of every image, and no property: it is in metadata.json")]
     Attribute(String),
+    /// A property was to be made that the service keeps for itself.
+    #[error("'{0}' is for the service alone to write, and cannot be a property")]
+    Reserved(String),
     /// Members of an image that is not shared.
     #[error("image {0} has no members: write \"visibility\": \"shared\" to its metadata.json first")]
     Unshared(crate::image::ImageId),
@@ -256,6 +259,7 @@ impl FsError {
             | Self::NoFormat(_)
             | Self::TagText
             | Self::Attribute(_)
+            | Self::Reserved(_)
             | Self::Unshared(_)
             | Self::HasSpool(_)
             | Self::Expected(_)

@@ -173,8 +173,13 @@ impl FileSystem {
             return Ok(());
         }
         let schema = self.schema().await;
-        let is_attribute = schema.is_attribute(name) || schema.is_read_only(name);
-        if is_attribute { Err(FsError::Attribute(document::shown(name))) } else { Ok(()) }
+        if schema.is_attribute(name) {
+            Err(FsError::Attribute(document::shown(name)))
+        } else if schema.is_read_only(name) {
+            Err(FsError::Reserved(document::shown(name)))
+        } else {
+            Ok(())
+        }
     }
 
     async fn add_tag(&self, id: ImageId, tag: &str) -> Result<()> {

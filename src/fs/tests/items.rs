@@ -29,6 +29,11 @@ async fn a_property_is_set_by_one_request_and_removed_by_one() {
     scene.fs.unlink(folder, OsStr::new("new")).await.unwrap();
     assert!(!scene.image().properties.contains_key("new"));
     assert_eq!(errno(scene.put("by-name/disk/properties/min_disk", &["1\n"]).await), libc::EINVAL);
+    for (name, why) in [("min_disk", "an attribute of every image"), ("os_glance_x", "for the service alone to write")]
+    {
+        let refused = scene.put(&format!("by-name/disk/properties/{name}"), &["1\n"]).await.unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
     let (from, to) = ((folder, OsStr::new("os_distro")), (folder, OsStr::new("distro")));
     scene.fs.rename(from, to, Asker::UNKNOWN).await.unwrap();
     assert_eq!(scene.image().properties.into_iter().collect::<Vec<_>>(), [("distro".into(), "alpine".into())]);
