@@ -124,7 +124,7 @@ async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others()
     }
     let writer = uploads.begin(&open).await.unwrap();
     let kept = uploads.begin(&late).await.unwrap();
-    let hold = kept.hold();
+    let descriptor = kept.hold();
     for image in [&empty, &hole, &open, &sent, &late, &service.add()] {
         uploads.stay_queued(image.id).await.unwrap();
     }
@@ -135,7 +135,7 @@ async fn who_says_that_an_image_stays_queued_takes_no_bytes_back_and_no_others()
     // Said while it was open: it holds when it is closed.
     assert!(!kept.close().await.unwrap());
     kept.seal_when_quiet();
-    drop((hold, kept));
+    drop((descriptor, kept));
     assert_eq!(uploads.drain(LONG).await.len(), 1, "which nobody has closed");
     let sizes = [&empty, &hole, &open, &sent, &late].map(|image| service.image(image.id).unwrap().size);
     assert_eq!(sizes, [None, Some(9), None, Some(9), None]);
