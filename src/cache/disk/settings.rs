@@ -82,20 +82,29 @@ impl DiskSettings {
 
 /// Whether the folder is a cache, or empty.
 fn is_ours(folder: &Path) -> io::Result<bool> {
-    match File::open(folder.join(TAG)) {
-        Ok(tag) => {
-            let mut text = String::new();
-            // Empty where the power failed while it was written.
-            let read = tag.take(4096).read_to_string(&mut text);
-            Ok(read.is_ok() && (text.is_empty() || text == TAG_TEXT))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A disk of its own has this one from the start.
-            let ours = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == "lost+found");
-            Ok(fs::read_dir(folder)?.all(ours))
-        }
-        Err(error) => Err(error),
+    if let Some(ours) = has_our_tag(folder)? {
+        return Ok(ours);
     }
+    // A disk of its own has this one from the start.
+    let first = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == "lost+found");
+    if fs::read_dir(folder)?.all(first) {
+        return Ok(true);
+    }
+    // Another process may have furnished it since the first look. It begins with the tag.
+    Ok(has_our_tag(folder)?.unwrap_or_default())
+}
+
+/// Whether the tag in the folder is ours; `None` where there is none.
+fn has_our_tag(folder: &Path) -> io::Result<Option<bool>> {
+    let tag = match File::open(folder.join(TAG)) {
+        Ok(tag) => tag,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    // Empty while another process makes it, and where the power failed meanwhile.
+    let read = tag.take(4096).read_to_string(&mut text);
+    Ok(Some(read.is_ok() && (text.is_empty() || text == TAG_TEXT)))
 }
 
 fn furnish(folder: &Path) -> io::Result<Folder> {
@@ -142,6 +151,23 @@ mod tests {
         settings(&folder).prepare().unwrap();
         let modes = ["", "images", "lock", TAG].map(|name| mode(&folder.join(name)));
         assert_eq!(modes, [0o700, 0o700, 0o600, 0o600]);
+    }
+
+    #[test]
+    fn processes_that_find_no_folder_at_the_same_moment_all_work_in_the_one_that_is_made() {
+        let outer = tempfile::tempdir().unwrap();
+        for round in 0..300 {
+            let folder = outer.path().join(round.to_string());
+            let start = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        start.wait();
+                        settings(&folder).prepare().unwrap();
+                    });
+                }
+            });
+        }
     }
 
     #[test]
