@@ -22,6 +22,10 @@ use crate::image::Text;
 /// behind it.
 const WORTH_CUTTING: u64 = 4;
 
+/// A request goes on over blocks that nobody asked for yet to what is wanted behind them, where these are at most so many
+/// times what is wanted.
+const EARLY: u64 = 2;
+
 /// What becomes of a wait: the run with the block, or why there is none. A sender that is dropped says: look again.
 pub(super) type Arrival = Result<Run, ReadError>;
 
@@ -114,6 +118,7 @@ impl Board {
             let alike = |block: &u64| !here(*block) && !self.is_coming(*block) && local(*block) == is_local;
             let gap = at..at + 1 + (at + 1..wish.blocks.end).take_while(alike).fold(0, |count, _| count + 1);
             at = gap.end;
+            let gap = if is_local { gap } else { self.joined(gap, &wish.way, |block| here(block) || local(block)) };
             match (is_local, &wish.way) {
                 (true, _) => self.cover_local(gap, &mut starts),
                 (false, Way::Whole) => self.cover_by_stream(&gap, wish.count, &mut starts),
@@ -202,6 +207,18 @@ impl Board {
     fn is_coming(&self, block: u64) -> bool {
         let by = |lane: &Lane| (lane.next..lane.want).contains(&block) || lane.again.is_some_and(|until| block < until);
         self.lanes.iter().any(by)
+    }
+
+    /// The gap with the few blocks before it that a request on its way there is about to pass, where these are neither
+    /// `here` nor under way. The kernel sends the parts of a long read at once, and they arrive in any order; what a
+    /// second request would bring is in the sockets of the first one already.
+    fn joined(&self, gap: Range<u64>, way: &Way, here: impl Fn(u64) -> bool) -> Range<u64> {
+        let near = gap.start.saturating_sub((gap.end - gap.start) * EARLY);
+        let ahead = |lane: &&Lane| lane.way == *way && (near..gap.start).contains(&lane.want) && lane.end > gap.start;
+        match self.lanes.iter().filter(ahead).map(|lane| lane.want).max() {
+            Some(start) if (start..gap.start).all(|block| !here(block) && !self.is_coming(block)) => start..gap.end,
+            _ => gap,
+        }
     }
 
     fn cover_local(&mut self, gap: Range<u64>, starts: &mut Vec<Start>) {

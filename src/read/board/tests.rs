@@ -55,6 +55,26 @@ fn a_request_goes_on_as_the_window_moves() {
 }
 
 #[test]
+fn a_request_goes_on_to_a_read_that_comes_before_the_ones_in_front_of_it() {
+    let board = || {
+        let mut board = Board::default();
+        board.wish(&Wish { reach: 100, ..wish(0..8) }, never, never);
+        board
+    };
+    let mut early = board();
+    assert_eq!(started(&mut early, &wish(24..32)), []);
+    assert_eq!(started(&mut early, &wish(8..24)), [], "it brings what is in front of it as well");
+    assert_eq!(early.count(), 32);
+    assert_eq!(started(&mut board(), &wish(25..33)), [(25, 33)], "that is too far away to wait for it");
+    assert_eq!(started(&mut board(), &wish(99..110)), [(99, 110)], "nor does the request go there");
+    let starts = board().wish(&wish(24..32), |block| block == 20, never);
+    assert_eq!(starts.len(), 1, "a block that is here is not fetched again");
+    let mut other = board();
+    started(&mut other, &wish(20..21));
+    assert_eq!(started(&mut other, &wish(24..32)), [(24, 32)], "nor is one that another request brings");
+}
+
+#[test]
 fn a_request_ends_where_another_one_begins() {
     let mut board = Board::default();
     started(&mut board, &wish(50..60));
