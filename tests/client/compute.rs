@@ -228,7 +228,7 @@ async fn each_status_word_is_shown_as_the_service_says_it(target: &Target) {
     for (id, status, word, progress, size) in [
         (queued, Status::Saving, "SAVING", 25, None),
         (active, Status::Active, "ACTIVE", 100, Some(5)),
-        (deactivated, Status::Other("UNKNOWN".into()), "UNKNOWN", 0, None),
+        (deactivated, Status::Deactivated, "UNKNOWN", 0, Some(5)),
     ] {
         let image = compute.show(id).await.unwrap();
         assert_eq!((&image.status, image.size), (&status, size), "{word}");
@@ -341,7 +341,7 @@ async fn without_an_image_service_there_are_no_data(target: &Target) {
         assert!(error.to_string().contains("the Compute service gives no data"), "{error}");
     }
     assert_eq!(compute.usage().await.unwrap(), None);
-    let error = compute.image_service().err().unwrap();
+    let error = compute.image_service().await.err().unwrap();
     assert!(error.to_string().contains("no service of type"), "{error}");
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::content::noise;
 use crate::mounted::Mount;
 use crate::target::Target;
-use crate::tools::{attribute, printed, shell, tool};
+use crate::tools::{attribute, printed, shell, tool, tool_in};
 
 crate::promises![Both:
     an_image_is_what_the_compute_api_shows_of_it,
@@ -17,6 +17,8 @@ crate::promises![Both:
     status_and_progress_are_the_servers_words,
     data_are_read_through_the_image_service_and_compared_with_its_hash,
     deactivated_data_are_refused,
+    no_copy_is_made_of_deactivated_data_as_if_they_were_empty,
+    data_that_are_not_there_yet_are_refused_and_not_empty,
     an_image_that_no_listing_shows_is_there_by_its_id,
     df_shows_the_quota_of_the_image_service,
     each_filter_of_the_compute_api_is_a_question,
@@ -125,6 +127,41 @@ fn deactivated_data_are_refused(target: &Target) {
     let refused = fs::read(mount.data(&id)).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EACCES));
     assert!(attribute(&mount.data(&id), "user.glancefs.error").unwrap().contains("deactivated"));
+    mount.end();
+}
+
+fn no_copy_is_made_of_deactivated_data_as_if_they_were_empty(target: &Target) {
+    let (id, name) = private(target, "disk", &json!({}));
+    target.wait(target.person("demo").act(&id, "deactivate")).is(204);
+    let mount = mounted(target, "demo", &[]);
+    let folder = mount.path("by-name").join(&name);
+    assert_eq!(fs::metadata(folder.join("data")).unwrap().len(), 5);
+    assert_eq!(shell(&folder, "cat status; jq -r .status metadata.json"), "UNKNOWN\nUNKNOWN\n");
+    let place = target.file("backup");
+    fs::create_dir(&place).unwrap();
+    let place = place.display();
+    for line in [
+        format!("cp data {place}/cp"),
+        format!("rsync -a data {place}/rsync"),
+        format!("tar -C .. -cf {place}/tar {name}"),
+        format!("cat data > {place}/cat"),
+    ] {
+        let ran = tool_in(&folder, "sh", &["-euc", &line]);
+        assert!(ran.code != Some(0) && ran.err.contains("Permission denied"), "{line}: {ran:?}");
+    }
+    let left = "tar -tf tar > inside; ! grep '/data$' inside; ls";
+    assert_eq!(shell(&target.file("backup"), left), "cat\ninside\ntar\n");
+    mount.end();
+}
+
+fn data_that_are_not_there_yet_are_refused_and_not_empty(target: &Target) {
+    let demo = target.person("demo");
+    let id = target.image(&demo, &json!({"name": target.name("staged"), "visibility": "private"}));
+    target.wait(demo.stage(&id, b"hello")).is(204);
+    let mount = mounted(target, "demo", &[]);
+    let refused = fs::read(mount.data(&id)).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EBUSY));
+    assert!(attribute(&mount.data(&id), "user.glancefs.error").unwrap().contains("uploading"));
     mount.end();
 }
 

@@ -1,16 +1,23 @@
-//! A cloud whose catalogue names the Compute API and no Image service.
+//! A cloud whose catalogue names the Compute API and no Image service, or one whose Image service does not answer.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use glancefs::server::Settings;
 use serde_json::json;
 
 use crate::compute::{mounted, private};
+use crate::proxy::{Act, Proxy};
 use crate::target::Target;
-use crate::tools::{attribute, printed, shell, tool_in};
+use crate::tools::{attribute, printed, shell, tool, tool_in};
 
 crate::promises![Embedded:
     there_are_no_data_and_the_sentence_says_why,
     properties_are_changed_only_by_who_takes_a_change_of_the_visibility,
     df_shows_no_limit,
+    an_image_service_that_is_down_at_the_mount_gives_the_data_when_it_is_back,
+    doctor_tells_an_image_service_that_is_down_from_none,
 ];
 
 /// Leaves the Image service out of the catalogue. The images that were made stay.
@@ -68,4 +75,58 @@ fn df_shows_no_limit(target: &Target) {
     let shown = printed("df", ["-BG".as_ref(), "--output=size".as_ref(), mount.root().as_os_str()]);
     assert_eq!(shown.lines().last().unwrap().trim(), format!("{}G", 1_u64 << 30));
     mount.end();
+}
+
+/// A way to the Image service that can be closed.
+fn gate(target: &Target) -> (Proxy, Arc<AtomicBool>) {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let judge = {
+        let is_open = Arc::clone(&is_open);
+        Arc::new(move |_: &_, _| if is_open.load(Ordering::SeqCst) { Act::Pass } else { unavailable() })
+    };
+    (Proxy::start(target.runtime(), &target.server(glancefs::server::Server::url), judge), is_open)
+}
+
+fn unavailable() -> Act {
+    Act::status("503 Service Unavailable", "")
+}
+
+fn an_image_service_that_is_down_at_the_mount_gives_the_data_when_it_is_back(target: &Target) {
+    let (_, name) = private(target, "disk", &json!({}));
+    let (gate, is_open) = gate(target);
+    let mount = mounted(target, "demo", &["--os-image-endpoint-override", &gate.url()]);
+    let folder = mount.path("by-name").join(&name);
+    let listed = "data\nmetadata.json\nstatus\nprogress\nproperties\n";
+    assert_eq!(shell(&folder, "ls -U; stat -c %s data"), format!("{listed}5\n"));
+    let refused = fs::read(folder.join("data")).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EIO));
+    let sentence = attribute(&folder.join("data"), "user.glancefs.error").unwrap();
+    assert!(sentence.contains("503") && !sentence.contains("no Image service"), "{sentence}");
+    // Nobody knows the visibility either, which a change of a property may cost.
+    let set = tool_in(&folder, "sh", &["-euc", "echo x > properties/os_distro"]);
+    assert!(set.code != Some(0) && set.err.contains("I/O error"), "{set:?}");
+    is_open.store(true, Ordering::SeqCst);
+    assert_eq!(shell(&folder, "cat data"), "hello");
+    assert_eq!(attribute(&folder.join("data"), "user.glancefs.verified").as_deref(), Some("yes"));
+    shell(&folder, "echo x > properties/os_distro");
+    mount.end();
+}
+
+fn doctor_tells_an_image_service_that_is_down_from_none(target: &Target) {
+    private(target, "disk", &json!({}));
+    let (gate, is_open) = gate(target);
+    let clouds = target.clouds_with("demo", |cloud| cloud["image_endpoint_override"] = gate.url().into());
+    let doctor = || {
+        let program = format!(
+            "OS_CLIENT_CONFIG_FILE={} exec {} doctor demo --service compute",
+            clouds.display(),
+            env!("CARGO_BIN_EXE_glancefs")
+        );
+        tool("sh", ["-c", &program])
+    };
+    let down = doctor();
+    assert!(down.code != Some(0) && down.out.contains("503") && !down.out.contains("no Image service"), "{down:?}");
+    is_open.store(true, Ordering::SeqCst);
+    let up = doctor();
+    assert!(up.code == Some(0) && up.out.contains("gives the data"), "{up:?}");
 }

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glancefs::config::{Cloud, OpenStackOptions, Surroundings};
 use glancefs::service::compute::Compute;
+use glancefs::service::retry::Patience;
 use glancefs::service::{Change, ImageService, Kind, ListQuery, Marker, Offers, ServiceError};
 use serde_json::{Map, Value, json};
 
 use crate::edits::count;
 use crate::peer::{Answer, Peer, Request};
 use crate::{ID, IMPATIENT, TOKEN, id};
+
+/// One try, and no other.
+const ONCE: Patience = Patience { tries: 1, ..IMPATIENT };
 
 const IMAGE: &str = "/v2.1/images/0a0b0c0d-0000-4000-8000-000000000001";
 const METADATA: &str = "/v2.1/images/0a0b0c0d-0000-4000-8000-000000000001/metadata";
@@ -150,14 +154,62 @@ async fn what_is_no_compute_service_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn an_image_service_that_fails_leaves_the_compute_service_as_it_is() {
+async fn a_compute_service_without_an_image_service_is_what_it_is() {
     let peer = peer(|_, _| None).await;
-    for images in [None, Some(format!("{}/elsewhere", peer.url)), Some("http://127.0.0.1:1".to_owned())] {
+    for images in [None, Some(format!("{}/elsewhere", peer.url))] {
         let cloud = cloud(&format!("{}/v2.1", peer.url), images.as_deref());
         let compute = Compute::connect_with(cloud, false, IMPATIENT).await.unwrap();
         assert_eq!(compute.offers(), Offers::compute(false, false));
-        assert!(compute.image_service().is_err() && compute.show(id()).await.is_ok());
+        let error = compute.image_service().await.err().unwrap();
+        assert!(matches!(error.kind, Kind::Configuration | Kind::NotOffered), "{error}");
+        assert!(compute.show(id()).await.is_ok());
     }
+}
+
+#[tokio::test]
+async fn an_image_service_that_nobody_reaches_is_there_and_fails() {
+    let peer = peer(|_, _| None).await;
+    let cloud = cloud(&format!("{}/v2.1", peer.url), Some("http://127.0.0.1:1"));
+    let compute = Compute::connect_with(cloud, false, IMPATIENT).await.unwrap();
+    assert_eq!(compute.offers(), Offers::compute(true, true));
+    let image = compute.show(id()).await.unwrap();
+    let unread = compute.with_data(image).await.unwrap_err();
+    let unchanged = compute.update(id(), &[Change::set("a", "1")]).await.unwrap_err();
+    for error in [unread, unchanged] {
+        assert_eq!(error.kind, Kind::Unreachable);
+        assert!(error.to_string().contains("there is no connection to http://127.0.0.1:1"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_service_that_comes_back_is_found_by_the_next_who_needs_it() {
+    let images = Peer::start(|request, before| match request.path() {
+        "/versions" if before < 2 => fault(503, "computeFault", "down"),
+        "/versions" => Answer::json(200, &json!({"versions": [{"id": "v2.9", "status": "CURRENT"}]})),
+        "/v2/images" => listing(),
+        _ => Answer::json(200, &json!({"id": ID, "status": "active", "size": 5, "visibility": "private"})),
+    })
+    .await;
+    let peer = peer(|_, _| None).await;
+    let cloud = cloud(&format!("{}/v2.1", peer.url), Some(&images.url));
+    let compute = Compute::connect_with(cloud, false, ONCE).await.unwrap();
+    assert_eq!((compute.offers(), images.requests().len()), (Offers::compute(true, true), 1), "it waits for nobody");
+    let image = compute.show(id()).await.unwrap();
+    assert_eq!(compute.with_data(image.clone()).await.unwrap_err().kind, Kind::Unavailable);
+    assert_eq!(compute.with_data(image).await.unwrap().size, Some(5));
+    assert!(compute.image_service().await.is_ok());
+}
+
+#[tokio::test]
+async fn many_who_wait_for_an_image_service_that_is_down_ask_it_once() {
+    let images = Peer::start(|_, _| fault(503, "computeFault", "down")).await;
+    let peer = peer(|_, _| None).await;
+    let cloud = cloud(&format!("{}/v2.1", peer.url), Some(&images.url));
+    let compute = Compute::connect_with(cloud, false, ONCE).await.unwrap();
+    let image = compute.show(id()).await.unwrap();
+    let all = futures_util::future::join_all((0..9).map(|_| compute.with_data(image.clone()))).await;
+    assert!(all.iter().all(|one| one.as_ref().is_err_and(|error| error.kind == Kind::Unavailable)), "{all:?}");
+    assert_eq!(images.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -61,12 +61,13 @@ async fn compute_checks(cloud: Cloud, tell: &mut dyn FnMut(Finding)) {
         Err(error) => return tell(failed("service", &error)),
     };
     tell(Finding::good("service", format!("{} lists images (Compute API)", compute.address())));
-    match compute.image_service() {
+    match compute.image_service().await {
         Ok(glance) => {
             tell(Finding::good("data", format!("the Image service at {} gives the data", glance.address())));
             seeking(&compute).await.into_iter().for_each(tell);
         }
-        Err(error) => tell(without_images(error)),
+        Err(error) if matches!(error.kind, Kind::Configuration | Kind::NotOffered) => tell(without_images(&error)),
+        Err(error) => tell(failed("data", &error)),
     }
 }
 

@@ -67,10 +67,11 @@ async fn may_be_changed(compute: &Compute, image: ImageId, action: &str) -> Resu
         return Ok(());
     }
     let refused = |words: String| Err(ServiceError::new(Kind::Forbidden, action).with_advice(words));
-    let Ok(images) = &compute.images else {
+    if compute.images.absence().is_some() {
         return refused(compute.offers().why_no_properties().unwrap_or_default().to_owned());
-    };
-    let shown = images.show(image).await.map_err(|error| ServiceError { action: action.to_owned(), ..error })?;
+    }
+    let asking = async { compute.images.get().await?.show(image).await };
+    let shown = asking.await.map_err(|error| unasked(error, action))?;
     match shown.visibility {
         Visibility::Public | Visibility::Private => Ok(()),
         other => refused(format!(
@@ -79,6 +80,12 @@ async fn may_be_changed(compute: &Compute, image: ImageId, action: &str) -> Resu
             other.as_str()
         )),
     }
+}
+
+/// The Image service, which knows who sees the image, could not be asked.
+fn unasked(error: ServiceError, action: &str) -> ServiceError {
+    let action = format!("{action}, because only the Image service tells who sees it: could not {}", error.action);
+    ServiceError { action, ..error }
 }
 
 /// Sends what makes the changes.

@@ -17,11 +17,12 @@ pub(super) fn image(fields: Map<String, Value>) -> Option<Image> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     let number = |key: &str| fields.get(key).and_then(Value::as_u64);
     let time = |key: &str| text(key).and_then(|time| time.parse::<Timestamp>().ok()).unwrap_or_default();
-    let status = status(text("status").unwrap_or_default());
+    let size = number(SIZE);
+    let status = status(text("status").unwrap_or_default(), size);
     Some(Image {
         id: text("id")?.parse().ok()?,
         name: text("name").map(str::to_owned),
-        size: number(SIZE).filter(|_| status == Status::Active),
+        size: size.filter(|_| status.has_data()),
         status,
         // It is not told.
         visibility: Visibility::Other(Box::default()),
@@ -43,10 +44,12 @@ pub(super) fn image(fields: Map<String, Value>) -> Option<Image> {
     })
 }
 
-/// Two of the words stand for several statuses of the Image service: `SAVING` is a queued image too, and `UNKNOWN` can be
-/// a deactivated one.
-fn status(word: &str) -> Status {
+/// Two of the words stand for several statuses of the Image service: `SAVING` is a queued image too, and `UNKNOWN` is a
+/// deactivated one, or one that is about to get its data. One with a size is taken for deactivated: its bytes are not to be
+/// read, and it is not empty.
+fn status(word: &str, size: Option<u64>) -> Status {
     match word {
+        "UNKNOWN" if size.is_some_and(|size| size > 0) => Status::Deactivated,
         "ACTIVE" => Status::Active,
         "SAVING" => Status::Saving,
         "ERROR" => Status::Killed,
@@ -103,19 +106,23 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_compute_api_are_statuses_and_only_what_is_active_has_a_size() {
+    fn words_of_the_compute_api_are_statuses_and_what_has_bytes_has_a_size() {
         let table = [
             ("ACTIVE", Status::Active, Some(7)),
             ("SAVING", Status::Saving, None),
             ("ERROR", Status::Killed, None),
             ("DELETED", Status::Deleted, None),
-            ("UNKNOWN", Status::Other("UNKNOWN".into()), None),
+            ("UNKNOWN", Status::Deactivated, Some(7)),
             ("active", Status::Other("active".into()), None),
         ];
         for (word, status, size) in table {
             let image = parse(json!({"id": ID, "status": word, "OS-EXT-IMG-SIZE:size": 7})).unwrap();
             assert_eq!((&image.status, image.size), (&status, size), "{word}");
             assert_eq!(image.other.get("status"), Some(&json!(word)), "it stays as the service said it");
+        }
+        for size in [json!(0), json!(null)] {
+            let empty = parse(json!({"id": ID, "status": "UNKNOWN", "OS-EXT-IMG-SIZE:size": size})).unwrap();
+            assert_eq!((empty.status, empty.size), (Status::Other("UNKNOWN".into()), None));
         }
     }
 

@@ -6,6 +6,7 @@
 mod edit;
 mod fields;
 mod filters;
+mod images;
 mod listing;
 mod plan;
 mod rules;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use self::images::Images;
 use super::auth::Login;
 use super::document::{document, join, misunderstood};
 use super::glance::Glance;
@@ -42,8 +44,8 @@ pub struct Compute {
     turns: Turns,
     /// The address of the API with its version, and the project where it is written so: what paths are joined to.
     base: Url,
-    /// The Image service of the same cloud, or why there is none.
-    images: Result<Glance>,
+    /// The Image service of the same cloud.
+    images: Images,
     /// Whether properties are changed although that makes images private.
     visibility_may_change: bool,
     project: Option<String>,
@@ -81,9 +83,6 @@ impl Compute {
         let http = Http::new(api, login.clone(), patience);
         try_list(&http, &base).await?;
         let images = image_service(login, &base, patience).await;
-        if let Err(error) = &images {
-            tracing::info!(%error, "there is no Image service beside the Compute service");
-        }
         let turns = Turns::default();
         Ok(Self { http, turns, base, images, visibility_may_change, project, is_administrator })
     }
@@ -93,12 +92,12 @@ impl Compute {
         self.base.as_str()
     }
 
-    /// The Image service of the same cloud.
+    /// The Image service of the same cloud, looked for now where it did not answer before.
     ///
     /// # Errors
-    /// Why there is none, or none that answers.
-    pub fn image_service(&self) -> std::result::Result<&Glance, &ServiceError> {
-        self.images.as_ref()
+    /// [`Kind::Configuration`] and [`Kind::NotOffered`] where there is none; else why it does not answer.
+    pub async fn image_service(&self) -> Result<&Glance> {
+        self.images.get().await
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url> {
@@ -106,14 +105,20 @@ impl Compute {
     }
 
     /// The Image service, where bytes are wanted.
-    fn data(&self, image: ImageId) -> Result<&Glance> {
-        self.images.as_ref().map_err(|error| {
-            let why = error.words.as_deref().unwrap_or("it does not answer").trim_end_matches('.');
+    async fn data(&self, image: ImageId) -> Result<&Glance> {
+        if let Some(absence) = self.images.absence() {
+            let why = absence.words.as_deref().unwrap_or("there is none").trim_end_matches('.');
             let words =
                 format!("the Compute service gives no data, and no Image service of the cloud is to be had: {why}");
-            ServiceError::new(Kind::NotOffered, format!("read the data of image {image}")).with_words(words)
-        })
+            return Err(ServiceError::new(Kind::NotOffered, reading(image)).with_words(words));
+        }
+        let action = || format!("reach the Image service, which gives the data of image {image}");
+        self.images.get().await.map_err(|error| ServiceError { action: action(), ..error })
     }
+}
+
+fn reading(image: ImageId) -> String {
+    format!("read the data of image {image}")
 }
 
 /// Lists one image.
@@ -132,12 +137,13 @@ async fn try_list(http: &Http, base: &Url) -> Result<()> {
 }
 
 /// The Image service of the cloud. A login without a catalog has one address, which is that of the Compute service then.
-async fn image_service(login: Login, base: &Url, patience: Patience) -> Result<Glance> {
+async fn image_service(login: Login, base: &Url, patience: Patience) -> Images {
     if login.cloud().image_endpoint.as_ref() == Some(base) {
         let words = "no other address is known than that of the Compute service";
-        return Err(ServiceError::new(Kind::Configuration, "find the Image service").with_words(words));
+        let absence = ServiceError::new(Kind::Configuration, "find the Image service").with_words(words);
+        return Images::none(login, patience, absence);
     }
-    Glance::of_login(login, patience).await
+    Images::look(login, patience).await
 }
 
 #[async_trait]
@@ -151,7 +157,7 @@ impl ImageService for Compute {
     }
 
     fn offers(&self) -> Offers {
-        let data = self.images.is_ok();
+        let data = self.images.absence().is_none();
         Offers::compute(data, data || self.visibility_may_change)
     }
 
@@ -183,7 +189,12 @@ impl ImageService for Compute {
     }
 
     async fn with_data(&self, image: Image) -> Result<Image> {
-        let told = self.data(image.id)?.show(image.id).await?;
+        let told = self.data(image.id).await?.show(image.id).await?;
+        if image.status.has_data() && !told.status.has_data() {
+            // The Compute API has one word for what has data that are not to be read and for what is about to get some.
+            let words = format!("the Image service says that it is {}, and it has no data then", told.status);
+            return Err(ServiceError::new(Kind::Conflict, reading(image.id)).with_words(words));
+        }
         Ok(Image {
             status: told.status,
             size: told.size,
@@ -201,17 +212,17 @@ impl ImageService for Compute {
     }
 
     async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
-        self.data(source.image)?.read_range(source, range).await
+        self.data(source.image).await?.read_range(source, range).await
     }
 
     async fn read_all(&self, source: &Source) -> Result<ByteStream> {
-        self.data(source.image)?.read_all(source).await
+        self.data(source.image).await?.read_all(source).await
     }
 
     async fn usage(&self) -> Result<Option<Usage>> {
-        match &self.images {
-            Ok(images) => images.usage().await,
-            Err(_) => Ok(None),
+        match self.images.absence() {
+            None => self.images.get().await?.usage().await,
+            Some(_) => Ok(None),
         }
     }
 

@@ -67,25 +67,24 @@ impl Glance {
 
     /// The same, repeating calls that fail as `patience` says.
     pub async fn connect_with(cloud: Cloud, patience: Patience) -> Result<Self> {
-        Self::of_login(Login::new(cloud)?, patience).await
+        Self::of_login(Login::new(cloud)?, patience, patience).await
     }
 
-    /// The same with a login that others share.
-    pub(super) async fn of_login(login: Login, patience: Patience) -> Result<Self> {
+    /// The same with a login that others share; what shows that all is well is repeated as `at_first` says.
+    pub(super) async fn of_login(login: Login, patience: Patience, at_first: Patience) -> Result<Self> {
         let client = |purpose| tls::client(&login.cloud().tls, purpose);
         let (api, data, uploads) = (client(Purpose::Api)?, client(Purpose::Data)?, client(Purpose::Upload)?);
         let endpoint = login.image_endpoint().await?;
         let token = login.token().await?;
         let (project, is_administrator) = (token.project_id().map(str::to_owned), token.holder().is_administrator());
+        let first = Http::new(api.clone(), login.clone(), at_first);
+        let (base, version) = discover(&first, &endpoint).await?;
+        try_list(&first, &base).await?;
         let http = Http::new(api, login.clone(), patience);
-        let (base, version) = discover(&http, &endpoint).await?;
         let data = Arc::new(Http::new(data, login.clone(), patience));
         let uploads = Http::new(uploads, login, patience);
         let (turns, schema) = (Turns::default(), OnceCell::new());
-        let glance =
-            Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project, is_administrator };
-        glance.try_list().await?;
-        Ok(glance)
+        Ok(Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project, is_administrator })
     }
 
     /// The address of the API, with its version.
@@ -96,18 +95,6 @@ impl Glance {
     /// The version of the API (`v2.17`), where the service tells.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
-    }
-
-    async fn try_list(&self) -> Result<()> {
-        let mut url = self.url(&["images"])?;
-        url.query_pairs_mut().append_pair("limit", "1");
-        self.get::<wire::AnyListing>("list images", url).await.map(drop).map_err(|mut error| {
-            if error.kind == Kind::NotFound {
-                error.kind = Kind::NotOffered;
-                error.words = Some(format!("there is no Image service (API v2) at {}", self.base));
-            }
-            error
-        })
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url> {
@@ -138,6 +125,19 @@ impl Glance {
         let download = Download::begin(Arc::clone(&self.data), call, source.size, range, mode).await?;
         Ok(download.into_stream().boxed())
     }
+}
+
+/// Lists one image.
+async fn try_list(http: &Http, base: &Url) -> Result<()> {
+    let mut url = join(base, &["images"])?;
+    url.query_pairs_mut().append_pair("limit", "1");
+    document::<wire::AnyListing>(http, &Call::get("list images", url)).await.map(drop).map_err(|mut error| {
+        if error.kind == Kind::NotFound {
+            error.kind = Kind::NotOffered;
+            error.words = Some(format!("there is no Image service (API v2) at {base}"));
+        }
+        error
+    })
 }
 
 /// The address of the second generation of the API below `endpoint`, and the version, where the service tells one.
