@@ -1,107 +1,45 @@
 //! `docs/api-guides.md`: what a person types in place of each call of five guides. Every line of the page is run, and prints what
 //! the page says.
 //!
-//! A block is a sequence of steps: a call behind `#`, the lines that are typed in its place, and behind `#>` what they print. It
-//! runs in the mount that was last named before it, `glancefs mount OPTIONS CLOUD ~/images`, with those options.
+//! A block is a sequence of steps: a call behind `#`, the lines that are typed in its place, and behind `#>` all that they
+//! print. It runs in the mount that was last named before it, `glancefs mount OPTIONS CLOUD ~/images`, with those options
+//! and no others.
 
+pub(crate) mod calls;
+pub(crate) mod page;
+pub(crate) mod printed;
+
+use std::cell::RefCell;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
+use page::{Block, Named, Step};
+use printed::is_as_said;
 use serde_json::json;
 
 use crate::mounted::Mount;
 use crate::support::Ran;
 use crate::target::Target;
-
 use crate::web::Web;
 
 crate::promises![Both:
-    every_line_of_the_guides_of_the_image_api_is_run_and_prints_what_the_page_says,
-    every_line_of_the_guides_of_the_compute_api_is_run_and_prints_what_the_page_says,
+    every_line_of_the_guide_of_php_opencloud_prints_what_the_page_says,
+    every_line_of_the_guide_of_openstack4j_prints_what_the_page_says,
+    every_line_of_the_guide_of_openstacksdk_prints_what_the_page_says,
+    every_line_of_the_compute_guide_of_php_opencloud_prints_what_the_page_says,
+    every_line_of_the_compute_guide_of_rackspace_prints_what_the_page_says,
 ];
 
 const PAGE: &str = include_str!("../../docs/api-guides.md");
 
-/// What the page has the service fetch.
-const URL: &str = "https://example.org/disk.raw";
+/// Where the page has the service fetch from, and what stands there.
+const URLS: [(&str, &str); 2] =
+    [("https://example.org/disk.raw", "/whole"), ("https://example.org/missing.raw", "/missing")];
 const BYTES: &[u8] = b"what a person has on a disk";
 
 /// A server that there is not: the service looks at its id alone.
 const SERVER: &str = "6b8a0a3e-7c52-4e76-9d9b-";
-
-/// What is run one after another.
-#[derive(Debug)]
-struct Guide {
-    title: &'static str,
-    blocks: Vec<Block>,
-}
-
-/// A piece of the page that is typed in one mount.
-#[derive(Debug)]
-struct Block {
-    cloud: &'static str,
-    options: Vec<&'static str>,
-    steps: Vec<Step>,
-}
-
-/// A call, what is typed in its place, and what that prints.
-#[derive(Debug, Default)]
-struct Step {
-    call: &'static str,
-    lines: Vec<&'static str>,
-    prints: Vec<&'static str>,
-}
-
-/// The guides of the page that have lines. Panics where something stands in a block that is nothing of all that.
-fn guides() -> Vec<Guide> {
-    let mut guides: Vec<Guide> = Vec::new();
-    let (mut mount, mut block): (Option<(&str, Vec<&str>)>, Option<Block>) = (None, None);
-    for line in PAGE.lines() {
-        match &mut block {
-            None if line.starts_with("## ") => {
-                guides.push(Guide { title: line.trim_start_matches("## "), blocks: Vec::new() });
-                mount = None;
-            }
-            None if line.starts_with("```") => {
-                assert_eq!(line, "```sh", "a block that is not run");
-                let (cloud, options) = mount.clone().unwrap_or_else(|| panic!("no mount is named before a block"));
-                block = Some(Block { cloud, options, steps: Vec::new() });
-            }
-            None => mount = named(line).or(mount),
-            Some(_) if line == "```" => guides.last_mut().unwrap().blocks.extend(block.take()),
-            Some(block) => step(block, line),
-        }
-    }
-    assert!(block.is_none(), "a block has no end");
-    guides.retain(|guide| !guide.blocks.is_empty());
-    guides
-}
-
-/// The mount that a line of prose names: the cloud, and the options.
-fn named(line: &'static str) -> Option<(&'static str, Vec<&'static str>)> {
-    let command = line.split_once("`glancefs mount ")?.1.split_once('`')?.0;
-    let mut words: Vec<_> = command.strip_suffix(" ~/images").unwrap().split(' ').collect();
-    Some((words.pop().unwrap(), words))
-}
-
-/// Takes in a line of a block.
-fn step(block: &mut Block, line: &'static str) {
-    if let Some(call) = line.strip_prefix("# ") {
-        assert!(block.steps.last().is_none_or(|step| !step.lines.is_empty()), "{call}: nothing is typed");
-        block.steps.push(Step { call, ..Step::default() });
-        return;
-    }
-    let step = block.steps.last_mut().unwrap_or_else(|| panic!("{line}: for no call"));
-    match line.strip_prefix("#> ") {
-        Some(printed) => step.prints.push(printed),
-        None if step.prints.is_empty() => step.lines.push(line),
-        // What prints something else is another step of the same call.
-        None => {
-            let call = step.call;
-            block.steps.push(Step { call, lines: vec![line], ..Step::default() });
-        }
-    }
-}
 
 /// Where the lines of a guide are typed.
 struct Desk<'a> {
@@ -111,34 +49,77 @@ struct Desk<'a> {
     project: String,
     /// Where the service fetches from, where it does.
     web: Option<Web>,
+    /// The id that the image had last, which its next name does not change.
+    id: RefCell<String>,
 }
 
 impl Desk<'_> {
-    /// A line of the page with the names of this run in it.
-    fn meant(&self, line: &str) -> String {
-        let line = line.replace("mine", &self.target.name("mine"));
-        self.web.as_ref().map_or(line.clone(), |web| line.replace(URL, &web.url("/whole")))
+    /// A piece of the page with the names of this run in it.
+    fn meant(&self, piece: &str) -> String {
+        let named = piece.replace("mine", &self.target.name("mine"));
+        let fetched =
+            |text: String, web: &Web| URLS.iter().fold(text, |text, (url, path)| text.replace(url, &web.url(path)));
+        self.web.as_ref().map_or(named.clone(), |web| fetched(named, web))
     }
 
-    /// The id of the image, while there is one.
-    fn id(&self) -> String {
+    /// The id of the image that is called so, where there is one.
+    fn found(&self) -> Option<String> {
         let found = self.target.wait(self.target.person("demo").list(&format!("name={}", self.target.name("mine"))));
-        found.first().map_or_else(String::new, |image| image["id"].as_str().unwrap().to_owned())
+        found.first().map(|image| image["id"].as_str().unwrap().to_owned())
     }
 
-    fn run(&self, mount: &Mount, title: &str, step: &Step) {
+    /// The id of the image, also while it has another name.
+    fn id(&self) -> String {
+        self.id.replace_with(|last| self.found().unwrap_or_else(|| last.clone()));
+        self.id.borrow().clone()
+    }
+
+    /// A mount that the page names.
+    fn mount(&self, named: &Named<'_>) -> Mount {
+        self.target.mount_with(if named.cloud == "theircloud" { "alt" } else { "demo" }, &named.options)
+    }
+
+    fn run(&self, mount: &Mount, title: &str, step: &Step<'_>) {
         let (lines, id) = (self.meant(&step.lines.join("\n")), self.id());
         let shell = ["LC_ALL=C", "timeout", "--kill-after=5", "120", "sh", "-euc"];
         let mut command = std::process::Command::new("env");
-        command.args(shell).arg(&lines).current_dir(mount.root()).env("HOME", self.home);
-        command.env("ID", &id).env("PROJECT", &self.project).env("SERVER", &self.server);
+        command.args(shell).arg(format!("exec 2>&1\n{lines}")).current_dir(mount.root());
+        command.env("HOME", self.home).env("PATH", path()).env("ID", &id);
+        command.env("PROJECT", &self.project).env("SERVER", &self.server);
         let ran = Ran::of(command.output().unwrap());
-        assert_eq!(ran.code, Some(0), "{title}, {}: {lines}\n{ran:?}\n{}", step.call, errors(mount));
-        if !step.prints.is_empty() {
-            let prints = self.meant(&step.prints.join("\n")).replace("$PROJECT", &self.project);
-            assert_eq!(ran.out.trim_end(), prints.replace("$SERVER", &self.server), "{title}, {}: {lines}", step.call);
-        }
+        let place = format!("{title}, {}:\n{lines}\n", step.call);
+        assert_eq!(ran.code, Some(0), "{place}{}\n{}", ran.out, errors(mount));
+        let said = self.meant(&step.prints.join("\n")).replace("$PROJECT", &self.project);
+        let said = said.replace("$SERVER", &self.server).replace("$ID", &id);
+        let (said, printed): (Vec<_>, Vec<_>) = (said.lines().collect(), ran.out.lines().collect());
+        assert!(
+            is_as_said(&said, &printed),
+            "{place}prints {printed:#?}\nand the page says {said:#?}\n{}",
+            errors(mount)
+        );
     }
+
+    /// Types a block in the mount that it names.
+    fn block(&self, title: &str, block: &Block<'_>) {
+        let (mount, beside) = (self.mount(&block.mount), self.home.join("other"));
+        let other = block.other.as_ref().map(|named| self.mount(named));
+        if let Some(other) = &other {
+            symlink(other.root(), &beside).unwrap();
+        }
+        block.steps.iter().for_each(|step| self.run(&mount, title, step));
+        if let Some(other) = other {
+            fs::remove_file(beside).unwrap();
+            other.end();
+        }
+        mount.end();
+    }
+}
+
+/// Where programs are, this one among them.
+fn path() -> std::ffi::OsString {
+    let own = Path::new(env!("CARGO_BIN_EXE_glancefs")).parent().map(PathBuf::from);
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(own.into_iter().chain(std::env::split_paths(&others))).unwrap()
 }
 
 /// What the mount tells of failures.
@@ -146,29 +127,22 @@ fn errors(mount: &Mount) -> String {
     fs::read_to_string(mount.path(".glancefs/errors")).unwrap_or_default()
 }
 
-/// Runs the guides whose mounts all are of this API.
-fn run(target: &Target, is_compute: bool) {
+/// Runs the guide that is called so.
+fn run(target: &Target, title: &str) {
     let home = target.file("home");
     fs::create_dir(&home).unwrap();
     fs::write(home.join("disk.raw"), BYTES).unwrap();
     let project = target.person("alt").project;
     let server = format!("{SERVER}{:012x}", fastrand::u64(..1 << 48));
-    let desk = Desk { target, home: &home, server, project, web: (!is_compute).then(|| target.web(BYTES)) };
-    let is_meant = |guide: &Guide| guide.blocks[0].options.contains(&"compute") == is_compute;
-    let guides: Vec<_> = guides().into_iter().filter(is_meant).collect();
-    assert_eq!(guides.len(), if is_compute { 2 } else { 3 });
-    for guide in guides {
-        if is_compute {
-            snapshot(&desk);
-        }
-        for block in &guide.blocks {
-            let who = if block.cloud == "mycloud" { "demo" } else { "alt" };
-            let mount = target.mount_with(who, &[&block.options[..], &["--ttl=0"]].concat());
-            block.steps.iter().for_each(|step| desk.run(&mount, guide.title, step));
-            mount.end();
-        }
-        assert_eq!(desk.id(), "", "{}: the image is still there", guide.title);
+    let guide = page::read(PAGE).unwrap().into_iter().find(|guide| guide.title == title).unwrap();
+    let mut lines = guide.blocks.iter().flat_map(|block| &block.steps).flat_map(|step| &step.lines);
+    let web = lines.any(|line| line.contains("https://")).then(|| target.web(BYTES));
+    let desk = Desk { target, home: &home, server, project, web, id: RefCell::default() };
+    if guide.blocks[0].mount.options.contains(&"compute") {
+        snapshot(&desk);
     }
+    guide.blocks.iter().for_each(|block| desk.block(title, block));
+    assert_eq!(desk.found(), None, "{title}: the image is still there");
 }
 
 /// The image that no call of the Compute API makes.
@@ -178,10 +152,22 @@ fn snapshot(desk: &Desk<'_>) {
     desk.target.filled(&desk.target.person("demo"), &attributes, BYTES);
 }
 
-fn every_line_of_the_guides_of_the_image_api_is_run_and_prints_what_the_page_says(target: &Target) {
-    run(target, false);
+fn every_line_of_the_guide_of_php_opencloud_prints_what_the_page_says(target: &Target) {
+    run(target, "php-opencloud: Images v2");
 }
 
-fn every_line_of_the_guides_of_the_compute_api_is_run_and_prints_what_the_page_says(target: &Target) {
-    run(target, true);
+fn every_line_of_the_guide_of_openstack4j_prints_what_the_page_says(target: &Target) {
+    run(target, "OpenStack4j: Glance");
+}
+
+fn every_line_of_the_guide_of_openstacksdk_prints_what_the_page_says(target: &Target) {
+    run(target, "openstacksdk: Image");
+}
+
+fn every_line_of_the_compute_guide_of_php_opencloud_prints_what_the_page_says(target: &Target) {
+    run(target, "php-opencloud: Compute v2, images");
+}
+
+fn every_line_of_the_compute_guide_of_rackspace_prints_what_the_page_says(target: &Target) {
+    run(target, "php-opencloud for Rackspace: Compute, images");
 }
