@@ -1,6 +1,9 @@
 //! Where the log goes and how much of it there is.
 
 mod journal;
+pub mod listen;
+pub mod metrics;
+pub mod status;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};

@@ -8,10 +8,13 @@ pub mod doctor;
 pub mod explain;
 pub mod man;
 pub mod mount;
+mod mounts;
 pub mod output;
 pub mod serve;
+pub mod status;
 pub mod umount;
 pub mod uploads;
+mod words;
 mod writes;
 
 use std::ffi::OsString;
@@ -38,6 +41,7 @@ enum Command {
     Serve(serve::Serve),
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
+    Status(status::Arguments),
     Uploads(uploads::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
@@ -97,6 +101,7 @@ fn run(command: Command) -> Result<(), Failure> {
             arguments.run().map_err(|error| Failure::new(Code::Usage, format!("{error:#}")))
         }
         Command::Umount(arguments) => umount::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Uploads(arguments) => uploads::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, self::command()),

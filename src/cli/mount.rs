@@ -1,6 +1,7 @@
 //! `glancefs mount`: checks what can be checked at once, goes into the background, logs in, mounts and stays until the end.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::life::{self, EndSignals, Kept};
 use crate::mount::{descriptors, manager, point, session};
+use crate::telemetry::listen::Listener;
 use crate::telemetry::{self, Detail, Sink};
 use crate::write::Uploads;
 use crate::{fs, read};
@@ -108,6 +110,9 @@ pub struct Arguments {
     /// The log of a mount in the background [default: a file in ~/.local/state/glancefs]
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
+    /// Answer monitoring (Prometheus) with numbers: the path /metrics at this address, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     /// Log every request; the variable `GLANCEFS_LOG` chooses more finely
     #[arg(short, long, action = ArgAction::SetTrue)]
     debug: bool,
@@ -130,6 +135,7 @@ struct How {
     disk: Option<DiskCache>,
     writes: Writes,
     visibility_may_change: bool,
+    metrics: Option<SocketAddr>,
     detail: Detail,
 }
 
@@ -225,6 +231,8 @@ async fn mounted(
     let filesystem =
         FileSystem::new(connection.service(), uploads.clone(), how.filesystem(uploads.as_deref()), SystemTime::now())
             .map_err(Failure::with(Code::Usage))?;
+    // Before the mount, so that an address that is taken is told to who mounts. It listens for as long as this lives.
+    let _listener = how.listener(&filesystem).await?;
     let mut mounted = session::start(Arc::clone(&filesystem), &how.kernel).map_err(Failure::with(Code::Mount))?;
     if let Err(error) = life::answers(&how.kernel.point).await {
         life::leave(&mut mounted, signals).await;
@@ -282,6 +290,15 @@ impl How {
         fs::Settings { ttl: self.ttl, read_only, write_back, owner, memory, read: self.reading() }
     }
 
+    /// Answers monitoring, where that is asked for.
+    async fn listener(&self, filesystem: &Arc<FileSystem>) -> Result<Option<Listener>, Failure> {
+        let Some(address) = self.metrics else { return Ok(None) };
+        let filesystem = Arc::clone(filesystem);
+        let listening = Listener::start(address, move || filesystem.metrics()).await;
+        let refused = |error| format!("--metrics-listen: nothing can listen at {address}: {error}");
+        listening.map(Some).map_err(|error| Failure::new(Code::Usage, refused(error)))
+    }
+
     fn reading(&self) -> read::Settings {
         let disk = self.disk.clone().map(|DiskCache { folder, size }| read::Disk { folder, size });
         read::Settings { max_parallel: self.max_parallel, disk, ..read::Settings::default() }
@@ -314,6 +331,7 @@ impl Arguments {
             disk,
             writes,
             visibility_may_change: self.allow_visibility_change,
+            metrics: self.metrics_listen,
             detail: if self.debug { Detail::Everything } else { Detail::Problems },
         })
     }

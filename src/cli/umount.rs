@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The absolute path, provided that a mount of ours is there. A dead one cannot be resolved itself, so the folder that it
 /// is in is tried too.
-fn point_of(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn point_of(path: &Path) -> Result<PathBuf, Failure> {
     let candidates = [path.canonicalize().ok(), Some(resolve_through_parent(path))];
     let mounts = mountinfo::all().map_err(Failure::with(Code::System))?;
     let topmost = |point: &PathBuf| mounts.iter().rev().find(|mount| mount.point == *point);

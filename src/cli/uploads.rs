@@ -1,7 +1,6 @@
 //! `glancefs uploads`: what was written and is not in a service yet, of all mounts of this user.
 
 mod found;
-mod mounts;
 mod shown;
 mod wait;
 
@@ -12,6 +11,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use self::found::{Found, Keeper, Search};
+use super::mounts;
 use super::output::{self, Code, Failure};
 use crate::config::{folders, mount_settings, quantity};
 use crate::image::ImageId;

@@ -106,7 +106,8 @@ impl FileSystem {
     fn told(&self, file: ControlFile) -> String {
         match file {
             ControlFile::Errors => self.failures.lines(),
-            ControlFile::Status => self.status(),
+            ControlFile::Status => self.status_text(),
+            ControlFile::Metrics => self.metrics(),
             ControlFile::Uploads => {
                 let reports = self.uploads.as_ref().map(|uploads| uploads.list()).unwrap_or_default();
                 reports.iter().map(|report| Line::from(report).to_text()).collect()
@@ -153,7 +154,7 @@ impl FileSystem {
         for line in lines.iter().filter(|line| !line.trim().is_empty()) {
             match file {
                 ControlFile::Uploads => self.carry_out(Command::of(line)?).await?,
-                ControlFile::Errors | ControlFile::Status => {}
+                ControlFile::Errors | ControlFile::Status | ControlFile::Metrics => {}
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What failed lately: on each file, for `user.glancefs.error`; and all of it in its order, for `.glancefs/errors`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -69,11 +69,13 @@ pub(super) struct Failures {
     /// The last one of each file.
     of: Mutex<LruCache<Ino, Arc<Failed>>>,
     all: Mutex<VecDeque<Arc<Failed>>>,
+    /// How many there were, by the names of their errnos.
+    counts: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Default for Failures {
     fn default() -> Self {
-        Self { of: Mutex::new(LruCache::new(REMEMBERED)), all: Mutex::default() }
+        Self { of: Mutex::new(LruCache::new(REMEMBERED)), all: Mutex::default(), counts: Mutex::default() }
     }
 }
 
@@ -81,6 +83,7 @@ impl Failures {
     /// Remembers why the last operation on a file failed.
     pub(super) fn note(&self, ino: Ino, failed: Failed) {
         let failed = Arc::new(failed);
+        *lock(&self.counts).entry(failed.errno.clone()).or_default() += 1;
         lock(&self.of).put(ino, Arc::clone(&failed));
         let mut all = lock(&self.all);
         if all.len() >= REMEMBERED.get() {
@@ -105,6 +108,11 @@ impl Failures {
     /// The last failure that was told by one of these paths.
     pub(super) fn last_at(&self, paths: &[String]) -> Option<Arc<Failed>> {
         lock(&self.all).iter().rev().find(|failed| paths.contains(&failed.path)).cloned()
+    }
+
+    /// How many there were, by the names of their errnos.
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        lock(&self.counts).clone()
     }
 
     /// All that are remembered, each a JSON object on a line, the newest last.

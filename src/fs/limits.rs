@@ -65,7 +65,7 @@ impl FileSystem {
             (Node::Root | Node::Control | Node::Queries | Node::Query(_) | Node::Link(..), _) => {
                 limits.push(FsError::NotPermitted(ONLY_THESE).into());
             }
-            (Node::ControlFile(ControlFile::Errors | ControlFile::Status), _) => {
+            (Node::ControlFile(ControlFile::Errors | ControlFile::Status | ControlFile::Metrics), _) => {
                 limits.push(FsError::NotPermitted(ONLY_READ).into());
             }
             (_, Some(id)) => {

@@ -131,11 +131,13 @@ pub(super) enum ControlFile {
     Errors,
     /// `status.json`: how the mount does.
     Status,
+    /// `metrics`: the same, for monitoring.
+    Metrics,
 }
 
 impl ControlFile {
     /// All of them, in the order in which `.glancefs/` lists them.
-    pub(super) const ALL: [Self; 3] = [Self::Uploads, Self::Errors, Self::Status];
+    pub(super) const ALL: [Self; 4] = [Self::Uploads, Self::Errors, Self::Status, Self::Metrics];
 
     /// Its name there.
     pub(super) fn name(self) -> &'static str {
@@ -143,6 +145,7 @@ impl ControlFile {
             Self::Uploads => "uploads",
             Self::Errors => "errors",
             Self::Status => "status.json",
+            Self::Metrics => "metrics",
         }
     }
 

@@ -10,7 +10,7 @@ use super::cursor::Asked;
 use super::error::ReadError;
 use super::proof::{Proof, Work};
 use super::shelf::Shelf;
-use super::{Content, Reads, lane};
+use super::{Content, Download, Reads, lane};
 use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
 use crate::priority::Ahead;
 use crate::service::{Kind, ServiceError};
@@ -31,6 +31,8 @@ pub(super) struct Feed {
     board: Mutex<Board>,
     pub(super) shelf: Shelf,
     readers: AtomicU64,
+    /// The end of the furthest byte that went to a reader, since there were none.
+    reached: AtomicU64,
     /// Changes with everything that arrives: a block that is far away in a stream may take its time.
     progress: AtomicU64,
     damaged: AtomicBool,
@@ -46,6 +48,7 @@ impl Feed {
             board: Mutex::default(),
             shelf: Shelf::default(),
             readers: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             damaged: AtomicBool::new(false),
         }
@@ -54,8 +57,21 @@ impl Feed {
     /// Somebody opened it.
     pub(super) fn opened(&self) {
         if self.readers.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.reached.store(0, Ordering::Relaxed);
             lock(&self.board).set_closed(false);
         }
+    }
+
+    /// A reader was given the bytes before `end`.
+    pub(super) fn reached(&self, end: u64) {
+        self.reached.fetch_max(end, Ordering::Relaxed);
+    }
+
+    /// How far its readers are; `None` where there are none.
+    pub(super) fn download(&self) -> Option<Download> {
+        let (image, size) = (self.content.image, self.identity.size());
+        let (readers, reached) = (self.readers.load(Ordering::Acquire), self.reached.load(Ordering::Relaxed));
+        (readers > 0).then_some(Download { image, size, readers, reached })
     }
 
     /// Somebody closed it. With the last one, what is under way for nobody ends. What is complete on disk is proved then,

@@ -19,6 +19,7 @@ mod reader;
 mod route;
 mod seen;
 mod shelf;
+mod stats;
 
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
@@ -40,6 +41,7 @@ pub use division::{CONNECTION, Division};
 pub use error::ReadError;
 pub use proof::Verified;
 pub use reader::Reader;
+pub use stats::{Download, Kept, Stats};
 
 use crate::budget::{Budget, Exhausted};
 use crate::cache::disk::{DiskCache, DiskError, DiskSettings};
@@ -52,6 +54,7 @@ use feed::Feed;
 use keeping::{Keeping, Work};
 use pace::Pace;
 use route::Routes;
+use stats::Counters;
 
 /// What is read: the bytes of one image, in the one version that it has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -156,42 +159,6 @@ impl std::fmt::Debug for Service {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("ImageService")
     }
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    ranges: AtomicU64,
-    streams: AtomicU64,
-    fetched: AtomicU64,
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-/// What reading did since the mount, and what it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// Open readers.
-    pub readers: u64,
-    /// Ranged requests made.
-    pub ranges: u64,
-    /// Streams of whole images begun.
-    pub streams: u64,
-    /// Bytes that arrived and became blocks.
-    pub fetched: u64,
-    /// Blocks that a reader found in memory.
-    pub hits: u64,
-    /// Blocks that a reader had to wait for.
-    pub misses: u64,
-    /// Blocks in memory.
-    pub cached_blocks: u64,
-    /// Blocks under way.
-    pub under_way: u64,
-    /// Requests that are found to pay at once for one reader.
-    pub lanes: u64,
-    /// The time from a request for bytes to the first of them, as of late.
-    pub latency: Duration,
-    /// Bytes of the budget that are held, by reading and by others.
-    pub memory: u64,
 }
 
 impl Reads {
@@ -310,28 +277,6 @@ impl Reads {
         let forget = move || reads.disk.as_ref().map(|disk| disk.forget(&content));
         // It fails only when the runtime ends, and then all is over.
         let _ = tokio::task::spawn_blocking(forget).await;
-    }
-
-    /// What happened so far.
-    pub fn stats(&self) -> Stats {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let under_way = lock(&self.feeds).iter().map(|(_, feed)| feed.count()).sum();
-        let pace = lock(&self.pace);
-        let (lanes, latency) = (pace.lanes(), pace.latency());
-        drop(pace);
-        Stats {
-            readers: count(&self.open),
-            ranges: count(&self.counters.ranges),
-            streams: count(&self.counters.streams),
-            fetched: count(&self.counters.fetched),
-            hits: count(&self.counters.hits),
-            misses: count(&self.counters.misses),
-            cached_blocks: self.cache.count(),
-            under_way,
-            lanes,
-            latency,
-            memory: self.cache.budget().held(),
-        }
     }
 
     /// Bytes of the budget for what is fetched ahead of one reader: the readers share half of it, so that what is

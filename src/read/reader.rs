@@ -64,7 +64,10 @@ impl Reader {
             self.feed.check()?;
             reply = self.gather(&(offset..end), &asked).await?;
         }
-        self.feed.check().map(|()| reply)
+        self.feed.check()?;
+        add(&self.reads.counters.delivered, end - offset);
+        self.feed.reached(end);
+        Ok(reply)
     }
 
     /// How much of the image was compared with the service's hash.

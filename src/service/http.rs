@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::auth::{Login, Token};
 use super::error::{Kind, ServiceError};
+use super::meter::{Asked, Meter};
 use super::retry::{Patience, Tries, retry_after};
 use super::{Result, failure, words};
 
@@ -115,6 +116,7 @@ pub(super) struct Http {
     client: Client,
     login: Login,
     patience: Patience,
+    meter: Meter,
 }
 
 /// A try that failed.
@@ -140,12 +142,17 @@ enum Next {
 
 impl Http {
     pub(super) fn new(client: Client, login: Login, patience: Patience) -> Self {
-        Self { client, login, patience }
+        Self { client, login, patience, meter: Meter::default() }
     }
 
     /// How often a download may be cut without any progress.
     pub(super) fn tries(&self) -> Tries {
         Tries::new(self.patience)
+    }
+
+    /// What was asked so far.
+    pub(super) fn asked(&self) -> impl Iterator<Item = Asked> {
+        self.meter.asked()
     }
 
     /// The login whose tokens it sends.
@@ -190,9 +197,13 @@ impl Http {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(IMAGE_SIZE_HEADER, HeaderValue::from(length));
-        match self.client.put(url.clone()).headers(headers).body(bytes).send().await {
+        let began = Instant::now();
+        let sent = self.client.put(url.clone()).headers(headers).body(bytes).send().await;
+        let succeeded = sent.as_ref().is_ok_and(|response| response.status().is_success());
+        self.meter.count(&Method::PUT, url, began.elapsed(), succeeded);
+        match sent {
             Err(error) => Err(broken(action, &place(url), &error)),
-            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(_) if succeeded => Ok(()),
             Ok(response) => Err(refused(action, response).await),
         }
     }
@@ -230,10 +241,14 @@ impl Http {
             // There are proxies that answer 411 where it is not said that there is nothing.
             headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
         }
-        match timeout(HEAD_DEADLINE, request.headers(headers).send()).await {
+        let began = Instant::now();
+        let answer = timeout(HEAD_DEADLINE, request.headers(headers).send()).await;
+        let succeeded = matches!(&answer, Ok(Ok(response)) if response.status().is_success());
+        self.meter.count(&call.method, &call.url, began.elapsed(), succeeded);
+        match answer {
             Err(_) => Err(Failure::without_answer(ServiceError::new(Kind::TimedOut, &call.action))),
             Ok(Err(error)) => Err(broken(&call.action, &place(&call.url), &error)),
-            Ok(Ok(response)) if response.status().is_success() => Ok(response),
+            Ok(Ok(response)) if succeeded => Ok(response),
             Ok(Ok(response)) => Err(refused(&call.action, response).await),
         }
     }

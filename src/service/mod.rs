@@ -12,6 +12,7 @@ pub mod error;
 pub(crate) mod failure;
 pub mod glance;
 mod http;
+pub mod meter;
 pub mod offers;
 pub mod page;
 pub mod retry;
@@ -29,6 +30,7 @@ use futures_util::Stream;
 
 pub use change::{Action, Change, NewImage, Outgoing};
 pub use error::{Kind, ServiceError};
+pub use meter::Vitals;
 pub use offers::{Api, Offers};
 pub use page::{Marker, Page};
 
@@ -94,6 +96,11 @@ pub trait ImageService: Send + Sync + 'static {
     /// What this service offers; the same for as long as it lives.
     fn offers(&self) -> Offers {
         Offers::IMAGE
+    }
+
+    /// What was asked of it so far, and how long its token lives. What asks nobody has nothing to tell.
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
     }
 
     /// One page of the images that match `query`, beginning behind `marker`.

@@ -6,6 +6,7 @@ mod manager;
 mod mounts;
 mod pages;
 mod process;
+mod status;
 mod support;
 mod units;
 mod usage;

@@ -55,7 +55,7 @@ async fn upload(url: &str, name: &str) {
 }
 
 /// A service, and a mount of it in the background.
-fn mounted() -> (Place, Service, Watched) {
+pub(crate) fn mounted() -> (Place, Service, Watched) {
     let place = Place::new();
     let service = Service::with_image(place.path("images"));
     place.mount_of(&service.url).succeeded();
@@ -63,7 +63,7 @@ fn mounted() -> (Place, Service, Watched) {
     (place, service, daemon)
 }
 
-fn data(place: &Place) -> PathBuf {
+pub(crate) fn data(place: &Place) -> PathBuf {
     place.mount().join("by-name/debian/data")
 }
 

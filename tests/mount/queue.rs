@@ -44,7 +44,7 @@ fn tried(folder: &Path, line: &str) -> (bool, String) {
 fn the_mounts_own_folder_is_in_no_listing_and_its_files_are_read_with_cat(target: &Target) {
     let mount = target.mount("demo");
     assert!(!shell(&mount.root(), "ls -a; find . -maxdepth 1").contains(".glancefs"));
-    assert_eq!(shell(&mount.path(".glancefs"), "ls"), "errors\nstatus.json\nuploads\n");
+    assert_eq!(shell(&mount.path(".glancefs"), "ls"), "errors\nmetrics\nstatus.json\nuploads\n");
     assert_eq!(lines(&mount), Vec::<Value>::new());
     let id = failed(target, &mount);
     let shown = lines(&mount);

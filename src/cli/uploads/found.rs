@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::mounts::{Answer, Mounts};
+use crate::cli::mounts::{Mounts, UPLOADS};
 use crate::cli::output::{Code, Failure};
 use crate::cli::writes;
 use crate::image::ImageId;
@@ -20,6 +20,12 @@ pub(super) enum Keeper {
     Program,
     /// Nobody. The next mount of its service goes on with it.
     Nobody,
+}
+
+/// What a mount says of its uploads.
+struct Answer {
+    point: PathBuf,
+    lines: Vec<Line>,
 }
 
 /// An upload that is not done.
@@ -62,7 +68,7 @@ pub(super) struct Search {
 impl Search {
     /// In the folder `state`, and where it was not named in all mounts too.
     pub(super) fn new(state: PathBuf, is_named: bool) -> Self {
-        Self { state, is_named, mounts: Mounts::default() }
+        Self { state, is_named, mounts: Mounts::of(UPLOADS) }
     }
 
     /// All uploads that are not done now, sorted.
@@ -70,7 +76,7 @@ impl Search {
         // First the mounts: what is done meanwhile is missing on the disk then, and not taken for one that nobody is at.
         let folders = services(&self.state).map_err(Failure::with(Code::System))?;
         let only = if self.is_named { Some(points(&folders)?) } else { None };
-        let answers = self.mounts.ask(only.as_deref()).map_err(Failure::with(Code::System))?;
+        let answers = self.answers(only.as_deref()).map_err(Failure::with(Code::System))?;
         let mut found = Vec::new();
         for folder in folders {
             for report in Uploads::peek(&folder).map_err(Failure::with(Code::System))? {
@@ -86,6 +92,13 @@ impl Search {
         }
         found.sort_by_key(|found| found.line.image);
         Ok(found)
+    }
+
+    /// What the mounts say that let this user in.
+    fn answers(&mut self, only: Option<&[PathBuf]>) -> io::Result<Vec<Answer>> {
+        let told = self.mounts.ask(only)?.into_iter();
+        let lines = told.filter_map(|answer| Some((answer.mount.point, answer.told.ok()?)));
+        Ok(lines.map(|(point, text)| Answer { point, lines: Line::all_in(&text) }).collect())
     }
 
     /// The mounts that did not answer.

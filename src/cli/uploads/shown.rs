@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::found::{Found, Keeper};
+use crate::cli::words::{bytes, seconds};
 use crate::plain::Plain;
 use crate::write::Line;
 
@@ -65,33 +66,6 @@ pub(super) fn standing(found: &Found) -> Option<String> {
         (Keeper::Mount(_), _) => return None,
     };
     Some(words.to_owned())
-}
-
-/// A length of time in its largest unit.
-fn seconds(count: u64) -> String {
-    match count {
-        0..=99 => format!("{count} s"),
-        100..=5999 => format!("{} min", count.div_ceil(60)),
-        _ => format!("{} h", count.div_ceil(3600)),
-    }
-}
-
-/// A number of bytes in its largest unit, with a decimal.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    // In tenths of the unit; what a unit holds of the next one is shown there.
-    let mut tenths = u128::from(count) * 10 / 1024;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    while tenths >= 10_240
-        && let Some(larger) = units.next()
-    {
-        (tenths, unit) = (tenths / 1024, Some(larger));
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, unit.unwrap_or(&"KiB"))
 }
 
 #[cfg(test)]
@@ -157,12 +131,5 @@ mod tests {
         for state in ["sealed", "writing", "failed"] {
             assert_eq!(shown(&found(state, mounted()), at(0)).lines().count(), 1, "{state}");
         }
-    }
-
-    #[test]
-    fn sizes_are_rounded_down_and_times_up() {
-        let sizes = [0, 1023, 1024, 1 << 20, 1_048_575, 3_150_049, u64::MAX].map(bytes);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "1023.9 KiB", "3.0 MiB", "16383.9 PiB"]);
-        assert_eq!([0, 99, 100, 5999, 6000].map(seconds), ["0 s", "99 s", "2 min", "100 min", "2 h"]);
     }
 }

@@ -74,7 +74,7 @@ impl Scene {
 async fn the_folder_is_in_no_listing_and_always_there_to_open() {
     let fs = mounted(&Fake::with([image(1, "disk")]));
     assert!(!fs.ls("").await.contains(&".glancefs".to_owned()));
-    assert_eq!(fs.ls(".glancefs").await, ["uploads", "errors", "status.json"]);
+    assert_eq!(fs.ls(".glancefs").await, ["uploads", "errors", "status.json", "metrics"]);
     let (folder, file) = (fs.walk(".glancefs").await.unwrap().attr, fs.walk(UPLOADS).await.unwrap().attr);
     assert_eq!((folder.kind, folder.perm), (FileKind::Directory, 0o555));
     assert_eq!((file.kind, file.perm, file.size), (FileKind::File, 0o644, 0));

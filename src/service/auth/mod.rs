@@ -88,6 +88,12 @@ impl Login {
         self.0.session().await.map(|session| session.token.clone())
     }
 
+    /// What is left of the life of the token that is used at present, where there is one and its end is known.
+    pub fn token_left(&self) -> Option<Duration> {
+        let session = self.0.lock().session.clone()?;
+        session.token.left((self.0.clock)())
+    }
+
     /// A token other than the one that the service refused: the present one if it is another already, else a new one.
     pub async fn renew(&self, refused: &Token) -> Result<Token, ServiceError> {
         if !self.0.can_renew() {

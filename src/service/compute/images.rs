@@ -84,6 +84,11 @@ impl Images {
         self.found.get_or_try_init(look).await
     }
 
+    /// The Image service, where it was found already.
+    pub(super) fn found(&self) -> Option<&Glance> {
+        self.found.get()
+    }
+
     fn failed_since(&self, before: u64) -> Option<ServiceError> {
         let failures = lock(&self.failures);
         failures.last.clone().filter(|_| failures.count > before)

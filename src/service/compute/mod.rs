@@ -24,6 +24,7 @@ use super::auth::Login;
 use super::document::{document, join, misunderstood};
 use super::glance::Glance;
 use super::http::{Call, Http};
+use super::meter::{Asked, Vitals};
 use super::page::marker_gone;
 use super::retry::Patience;
 use super::tls::{self, Purpose};
@@ -154,6 +155,14 @@ impl ImageService for Compute {
 
     fn is_administrator(&self) -> bool {
         self.is_administrator
+    }
+
+    fn vitals(&self) -> Vitals {
+        let of_images = self.images.found().into_iter().flat_map(Glance::asked);
+        Vitals {
+            asked: Asked::together(self.http.asked().chain(of_images)),
+            token_left: self.http.login().token_left(),
+        }
     }
 
     fn offers(&self) -> Offers {

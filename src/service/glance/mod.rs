@@ -26,6 +26,7 @@ use self::download::{Download, Mode};
 use super::auth::Login;
 use super::document::{document, join, misunderstood, understood};
 use super::http::{Call, Http};
+use super::meter::{Asked, Vitals};
 use super::page::marker_gone;
 use super::retry::Patience;
 use super::tls::{self, Purpose};
@@ -85,6 +86,11 @@ impl Glance {
         let uploads = Http::new(uploads, login, patience);
         let (turns, schema) = (Turns::default(), OnceCell::new());
         Ok(Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project, is_administrator })
+    }
+
+    /// What was asked of it so far.
+    pub(super) fn asked(&self) -> impl Iterator<Item = Asked> {
+        self.http.asked().chain(self.data.asked()).chain(self.uploads.asked())
     }
 
     /// The address of the API, with its version.
@@ -188,6 +194,10 @@ impl ImageService for Glance {
 
     fn is_administrator(&self) -> bool {
         self.is_administrator
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { asked: Asked::together(self.asked()), token_left: self.http.login().token_left() }
     }
 
     async fn list(&self, query: &ListQuery, marker: Option<&Marker>) -> Result<Page> {

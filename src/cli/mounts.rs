@@ -1,4 +1,4 @@
-//! The mounts that live: what they say of their uploads, and what they can be told.
+//! The mounts that live: what they say in the files of `.glancefs`, and what they can be told.
 //!
 //! A mount whose program has stopped lets everybody wait who looks at it, and nobody can be called back from there. So each
 //! is asked on a thread of its own, which is left behind where it does not come back.
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use crate::cli::output::{Code, Failure};
 use crate::mount::attribute;
 use crate::mount::mountinfo::{self, Mount};
-use crate::write::Line;
 
 /// How long a mount may take to tell what it knows: it asks nobody for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,44 +21,58 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for doing something, which may have to break off what is on its way.
 const DOING: Duration = Duration::from_secs(30);
 
-/// Where a mount tells of its uploads.
-const FILE: &str = ".glancefs/uploads";
+/// Where a mount tells of its uploads, and is told what to do about them.
+pub(super) const UPLOADS: &str = ".glancefs/uploads";
+
+/// Where a mount tells how it does.
+pub(super) const STATUS: &str = ".glancefs/status.json";
 
 /// What a mount answered.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Where it is.
-    pub(super) point: PathBuf,
-    /// Its uploads.
-    pub(super) lines: Vec<Line>,
+    /// The mount.
+    pub(super) mount: Mount,
+    /// What the file holds; a failure where it is another user's, its program has died, or it is of a version without
+    /// such a file.
+    pub(super) told: io::Result<String>,
 }
 
-/// The mounts of this program.
-#[derive(Debug, Default)]
+/// The mounts of this program, and a file that each of them has.
+#[derive(Debug)]
 pub(super) struct Mounts {
+    file: &'static str,
     /// Those who have not answered yet.
-    asked: HashMap<PathBuf, Receiver<io::Result<String>>>,
+    asked: HashMap<PathBuf, Question>,
 }
+
+type Question = (Mount, Receiver<io::Result<String>>);
 
 impl Mounts {
-    /// What the mounts say that let this user in: all of them, or those at certain places. A mount that does not answer
-    /// in time is asked no further question before it has.
+    /// To ask what this file holds.
+    pub(super) fn of(file: &'static str) -> Self {
+        Self { file, asked: HashMap::new() }
+    }
+
+    /// What the mounts say: all of them, or those at certain places. A mount that does not answer in time is asked no
+    /// further question before it has.
     pub(super) fn ask(&mut self, only: Option<&[PathBuf]>) -> io::Result<Vec<Answer>> {
-        for point in points(mountinfo::all()?, only) {
-            self.asked.entry(point).or_insert_with_key(|point| begin(point));
+        for mount in reachable(mountinfo::all()?, only) {
+            let file = mount.point.join(self.file);
+            let begin = || (mount.clone(), on_a_thread(move || std::fs::read_to_string(file)));
+            self.asked.entry(mount.point.clone()).or_insert_with(begin);
         }
         let deadline = Instant::now() + PATIENCE;
         let mut answers = Vec::new();
-        self.asked.retain(|point, asked| {
-            match asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Ok(text)) => answers.push(Answer { point: point.clone(), lines: Line::all_in(&text) }),
+        self.asked.retain(|_, (mount, asked)| {
+            let told = match asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(told) => told,
                 Err(RecvTimeoutError::Timeout) => return true,
-                // Another user's, one whose program has died, or one of an earlier version.
-                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {}
-            }
+                Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::BrokenPipe.into()),
+            };
+            answers.push(Answer { mount: mount.clone(), told });
             false
         });
-        answers.sort_by(|one, other| one.point.cmp(&other.point));
+        answers.sort_by(|one, other| one.mount.point.cmp(&other.mount.point));
         Ok(answers)
     }
 
@@ -70,7 +83,7 @@ impl Mounts {
 }
 
 /// Where our mounts can be reached, each once: what lies under another mount cannot.
-fn points(mounts: Vec<Mount>, only: Option<&[PathBuf]>) -> Vec<PathBuf> {
+fn reachable(mounts: Vec<Mount>, only: Option<&[PathBuf]>) -> Vec<Mount> {
     let mut topmost = HashMap::new();
     for mount in mounts {
         topmost.insert(mount.point.clone(), mount);
@@ -84,12 +97,7 @@ fn points(mounts: Vec<Mount>, only: Option<&[PathBuf]>) -> Vec<PathBuf> {
         seen.push(mount.device.clone());
         is_new
     });
-    ours.into_iter().map(|mount| mount.point).collect()
-}
-
-fn begin(point: &Path) -> Receiver<io::Result<String>> {
-    let file = point.join(FILE);
-    on_a_thread(move || std::fs::read_to_string(file))
+    ours
 }
 
 fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
@@ -101,9 +109,9 @@ fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     told
 }
 
-/// Writes a line to a mount, which carries it out before it answers.
+/// Writes a line to the uploads of a mount, which carries it out before it answers.
 pub(super) fn tell(point: &Path, line: String) -> Result<(), Failure> {
-    let file = point.join(FILE);
+    let file = point.join(UPLOADS);
     let told = on_a_thread(move || command(&file, &line));
     let silent = || Failure::new(Code::System, format!("the mount at {} does not answer", point.display()));
     told.recv_timeout(DOING).map_err(|_| silent())?
@@ -145,6 +153,8 @@ mod tests {
             mount("/above", "0:54", ours),
             mount("/", "254:1", "ext4"),
         ];
+        let points =
+            |table, only| -> Vec<PathBuf> { reachable(table, only).into_iter().map(|mount| mount.point).collect() };
         assert_eq!(points(table.clone(), None), [Path::new("/a"), Path::new("/above")]);
         assert_eq!(points(table, Some(&["/b".into(), "/".into()])), [Path::new("/b")]);
     }
@@ -152,11 +162,12 @@ mod tests {
     #[test]
     fn who_does_not_answer_is_left_behind_and_not_asked_again() {
         let (tell, told) = mpsc::channel();
-        let mut mounts = Mounts { asked: HashMap::from([("/nowhere/hangs".into(), told)]) };
-        assert!(mounts.ask(Some(&[])).unwrap().iter().all(|answer| answer.point != Path::new("/nowhere/hangs")));
+        let hanging = mount("/nowhere/hangs", "0:60", mountinfo::FILESYSTEM_TYPE);
+        let mut mounts = Mounts { asked: [(hanging.point.clone(), (hanging, told))].into(), ..Mounts::of(UPLOADS) };
+        assert!(mounts.ask(Some(&[])).unwrap().iter().all(|answer| answer.mount.point != Path::new("/nowhere/hangs")));
         assert!(mounts.silent().any(|point| point == Path::new("/nowhere/hangs")));
         tell.send(Ok(String::new())).unwrap();
-        assert!(mounts.ask(Some(&[])).unwrap().iter().any(|answer| answer.point == Path::new("/nowhere/hangs")));
+        assert!(mounts.ask(Some(&[])).unwrap().iter().any(|answer| answer.mount.point == Path::new("/nowhere/hangs")));
         assert!(mounts.silent().all(|point| point != Path::new("/nowhere/hangs")));
     }
 }
