@@ -135,6 +135,13 @@ async fn a_microversion_that_is_none_is_refused(target: &Target) {
     for word in ["x", "2", "2.01", "2.5 x"] {
         ask(word).await.is(400).faults("badRequest", &format!("API Version String {word} is of invalid format."));
     }
+    let old = |word: &'static str| {
+        let request = demo.nova("GET", "/images?limit=1").header("X-OpenStack-Nova-API-Version", word);
+        async move { request.send().await }
+    };
+    for word in ["", "x"] {
+        old(word).await.is(400).faults("badRequest", &format!("API Version String {word} is of invalid format."));
+    }
 }
 
 async fn the_old_version_knows_no_microversions(target: &Target) {

@@ -86,7 +86,7 @@ fn asked_word(headers: &HeaderMap) -> Option<String> {
         let mut entries = list.rsplit(',').filter_map(|entry| entry.trim().split_once([' ', '\t']));
         entries.find(|(service, _)| service.eq_ignore_ascii_case("compute")).map(|(_, word)| word.trim())
     });
-    common.or_else(|| text(OLD_HEADER).map(str::trim)).filter(|word| !word.is_empty()).map(str::to_owned)
+    common.or_else(|| text(OLD_HEADER).map(str::trim)).map(str::to_owned)
 }
 
 /// `/`: both versions.
@@ -169,6 +169,7 @@ mod tests {
         }
         assert_eq!(asked(OLD_HEADER, "2.35").as_deref(), Some("2.35"));
         assert_eq!(asked(OLD_HEADER, "compute 2.35"), None);
+        assert_eq!((asked(OLD_HEADER, ""), asked(OLD_HEADER, " ")), (None, None));
     }
 
     #[test]
