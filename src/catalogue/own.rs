@@ -40,6 +40,22 @@ impl Catalogue {
         state.amended.put(id, Instant::now());
     }
 
+    /// Takes in whose an image is and who sees it, which the service shows only to who asks for that.
+    pub fn completes(&self, told: &Image) {
+        let mut state = self.state();
+        let listed = state.listing.as_ref().and_then(|listing| listing.value.image(told.id).cloned());
+        let shown = || state.shown.peek(&told.id).and_then(|known| known.value.clone().ok());
+        let Some(mut image) = listed.or_else(shown) else { return };
+        let is_newer = image.updated_at != told.updated_at;
+        if is_newer || (&image.owner, &image.visibility) == (&told.owner, &told.visibility) {
+            return;
+        }
+        let known = Arc::make_mut(&mut image);
+        known.owner.clone_from(&told.owner);
+        known.visibility = told.visibility.clone();
+        state.learn(image);
+    }
+
     /// One image as [`Self::image`] answers it, and all of it as the service showed it at one moment: where that is not known
     /// for a change of ours, it is asked.
     pub async fn whole(&self, id: ImageId) -> Result<Seen<Arc<Image>>> {

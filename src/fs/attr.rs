@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::document;
 use super::inode::Ino;
 use super::node::{Document, Node};
-use super::offered::why_not;
+use super::offered::why_not_of;
 use crate::image::{DATA_MTIME, Image};
 use crate::service::{Api, Offers};
 
@@ -116,7 +116,7 @@ pub(super) fn of_control_file(ino: Ino, node: &Node, size: u64, rights: Rights, 
 pub(super) fn of_image_node(ino: Ino, node: &Node, image: &Image, item: u64, rights: Rights) -> Attr {
     let updated = system_time(image.updated_at);
     let folder = of_folder(ino, node, rights, updated);
-    let may = why_not(node, rights.offers).is_none();
+    let may = why_not_of(node, image, rights.offers).is_none();
     let file = Attr { kind: FileKind::File, perm: FILE_MODE, nlink: links(image), ..folder.clone() };
     match node {
         Node::Root

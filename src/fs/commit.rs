@@ -27,7 +27,7 @@ enum Rules {
 impl FileSystem {
     /// Does what `text` says that `node` is to hold. `by` are those who wrote it, the last one first.
     pub(super) async fn commit(&self, node: &Node, text: &[u8], by: &[Process]) -> Result<()> {
-        self.changeable(node)?;
+        self.may_be_written(node)?;
         let _stir = self.stir(node.image());
         match node {
             Node::Document(id, Document::Metadata) => self.commit_metadata(*id, text, by).await,
@@ -73,6 +73,7 @@ impl FileSystem {
         if changes.is_empty() {
             return Ok(());
         }
+        self.takes_properties()?;
         match self.update(id, changes).await {
             Err(FsError::Change(error)) if may_leave && error.kind == Kind::Forbidden => {
                 let is_rest = |change: &&Change| !matches!(change, Change::Set { key, .. } if key == "visibility");

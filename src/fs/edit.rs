@@ -115,7 +115,7 @@ impl FileSystem {
     /// Opens a small file for writing.
     pub(super) async fn open_draft(&self, ino: Ino, node: &Node, asked: Writing) -> Result<Opened> {
         self.writable()?;
-        self.changeable(node)?;
+        self.may_be_written(node)?;
         let text = if asked.truncate {
             self.is_there(node).await.map(|()| String::new())?
         } else {

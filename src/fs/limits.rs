@@ -3,15 +3,18 @@
 //! The kernel refuses what they forbid before the mount hears of it, so that there is no failure which could be told
 //! afterwards. Who asks for the reason is told what holds for the file.
 
+use std::sync::Arc;
+
 use super::control::ONLY_READ;
 use super::create::ONLY_THESE;
 use super::error::FsError;
 use super::node::{Collection, ControlFile, Node};
-use super::offered::why_not;
+use super::offered::{is_of_properties, why_not, why_not_of};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Text};
 use crate::name::decode_item;
 use crate::plain::Plain;
+use crate::service::Api;
 use crate::write::WriteError;
 
 /// The user to whom the kernel forbids nothing.
@@ -41,6 +44,12 @@ enum Limit {
         /// The member.
         project: String,
     },
+    /// Whose the image is, nobody tells before it is tried.
+    #[error(
+        "whether this project may change image {0} shows when it is tried: the Compute API does not tell whose it is and what this \
+         login may do"
+    )]
+    Untold(ImageId),
     /// Everything belongs to another user.
     #[error(
         "all of this mount belongs to user {0}, and others may only read: mount it with --uid to give it to another user"
@@ -69,15 +78,18 @@ impl FileSystem {
                 limits.push(FsError::NotPermitted(ONLY_READ).into());
             }
             (_, Some(id)) => {
-                let image = self.catalogue.image(id).await?.value;
-                let offers = why_not(node, self.offers);
+                let image = self.with_rights(self.catalogue.image(id).await?.value).await;
+                let is_ours = self.rights_on_node(node, &image).change;
+                let offers =
+                    why_not_of(node, &image, self.offers).filter(|_| is_ours || why_not(node, self.offers).is_some());
                 limits.extend(offers.map(|why| FsError::NotPermitted(why).into()));
                 if matches!(node, Node::Data(_)) && image.status.has_data() && offers.is_none() {
                     limits.push(FsError::from(WriteError::Immutable(id)).into());
                 }
-                if let (false, Some(owner)) = (self.rights_on_node(node, &image).change, image.owner.clone()) {
+                if let (false, Some(owner)) = (is_ours, image.owner.clone()) {
                     limits.push(Limit::Anothers { image: id, owner });
                 }
+                limits.extend(self.is_untold(node, &image).then_some(Limit::Untold(id)));
                 if let Node::Item(_, Collection::Members, entry) = node
                     && let Some(project) = decode_item(entry).filter(|project| self.is_theirs(&image, project))
                 {
@@ -93,6 +105,31 @@ impl FileSystem {
         let owner = self.settings.owner.uid;
         limits.extend((user != owner && user != ROOT).then_some(Limit::User(owner)));
         Ok(limits)
+    }
+
+    /// An image with whose it is and who sees it, where the service shows that only to who asks for it. Where it cannot be
+    /// asked, what is known already.
+    async fn with_rights(&self, image: Arc<Image>) -> Arc<Image> {
+        if self.offers.api == Api::Image {
+            return image;
+        }
+        match self.service.with_rights(Image::clone(&image)).await {
+            Ok(told) => {
+                self.catalogue.completes(&told);
+                told.into()
+            }
+            Err(error) => {
+                tracing::debug!(image = %image.id, %error, "it could not be asked whose an image is");
+                image
+            }
+        }
+    }
+
+    /// Whether a file could be changed as far as is known, and it is not known whose image it is.
+    fn is_untold(&self, node: &Node, image: &Image) -> bool {
+        let is_changed_here = matches!(node, Node::Image(..)) || is_of_properties(node);
+        let is_known = image.owner.is_some() || why_not(node, self.offers).is_some();
+        self.offers.api == Api::Compute && is_changed_here && !is_known
     }
 
     /// Whether who may share the image may not set this member's status.

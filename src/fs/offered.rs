@@ -4,8 +4,9 @@
 use super::error::FsError;
 use super::node::{Collection, Document, Node, Part};
 use super::scratch::Place;
+use super::tree::ONLY_IMAGES;
 use super::{FileSystem, Result};
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Visibility};
 use crate::service::{Api, Offers};
 
 /// Why nothing is made.
@@ -15,6 +16,15 @@ const NO_IMAGES: &str =
 /// Why nothing is called otherwise.
 const NO_RENAMING: &str =
     "no image can be renamed through the Compute API: mount this cloud with --service image, and rename it there";
+
+/// Why no folder is made.
+const NO_FOLDERS: &str = "an image's folder has the folders that it has, and no image can be made through the Compute API: mount this \
+                          cloud with --service image, and make one there";
+
+/// What alone can be renamed, and what of it through the Compute API.
+const ONLY_RENAMED: &str = "only images, tags, properties and scratch files can be renamed";
+const ONLY_PROPERTIES_RENAMED: &str = "only properties and scratch files can be renamed through the Compute API: the rest of an image \
+                                       is renamed in a mount of this cloud with --service image";
 
 /// Why no data are taken.
 const NO_UPLOAD: &str = "the Compute API takes no data, and those of an image that has them never change: mount this \
@@ -44,6 +54,10 @@ const NO_IMPORT: &str =
 
 /// Why a file is only to be read that tells what the service makes of an image.
 const ONLY_TOLD: &str = "the service tells this, and nobody can set it";
+
+/// Why properties stay that could be changed but for what becomes of the image.
+const SEEN_BY_OTHERS: &str = "others see this image too, and the Compute service makes such an image private with every change of its \
+                              properties: change it in a mount with --service image, or mount with --allow-visibility-change";
 
 /// Why there are no plain files.
 const NO_FILES: &str = "files/ is there to make images, which the Compute API does not do: each image is in by-name and by-id, \
@@ -77,6 +91,22 @@ pub(super) fn why_not(node: &Node, offers: Offers) -> Option<&'static str> {
     }
 }
 
+/// The same for an image, of which it may be known that others see it.
+pub(super) fn why_not_of(node: &Node, image: &Image, offers: Offers) -> Option<&'static str> {
+    let is_seen = offers.api == Api::Compute && matches!(image.visibility, Visibility::Shared | Visibility::Community);
+    why_not(node, offers).or_else(|| (is_seen && is_of_properties(node)).then_some(SEEN_BY_OTHERS))
+}
+
+/// Whether to change a file or folder is to change properties.
+pub(super) fn is_of_properties(node: &Node) -> bool {
+    matches!(
+        node,
+        Node::Document(_, Document::Metadata)
+            | Node::Collection(_, _, Collection::Properties)
+            | Node::Item(_, Collection::Properties, _)
+    )
+}
+
 /// Why an image folder has not one of its parts; `None` where it has, as far as the service goes.
 fn why_absent(part: Part, offers: Offers) -> Option<&'static str> {
     (!part.is_offered(offers)).then_some(match part {
@@ -100,6 +130,12 @@ impl FileSystem {
         refused(why_not(node, self.offers))
     }
 
+    /// The same for a file that is written as a whole. A document in which nothing differs changes nothing, so that one is
+    /// looked at first.
+    pub(super) fn may_be_written(&self, node: &Node) -> Result<()> {
+        if matches!(node, Node::Document(_, Document::Metadata)) { Ok(()) } else { self.changeable(node) }
+    }
+
     /// Refuses to set or remove a property of an image where the service does not offer that.
     pub(super) fn takes_properties(&self) -> Result<()> {
         refused(self.offers.why_no_properties())
@@ -113,6 +149,16 @@ impl FileSystem {
     /// Refuses to give an image another name where it keeps the one that it has.
     pub(super) fn renames_images(&self) -> Result<()> {
         refused((!self.offers.making).then_some(NO_RENAMING))
+    }
+
+    /// Why a folder that is no image cannot be made.
+    pub(super) fn only_images(&self) -> FsError {
+        FsError::NotPermitted(if self.offers.making { ONLY_IMAGES } else { NO_FOLDERS })
+    }
+
+    /// Why what is no image and no file of a collection keeps its name.
+    pub(super) fn only_renamed(&self) -> FsError {
+        FsError::NotPermitted(if self.offers.making { ONLY_RENAMED } else { ONLY_PROPERTIES_RENAMED })
     }
 
     /// Refuses to make a part of an image folder that no image has here.

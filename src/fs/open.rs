@@ -163,7 +163,11 @@ impl FileSystem {
     async fn with_data(&self, image: Arc<Image>) -> Result<Arc<Image>> {
         match self.offers.api {
             Api::Image => Ok(image),
-            Api::Compute => Ok(self.service.with_data(Arc::unwrap_or_clone(image)).await?.into()),
+            Api::Compute => {
+                let image = self.service.with_data(Arc::unwrap_or_clone(image)).await?;
+                self.catalogue.completes(&image);
+                Ok(image.into())
+            }
         }
     }
 

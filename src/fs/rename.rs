@@ -51,7 +51,7 @@ impl FileSystem {
             (Node::Image(id, View::ByName), _) => self.rename_image(id, to).await,
             (Node::Data(id), Node::Files) => self.rename_file(id, to).await,
             (node @ (Node::Document(..) | Node::Item(..)), _) => self.rename_small(&node, to).await,
-            _ => Err(FsError::NotPermitted("only images, tags, properties and scratch files can be renamed")),
+            _ => Err(self.only_renamed()),
         }
     }
 

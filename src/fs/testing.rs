@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) offers: Option<Offers>,
     /// Images with what has to be known before their bytes are read, where they are listed without it.
     pub(crate) with_data: BTreeMap<ImageId, Image>,
+    /// Whose images are and who sees them, where they are listed without it.
+    pub(crate) rights: BTreeMap<ImageId, (Option<Text>, Visibility)>,
     /// Whether who asks is one.
     pub(crate) is_administrator: bool,
     /// Whether bytes never arrive.
@@ -199,6 +201,14 @@ impl ImageService for Fake {
         let answer = self.call("with_data", |world| Ok(world.with_data.get(&image.id).cloned().unwrap_or(image)));
         self.arrives("with_data").await;
         answer
+    }
+
+    async fn with_rights(&self, image: Image) -> Result<Image> {
+        self.call("with_rights", |world| {
+            let told = world.rights.get(&image.id).cloned();
+            let (owner, visibility) = told.unwrap_or((image.owner.clone(), image.visibility.clone()));
+            Ok(Image { visibility, owner, ..image })
+        })
     }
 
     async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {

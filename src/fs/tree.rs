@@ -12,10 +12,10 @@ use super::scratch::ScratchFile;
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId};
 use crate::name;
-use crate::service::{Change, Kind, NewImage, ServiceError};
+use crate::service::{Api, Change, Kind, NewImage, ServiceError};
 
 /// Why no folder is made elsewhere.
-const ONLY_IMAGES: &str = "folders are images: they are made in by-name and by-id";
+pub(super) const ONLY_IMAGES: &str = "folders are images: they are made in by-name and by-id";
 
 /// What cannot be made anywhere in the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +56,9 @@ impl FileSystem {
                 if let Some(part) = Part::named(text, self.offers.api) {
                     self.is_part(part)?;
                 }
-                return Err(FsError::NotPermitted(ONLY_IMAGES));
+                return Err(self.only_images());
             }
-            _ => return Err(FsError::NotPermitted(ONLY_IMAGES)),
+            _ => return Err(self.only_images()),
         };
         self.make(&new).await.map(drop)
     }
@@ -185,9 +185,18 @@ impl FileSystem {
     }
 
     pub(super) async fn update(&self, id: ImageId, changes: &[Change]) -> Result<()> {
-        let image = self.beside_data(id, || self.service.update(id, changes)).await?;
-        self.catalogue.learn(image);
-        Ok(())
+        match self.beside_data(id, || self.service.update(id, changes)).await {
+            Ok(image) => {
+                self.catalogue.learn(image);
+                Ok(())
+            }
+            Err(FsError::Change(error)) if error.kind == Kind::Forbidden && self.offers.api == Api::Compute => {
+                // Now it is known whose it is or who sees it, which the modes are to show.
+                let _ = self.look(id).await;
+                Err(FsError::Change(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a change that cannot be made while data of ours are on their way. Where nobody waits for those (their close has

@@ -338,7 +338,8 @@ fn meaning(status: StatusCode, asked: Option<Duration>) -> (Kind, Next) {
         401 => (Kind::Unauthorized, Next::NewToken),
         403 => (Kind::Forbidden, Next::Stop),
         404 => (Kind::NotFound, Next::Stop),
-        405 | 501 => (Kind::NotOffered, Next::Stop),
+        // Of several versions of an API that are at this address none was named (300), or it has no such call.
+        300 | 405 | 501 => (Kind::NotOffered, Next::Stop),
         409 => (Kind::Conflict, Next::Stop),
         410 => (Kind::Gone, Next::Stop),
         413 => (Kind::OverQuota, Next::Stop),

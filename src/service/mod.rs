@@ -125,6 +125,12 @@ pub trait ImageService: Send + Sync + 'static {
         Ok(image)
     }
 
+    /// An image with what has to be known before it is changed: whose it is, and who sees it where a change would end that.
+    /// Where the service showed that with the image already, or nobody tells it, it is the image as it came.
+    async fn with_rights(&self, image: Image) -> Result<Image> {
+        Ok(image)
+    }
+
     /// The bytes `range` of an image, `range.end` at most its size and the range not empty.
     ///
     /// # Errors

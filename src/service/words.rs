@@ -33,7 +33,9 @@ fn strip_tags(text: &str) -> String {
     let mut rest = text;
     while let Some((before, tagged)) = rest.split_once('<') {
         plain.push_str(before);
-        let opens = tagged.starts_with(|first: char| first.is_ascii_alphabetic() || "/!".contains(first));
+        // Python writes a type as `<class 'x'>`, which is no tag.
+        let opens = tagged.starts_with(|first: char| first.is_ascii_alphabetic() || "/!".contains(first))
+            && !tagged.starts_with("class '");
         let after = tagged.split_once('>').filter(|_| opens).map(|(_, after)| after);
         plain.push(if after.is_some() { ' ' } else { '<' });
         rest = after.unwrap_or(tagged);
@@ -105,6 +107,10 @@ mod tests {
             (
                 "<html>\n <head>\n  <title>502 Bad Gateway</title>\n </head>\n <body>\n  <h1>502 Bad Gateway</h1>\n  it &amp; &#39;that&#x27; &lt;b&gt;<br />\n </body>\n</html>",
                 "502 Bad Gateway it & 'that' <b>",
+            ),
+            (
+                r#"{"computeFault": {"code": 500, "message": "Unexpected API Error.\n<class 'json.decoder.JSONDecodeError'>"}}"#,
+                "Unexpected API Error. <class 'json.decoder.JSONDecodeError'>",
             ),
             (r#"{"message": "a < b and c > d &unknown; & e"}"#, "a < b and c > d &unknown; & e"),
         ];

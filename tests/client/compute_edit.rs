@@ -1,6 +1,6 @@
 //! Changing the properties of images through a Compute service, and what becomes of their visibility.
 
-use glancefs::image::{Image, ImageId};
+use glancefs::image::{Image, ImageId, Visibility};
 use glancefs::service::compute::Compute;
 use glancefs::service::{Change, ImageService, Kind, ServiceError};
 use serde_json::{Map, Value, json};
@@ -13,6 +13,10 @@ crate::contracts!(Both:
     properties_that_are_only_set_are_merged,
     properties_are_set_and_removed_at_once,
     a_value_may_change_its_name,
+    a_value_may_change_its_name_where_there_is_no_room_for_both,
+    properties_of_a_protected_image_change_as_the_image_service_has_it,
+    what_is_so_already_is_no_change_of_a_shared_image,
+    another_projects_image_is_told_as_that,
     what_the_compute_api_does_not_take_stays,
     what_no_address_names_is_removed_with_a_document,
     a_property_that_is_not_there_is_as_good_as_removed,
@@ -82,6 +86,64 @@ async fn a_value_may_change_its_name(target: &Target) {
     let changes = [Change::remove("a"), Change::remove("b"), Change::set("d", "1"), Change::set("c", "1")];
     let image = target.compute("demo").await.update(id, &changes).await.unwrap();
     assert_eq!(items(&person, id, &image).await, json!({"c": "1", "d": "1"}));
+}
+
+async fn a_value_may_change_its_name_where_there_is_no_room_for_both(target: &Target) {
+    let mut expected: Map<String, Value> = (0..128).map(|number| (format!("k{number}"), json!("v"))).collect();
+    let (person, id) = with(target, expected.clone().into()).await;
+    let compute = target.compute("demo").await;
+    let image = compute.update(id, &[Change::remove("k0"), Change::set("x", "v")]).await.unwrap();
+    expected.remove("k0");
+    expected.insert("x".to_owned(), "v".into());
+    assert_eq!(items(&person, id, &image).await, Value::Object(expected));
+}
+
+/// Glance protects an image from being deleted, and from nothing else; through Nova it is the same.
+async fn properties_of_a_protected_image_change_as_the_image_service_has_it(target: &Target) {
+    let (person, id) = with(target, json!({"a": "1", "b": "2", "c": "3", "protected": true})).await;
+    let glance = target.glance("demo").await;
+    glance.update(id, &[Change::remove("a")]).await.unwrap();
+    let compute = target.compute("demo").await;
+    let image = compute.update(id, &[Change::remove("b")]).await.unwrap();
+    assert_eq!(items(&person, id, &image).await, json!({"c": "3"}));
+    let image = compute.update(id, &[Change::remove("c"), Change::set("d", "4"), Change::set("e", "5")]).await.unwrap();
+    assert_eq!(items(&person, id, &image).await, json!({"d": "4", "e": "5"}));
+    let after = person.show(id.as_str()).await;
+    assert_eq!((&after["protected"], &after["visibility"]), (&json!(true), &json!("private")));
+    assert_eq!(compute.delete(id).await.unwrap_err().kind, Kind::Forbidden);
+    glance.update(id, &[Change::set("protected", false)]).await.unwrap();
+}
+
+async fn what_is_so_already_is_no_change_of_a_shared_image(target: &Target) {
+    let person = target.person("demo").await;
+    let id = target.image(&person, &json!({"a": "1", "visibility": "shared"})).await;
+    let compute = target.compute("demo").await;
+    for changes in [vec![Change::set("a", "1")], vec![Change::remove("b")], vec![]] {
+        let image = compute.update(id, &changes).await.unwrap();
+        assert_eq!(items(&person, id, &image).await, json!({"a": "1"}));
+    }
+    let error = compute.update(id, &[Change::set("a", "1"), Change::set("b", "2")]).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Forbidden);
+    assert_eq!(person.show(id.as_str()).await["visibility"], "shared");
+}
+
+async fn another_projects_image_is_told_as_that(target: &Target) {
+    let demo = target.person("demo").await;
+    let owner = target.glance("demo").await.project().unwrap().to_owned();
+    let (alt, allowed) = (target.compute("alt").await, target.compute_allowed("alt").await);
+    let id = target.image(&demo, &json!({"a": "1", "visibility": "community"})).await;
+    let error = alt.update(id, &[Change::set("a", "2")]).await.unwrap_err();
+    let sentence = error.to_string();
+    assert_eq!(error.kind, Kind::Forbidden);
+    assert!(sentence.contains(&format!("belongs to project {owner}")) && !sentence.contains("--"), "{sentence}");
+    let told = alt.show(id).await.unwrap();
+    assert_eq!((told.owner.as_deref(), told.visibility), (Some(owner.as_str()), Visibility::Community));
+    let sentence = allowed.update(id, &[Change::set("a", "2")]).await.unwrap_err().to_string();
+    assert!(sentence.contains("it is another project's, or this login may only look"), "{sentence}");
+    let image = allowed.with_rights(allowed.show(id).await.unwrap()).await.unwrap();
+    assert_eq!(image.owner.as_deref(), Some(owner.as_str()));
+    let sentence = allowed.update(id, &[Change::set("a", "2")]).await.unwrap_err().to_string();
+    assert!(sentence.contains(&format!("belongs to project {owner}")), "{sentence}");
 }
 
 async fn what_the_compute_api_does_not_take_stays(target: &Target) {
@@ -238,7 +300,7 @@ async fn a_shared_image_is_refused_and_stays_shared(target: &Target) {
     let compute = target.compute("demo").await;
     for visibility in ["shared", "community"] {
         let id = target.image(&person, &json!({"a": "1", "visibility": visibility})).await;
-        for changes in [vec![Change::set("a", "2")], vec![Change::remove("a")], vec![]] {
+        for changes in [vec![Change::set("a", "2")], vec![Change::remove("a")]] {
             let error = compute.update(id, &changes).await.unwrap_err();
             assert_eq!(error.kind, Kind::Forbidden);
             let sentence = error.to_string();

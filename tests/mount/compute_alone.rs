@@ -52,7 +52,7 @@ fn properties_are_changed_only_by_who_takes_a_change_of_the_visibility(target: &
         ("echo x > properties/os_distro", "properties/os_distro"),
         ("echo x > properties/new", "properties"),
         ("rm -f properties/os_distro", "properties/os_distro"),
-        ("echo '{}' > metadata.json", "metadata.json"),
+        (r#"echo '{"metadata": {"p": "1"}}' > new; mv new metadata.json"#, "metadata.json"),
     ] {
         let ran = tool_in(&folder, "sh", &["-euc", line]);
         assert!(ran.code != Some(0) && ran.err.contains("Operation not permitted"), "{line}: {ran:?}");

@@ -23,6 +23,9 @@ crate::promises![Both:
     a_property_that_was_hidden_is_listed_again_when_the_image_was_not_removed,
     what_the_compute_api_cannot_do_says_what_can,
     another_projects_image_is_read_and_not_changed,
+    what_is_known_of_an_image_shows_in_its_modes_and_is_explained,
+    what_is_written_as_it_is_already_changes_nothing,
+    a_property_is_renamed_where_there_are_as_many_as_there_may_be,
 ];
 
 /// What the Image service shows of an image.
@@ -275,7 +278,59 @@ fn another_projects_image_is_read_and_not_changed(target: &Target) {
     let (mount, folder) = folder(target, &name);
     assert_eq!(shell(&folder, "cat data status properties/p"), "theirsACTIVE\n1\n");
     refused(&mount, &folder, "echo 2 > properties/p", "EPERM", "properties/p");
+    let sentence = refused(&mount, &folder, "rm properties/p", "EPERM", "properties/p");
+    assert!(sentence.contains("belongs to project") && !sentence.contains("--allow"), "{sentence}");
     refused(&mount, folder.parent().unwrap(), &format!("rmdir {name}"), "EPERM", &name);
     assert_eq!(target.wait(admin.show(&id))["p"], "1");
+    mount.end();
+}
+
+fn explained(path: &Path) -> String {
+    printed(env!("CARGO_BIN_EXE_glancefs"), ["explain".as_ref(), path.as_os_str()])
+}
+
+fn what_is_known_of_an_image_shows_in_its_modes_and_is_explained(target: &Target) {
+    let admin = target.person("admin");
+    let theirs = target.name("theirs");
+    target.filled(&admin, &json!({"name": theirs, "visibility": "public", "os_distro": "1"}), b"theirs");
+    let (_, shared) = private(target, "shared", &json!({"visibility": "shared"}));
+    let (_, own) = private(target, "own", &json!({}));
+    let mount = mounted(target, "demo", &[]);
+    let modes = |name: &str| shell(&mount.path("by-name").join(name), "stat -c %a properties/os_distro metadata.json");
+    for (name, words) in [(&theirs, "belongs to project"), (&shared, "makes such an image private")] {
+        let told = explained(&mount.path("by-name").join(name).join("properties/os_distro"));
+        assert!(told.contains(words), "{name}: {told}");
+        assert_eq!(modes(name), "444\n444\n", "{name}");
+    }
+    let told = explained(&mount.path("by-name").join(&own).join("properties/os_distro"));
+    assert!(told.contains("nothing failed") && !told.contains("shows when it is tried"), "{told}");
+    assert_eq!(modes(&own), "644\n644\n");
+    mount.end();
+    // Who has read the data has met the Image service, which told it.
+    let mount = mounted(target, "demo", &[]);
+    let folder = mount.path("by-name").join(&theirs);
+    assert_eq!(shell(&folder, "cat data; stat -c %a properties/os_distro"), "theirs444\n");
+    mount.end();
+}
+
+fn what_is_written_as_it_is_already_changes_nothing(target: &Target) {
+    let (id, name) = private(target, "disk", &json!({"visibility": "shared"}));
+    let (mount, folder) = folder(target, &name);
+    let before = shown(target, &id);
+    shell(&folder, "echo debian > properties/os_distro");
+    shell(&folder, "cp metadata.json new; mv new metadata.json; cat metadata.json > new; cp new metadata.json");
+    assert_eq!(shown(target, &id), before);
+    mount.end();
+}
+
+fn a_property_is_renamed_where_there_are_as_many_as_there_may_be(target: &Target) {
+    let mut many = json!({});
+    // The one that each image of this test has is one of them.
+    (0..127).for_each(|number| many[format!("k{number}")] = "v".into());
+    let (id, name) = private(target, "disk", &many);
+    let (mount, folder) = folder(target, &name);
+    shell(&folder, "mv properties/k0 properties/renamed");
+    let image = shown(target, &id);
+    assert_eq!((image.get("k0"), &image["renamed"]), (None, &json!("v")));
     mount.end();
 }

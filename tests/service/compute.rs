@@ -150,7 +150,35 @@ async fn what_is_no_compute_service_is_refused_with_a_sentence() {
     assert_eq!(error.kind, Kind::NotOffered);
     assert!(error.to_string().contains("no Compute service that shows images"), "{error}");
     let choices = Peer::start(|_, _| Answer::json(300, &json!({"choices": []}))).await;
-    assert_eq!(connect(&choices.url).await.err().unwrap().kind, Kind::Malformed);
+    let error = connect(&choices.url).await.err().unwrap();
+    assert_eq!(error.kind, Kind::NotOffered);
+    let advice = format!("--os-compute-endpoint-override {}/v2.1", choices.url);
+    assert!(error.to_string().ends_with(&advice), "{error}");
+}
+
+#[tokio::test]
+async fn an_image_that_the_service_fails_over_is_told_at_the_beginning() {
+    let words = "Unexpected API Error. Please contact the administrator\n<class 'json.decoder.JSONDecodeError'>";
+    let broken = Peer::start(move |_, _| fault(500, "computeFault", words)).await;
+    let error = connect(&format!("{}/v2.1", broken.url)).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert!(error.to_string().contains("block_device_mapping"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_removed_to_make_room_is_put_back_when_the_rest_fails() {
+    let full: Map<String, Value> = (0..128).map(|number| (format!("k{number}"), json!(number.to_string()))).collect();
+    let merges = AtomicUsize::new(0);
+    let peer = keeper(full.into(), move |request, _| {
+        let is_first = request.method() == "POST" && merges.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first.then(|| fault(403, "forbidden", "no"))
+    })
+    .await;
+    let changes = [Change::remove("k0"), Change::set("x", "0")];
+    let error = connected(&peer).await.update(id(), &changes).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Forbidden);
+    let last = peer.requests().into_iter().rev().find(|request| request.method() == "POST").unwrap();
+    assert_eq!(last.json(), json!({"metadata": {"k0": "0"}}));
 }
 
 #[tokio::test]

@@ -52,6 +52,13 @@ async fn everything() -> Scene {
     offering(Offers::compute(true, true)).await
 }
 
+impl Scene {
+    /// What the service tells of the image to who asks whose it is.
+    fn tell(&self, owner: Option<&str>, visibility: Visibility) {
+        self.service.change(|world| world.rights.insert(id(1), (owner.map(Into::into), visibility)));
+    }
+}
+
 /// Saves a document as the editor does who has read it.
 async fn edit(scene: &Scene, change: impl FnOnce(&mut Value)) -> Result<()> {
     let mut document: Value = serde_json::from_str(&scene.document().await).unwrap();

@@ -1,11 +1,11 @@
 //! Changing the properties of images and deleting images, so that an answer that was lost changes nothing about the
 //! outcome.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::plan::{self, Step};
-use super::{Compute, rules};
-use crate::image::{Image, ImageId, Properties, Text, Visibility};
+use super::{Compute, rights, rules};
+use crate::image::{Image, ImageId, Properties, Text};
 use crate::service::change::{last_of_each_key, undone};
 use crate::service::http::{Answered, Call};
 use crate::service::{Change, ImageService, Kind, Result, ServiceError};
@@ -34,11 +34,19 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     let action = format!("change image {image}");
     rules::check(&action, changes)?;
     let _turn = compute.turns.take(image).await;
-    may_be_changed(compute, image, &action).await?;
     let mut left = last_of_each_key(changes);
+    if !compute.visibility_may_change {
+        let present = rights::look(compute, image, &action).await?;
+        left.retain(|change| !holds(change, &present.properties));
+        if left.is_empty() {
+            return compute.show(image).await;
+        }
+        rights::may_be_changed(compute, &present, &action)?;
+    }
     let mut tries = compute.http.tries();
     loop {
         let failed = make(compute, image, &action, &left).await.err();
+        let failed = failed.map(|error| rights::forbidden(compute, image, error));
         if let Some(error) = failed.as_ref().filter(|error| !may_be_made(&error.kind)) {
             return Err(error.clone());
         }
@@ -60,34 +68,6 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     }
 }
 
-/// Nova knows public images and private ones. With each write of metadata it makes every other image private, and who it
-/// was shared with sees it no more.
-async fn may_be_changed(compute: &Compute, image: ImageId, action: &str) -> Result<()> {
-    if compute.visibility_may_change {
-        return Ok(());
-    }
-    let refused = |words: String| Err(ServiceError::new(Kind::Forbidden, action).with_advice(words));
-    if compute.images.absence().is_some() {
-        return refused(compute.offers().why_no_properties().unwrap_or_default().to_owned());
-    }
-    let asking = async { compute.images.get().await?.show(image).await };
-    let shown = asking.await.map_err(|error| unasked(error, action))?;
-    match shown.visibility {
-        Visibility::Public | Visibility::Private => Ok(()),
-        other => refused(format!(
-            "it is {}, and the Compute service makes such an image private with every change of its properties, so that \
-             others see it no more; change it in a mount with --service image, or mount with --allow-visibility-change",
-            other.as_str()
-        )),
-    }
-}
-
-/// The Image service, which knows who sees the image, could not be asked.
-fn unasked(error: ServiceError, action: &str) -> ServiceError {
-    let action = format!("{action}, because only the Image service tells who sees it: could not {}", error.action);
-    ServiceError { action, ..error }
-}
-
 /// Sends what makes the changes.
 async fn make(compute: &Compute, image: ImageId, action: &str, changes: &[&Change]) -> Result<()> {
     let present = if plan::depends_on_what_is_there(changes) {
@@ -95,10 +75,25 @@ async fn make(compute: &Compute, image: ImageId, action: &str, changes: &[&Chang
     } else {
         Properties::default()
     };
+    let mut removed = Map::new();
     for step in plan::steps(action, changes, &present)? {
-        send(compute, image, action, step).await?;
+        let key = if let Step::Remove(key) = &step { Some(key.clone()) } else { None };
+        if let Err(error) = send(compute, image, action, step).await {
+            put_back(compute, image, action, removed).await;
+            return Err(error);
+        }
+        removed.extend(key.and_then(|key| Some((key.clone(), json!(present.get(key.as_str())?)))));
     }
     Ok(())
+}
+
+/// What was removed to make room for what the service does not take then is there again, as far as that is possible.
+async fn put_back(compute: &Compute, image: ImageId, action: &str, removed: Map<String, Value>) {
+    if !removed.is_empty()
+        && let Err(error) = send(compute, image, action, Step::Merge(removed.into())).await
+    {
+        tracing::warn!(%image, %error, "properties that were removed for others could not be put back");
+    }
 }
 
 async fn send(compute: &Compute, image: ImageId, action: &str, step: Step) -> Result<()> {

@@ -9,17 +9,20 @@ mod filters;
 mod images;
 mod listing;
 mod plan;
+mod rights;
 mod rules;
+mod sentences;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::Url;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use self::images::Images;
+use self::rights::Rights;
 use super::auth::Login;
 use super::document::{document, join, misunderstood};
 use super::glance::Glance;
@@ -47,17 +50,12 @@ pub struct Compute {
     base: Url,
     /// The Image service of the same cloud.
     images: Images,
+    /// Whose images are, and who sees them, as far as that was told.
+    rights: Arc<Rights>,
     /// Whether properties are changed although that makes images private.
     visibility_may_change: bool,
     project: Option<String>,
     is_administrator: bool,
-}
-
-/// A listing of which nothing is looked at.
-#[derive(Deserialize)]
-struct AnyListing {
-    #[serde(rename = "images")]
-    _images: IgnoredAny,
 }
 
 /// `GET /images/{id}`.
@@ -82,10 +80,10 @@ impl Compute {
         let token = login.token().await?;
         let (project, is_administrator) = (token.project_id().map(str::to_owned), token.holder().is_administrator());
         let http = Http::new(api, login.clone(), patience);
-        try_list(&http, &base).await?;
+        sentences::try_list(&http, &base).await?;
         let images = image_service(login, &base, patience).await;
-        let turns = Turns::default();
-        Ok(Self { http, turns, base, images, visibility_may_change, project, is_administrator })
+        let (turns, rights) = (Turns::default(), Arc::new(Rights::new(!visibility_may_change)));
+        Ok(Self { http, turns, base, images, rights, visibility_may_change, project, is_administrator })
     }
 
     /// The address of the API.
@@ -105,6 +103,13 @@ impl Compute {
         join(&self.base, segments)
     }
 
+    /// An image with what the Image service tells of whose it is and who sees it.
+    fn completed(&self, told: &Image, mut image: Image) -> Image {
+        self.rights.learn(told);
+        self.rights.complete(&mut image);
+        image
+    }
+
     /// The Image service, where bytes are wanted.
     async fn data(&self, image: ImageId) -> Result<&Glance> {
         if let Some(absence) = self.images.absence() {
@@ -120,21 +125,6 @@ impl Compute {
 
 fn reading(image: ImageId) -> String {
     format!("read the data of image {image}")
-}
-
-/// Lists one image.
-async fn try_list(http: &Http, base: &Url) -> Result<()> {
-    let mut url = join(base, &["images"])?;
-    url.query_pairs_mut().append_pair("limit", "1");
-    document::<AnyListing>(http, &Call::get("list images", url)).await.map(drop).map_err(|mut error| {
-        if error.kind == Kind::NotFound {
-            error.kind = Kind::NotOffered;
-            error.words = Some(format!(
-                "there is no Compute service that shows images at {base}; its address mostly ends in /v2.1"
-            ));
-        }
-        error
-    })
 }
 
 /// The Image service of the cloud. A login without a catalog has one address, which is that of the Compute service then.
@@ -182,9 +172,15 @@ impl ImageService for Compute {
             }
         }
         let call = Call::get("list images", url);
-        let body = self.http.document(&call).await.map_err(|error| marker_gone(error, marker))?;
+        let body = self.http.document(&call).await;
+        let body = body.map_err(|error| sentences::of_one_image(marker_gone(error, marker)))?;
         let likely_next = listing::likely_next(&body);
-        let read = move || listing::read(&body).map_err(|error| misunderstood(&call.action, &error));
+        let rights = Arc::clone(&self.rights);
+        let read = move || {
+            let mut contents = listing::read(&body).map_err(|error| misunderstood(&call.action, &error))?;
+            contents.images.iter_mut().filter_map(Arc::get_mut).for_each(|image| rights.complete(image));
+            Ok(contents)
+        };
         Ok(Page::unread(read, likely_next))
     }
 
@@ -192,9 +188,11 @@ impl ImageService for Compute {
         let action = format!("show image {image}");
         let call = Call::get(&action, self.url(&["images", image.as_str()])?);
         let shown = fields::image(document::<Shown>(&self.http, &call).await?.image);
-        shown.filter(|shown| shown.id == image).ok_or_else(|| {
+        let mut shown = shown.filter(|shown| shown.id == image).ok_or_else(|| {
             ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
-        })
+        })?;
+        self.rights.complete(&mut shown);
+        Ok(shown)
     }
 
     async fn with_data(&self, image: Image) -> Result<Image> {
@@ -204,6 +202,7 @@ impl ImageService for Compute {
             let words = format!("the Image service says that it is {}, and it has no data then", told.status);
             return Err(ServiceError::new(Kind::Conflict, reading(image.id)).with_words(words));
         }
+        let image = self.completed(&told, image);
         Ok(Image {
             status: told.status,
             size: told.size,
@@ -214,6 +213,14 @@ impl ImageService for Compute {
             stores: told.stores,
             ..image
         })
+    }
+
+    async fn with_rights(&self, image: Image) -> Result<Image> {
+        if self.images.absence().is_some() {
+            return Ok(image);
+        }
+        let told = self.images.get().await?.show(image.id).await?;
+        Ok(self.completed(&told, image))
     }
 
     async fn members(&self, image: ImageId) -> Result<Vec<Member>> {

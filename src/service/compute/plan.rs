@@ -33,7 +33,7 @@ pub(super) fn depends_on_what_is_there(changes: &[&Change]) -> bool {
 /// Items that go while others come are written in one request, as a document of all that stays. That is not possible where
 /// an item that stays is one that the Compute API does not take, or where a value goes with one name and comes with
 /// another: Nova makes a move of it, which Glance does not know. Then what comes is written first, and what goes is removed
-/// one by one.
+/// one by one; the other way round where there is no room for both.
 pub(super) fn steps(action: &str, changes: &[&Change], present: &Properties) -> Result<Vec<Step>> {
     if let [change] = changes
         && rules::is_addressable(change.key())
@@ -65,18 +65,24 @@ pub(super) fn steps(action: &str, changes: &[&Change], present: &Properties) -> 
         let set = set.into_iter().map(|(key, value)| (key.to_owned(), value.clone()));
         return Ok(vec![Step::Replace(kept.chain(set).collect())]);
     }
-    one_by_one(action, &set, &gone)
+    let added = set.iter().filter(|(key, _)| !present.contains_key(*key)).count();
+    one_by_one(action, &set, &gone, present.len() + added > MOST_ITEMS)
 }
 
-fn one_by_one(action: &str, set: &[(&str, &Value)], gone: &[&str]) -> Result<Vec<Step>> {
+/// What comes, and then what goes, so that nothing is lost where only one of the two is done. Where there is no room for both
+/// at a time, what goes is first.
+fn one_by_one(action: &str, set: &[(&str, &Value)], gone: &[&str], is_full: bool) -> Result<Vec<Step>> {
     if let Some(key) = gone.iter().find(|key| !rules::is_addressable(key)) {
         let words = format!("the Compute API cannot remove '{key}' alone; it goes in a mount with --service image");
         return Err(ServiceError::new(Kind::Invalid, action).with_words(words));
     }
     let merged = Step::Merge(set.iter().map(|(key, value)| ((*key).to_owned(), (*value).clone())).collect());
     let merged = Some(merged).filter(|_| !set.is_empty());
+    let mut steps: Vec<_> = merged.into_iter().collect();
     let removed = gone.iter().map(|key| Step::Remove((*key).to_owned()));
-    Ok(merged.into_iter().chain(removed).collect())
+    let at = if is_full { 0 } else { steps.len() };
+    steps.splice(at..at, removed);
+    Ok(steps)
 }
 
 fn set(change: &Change) -> Option<(&str, &Value)> {
@@ -154,6 +160,16 @@ mod tests {
             [Step::Replace(json!({"b": "1"}))],
             "it was there, so none is moved"
         );
+    }
+
+    #[test]
+    fn a_value_changes_its_name_also_where_there_is_no_room_for_both() {
+        let names: Vec<_> = (0..MOST_ITEMS).map(|number| format!("k{number}")).collect();
+        let present: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+        let changes = [Change::remove("k0"), Change::set("x", "k0")];
+        let expected = [Step::Remove("k0".into()), Step::Merge(json!({"x": "k0"}))];
+        assert_eq!(planned(&changes, &present), expected);
+        assert_eq!(planned(&changes, &present[..MOST_ITEMS - 1]), [expected[1].clone(), expected[0].clone()]);
     }
 
     #[test]

@@ -58,6 +58,71 @@ async fn no_image_is_made_or_renamed_and_the_sentence_says_where() {
     assert_eq!((scene.service.calls("create"), scene.changes()), (0, 0));
 }
 
+#[tokio::test]
+async fn what_cannot_be_made_or_renamed_says_so_in_words_that_hold_here() {
+    let scene = everything().await;
+    let folder = scene.fs.walk("by-name/disk").await.unwrap().attr.ino;
+    assert_eq!(errno(scene.fs.mkdir(folder, OsStr::new("files")).await), libc::EPERM);
+    let sentence = told(&scene, "by-name/disk", "files").await;
+    assert!(sentence.contains("no image can be made") && sentence.contains("--service image"), "{sentence}");
+    let by_id = scene.fs.walk("by-id").await.unwrap().attr.ino;
+    let names = [id(1), id(7)].map(|id| id.to_string());
+    let [from, to] = names.each_ref().map(|name| (by_id, OsStr::new(name.as_str())));
+    assert_eq!(errno(scene.fs.rename(from, to, Asker::UNKNOWN).await), libc::EPERM);
+    let moved = [("properties", "other"), ("data", "other")];
+    for (from, to) in moved {
+        let renamed = scene.fs.rename((folder, OsStr::new(from)), (folder, OsStr::new(to)), Asker::UNKNOWN).await;
+        assert_eq!(errno(renamed), libc::EPERM, "{from}");
+        let sentence = scene.sentence("by-name/disk").await;
+        assert!(!sentence.contains("only images") && !sentence.contains("tags"), "{from}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_of_whose_an_image_is_and_who_sees_it_shows_in_the_modes_and_in_what_limits_say() {
+    let limits = async |scene: &Scene, path: &str| {
+        let ino = scene.fs.walk(path).await.unwrap().attr.ino;
+        let limits = scene.fs.getxattr(ino, OsStr::new("user.glancefs.limits"), 0).await.unwrap();
+        String::from_utf8(limits).unwrap()
+    };
+    let property = "by-name/disk/properties/os_distro";
+    let scene = everything().await;
+    let untold = limits(&scene, property).await;
+    assert!(untold.contains("shows when it is tried") && untold.lines().count() == 1, "{untold}");
+    assert_eq!(mode(&scene, property).await, 0o644, "where it is not known it is allowed");
+    // By its id, because no listing has a community image.
+    let folder = format!("by-id/{}", id(1));
+    for visibility in [Visibility::Shared, Visibility::Community] {
+        let scene = everything().await;
+        scene.tell(Some("own"), visibility);
+        let seen = limits(&scene, &format!("{folder}/properties/os_distro")).await;
+        assert!(seen.contains(OPTION) && seen.lines().count() == 1, "{seen}");
+        for path in ["properties/os_distro", "metadata.json"] {
+            assert_eq!(mode(&scene, &format!("{folder}/{path}")).await, 0o444, "{path}");
+        }
+        assert_eq!(mode(&scene, &format!("{folder}/properties")).await, 0o755);
+    }
+    let scene = everything().await;
+    scene.tell(Some("theirs"), Visibility::Shared);
+    let anothers = limits(&scene, property).await;
+    assert!(anothers.contains("belongs to project theirs") && !anothers.contains(OPTION), "{anothers}");
+    assert_eq!(anothers.lines().count(), 1, "{anothers}");
+    assert_eq!((mode(&scene, property).await, mode(&scene, "by-name/disk").await), (0o444, 0o555));
+}
+
+#[tokio::test]
+async fn a_change_that_was_refused_shows_in_the_modes() {
+    let scene = everything().await;
+    let property = "by-name/disk/properties/os_distro";
+    assert_eq!(mode(&scene, property).await, 0o644);
+    scene.service.change(|world| {
+        world.refusing.insert("update", (Kind::Forbidden, "no"));
+        world.images[0].owner = Some("theirs".into());
+    });
+    assert_eq!(errno(scene.put(property, &["x\n"]).await), libc::EPERM);
+    assert_eq!(mode(&scene, property).await, 0o444);
+}
+
 #[tokio::test(start_paused = true)]
 async fn data_and_status_take_nothing() {
     let scene = everything().await;
@@ -128,7 +193,9 @@ async fn without_the_option_no_property_is_changed_where_nobody_knows_what_becom
         let sentence = scene.sentence(&format!("by-name/disk/{path}")).await;
         assert!(sentence.contains(OPTION), "{path}: {sentence}");
     }
-    assert_eq!(scene.changes(), 0);
+    let text = scene.document().await;
+    scene.save(&text).await.unwrap();
+    assert_eq!(scene.changes(), 0, "a document in which nothing differs changes nothing");
     assert_eq!(scene.fs.ls("by-name/disk/properties").await, ["os_distro"], "nothing was begun");
     let by_name = scene.fs.walk("by-name").await.unwrap().attr.ino;
     scene.fs.rmdir(by_name, OsStr::new("disk")).await.unwrap();
