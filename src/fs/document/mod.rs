@@ -3,6 +3,8 @@
 #[cfg(any(test, fuzzing))]
 pub(super) mod applied;
 pub(super) mod compute;
+#[cfg(test)]
+mod compute_model;
 mod diff;
 mod entries;
 #[cfg(test)]

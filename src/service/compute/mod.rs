@@ -8,6 +8,8 @@ mod fields;
 mod filters;
 mod images;
 mod listing;
+#[cfg(test)]
+pub(crate) mod model;
 mod plan;
 mod rights;
 mod rules;
