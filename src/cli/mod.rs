@@ -3,13 +3,18 @@
 pub mod completions;
 pub mod connect;
 pub mod demo;
+pub mod direct;
 pub mod dispatch;
 pub mod doctor;
 pub mod explain;
+pub mod get;
+pub mod list;
 pub mod man;
 pub mod mount;
 mod mounts;
 pub mod output;
+mod progress;
+pub mod put;
 pub mod serve;
 pub mod status;
 pub mod umount;
@@ -42,6 +47,10 @@ enum Command {
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
     Status(status::Arguments),
+    Get(Box<get::Arguments>),
+    Put(Box<put::Arguments>),
+    #[command(name = "ls")]
+    List(Box<list::Arguments>),
     Uploads(uploads::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
@@ -101,6 +110,9 @@ fn run(command: Command) -> Result<(), Failure> {
             arguments.run().map_err(|error| Failure::new(Code::Usage, format!("{error:#}")))
         }
         Command::Umount(arguments) => umount::run(&arguments),
+        Command::Get(arguments) => get::run(&arguments),
+        Command::Put(arguments) => put::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Uploads(arguments) => uploads::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

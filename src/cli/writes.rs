@@ -8,9 +8,11 @@ use ring::digest;
 
 use super::connect::Connection;
 use super::output::{Code, Failure};
+use crate::config::folders::variable;
+use crate::config::mount_settings;
 use crate::hash::hexadecimal;
 use crate::mount::life::EndSignals;
-use crate::mount::manager;
+use crate::mount::{manager, point};
 use crate::write::{Settings, Uploads};
 
 /// How writing is done.
@@ -31,6 +33,24 @@ impl Writes {
         let settings = Settings::new(folder_of_all(folder).join(name_of(connection.place())));
         let settings = Settings { point: Some(point.to_owned()), ..settings };
         let settings = if self.behind { settings.behind() } else { settings };
+        Uploads::open(settings, connection.service()).await.map(Some).map_err(Failure::with(Code::Usage))
+    }
+
+    /// In this folder or the usual one, for a program that writes one image and ends.
+    pub(super) fn alone(folder: Option<PathBuf>) -> Result<Self, Failure> {
+        let folder = mount_settings::state_folder(folder.as_deref(), &variable, point::is_root())
+            .map_err(Failure::with(Code::Usage))?
+            .ok_or_else(|| {
+                Failure::new(Code::Usage, "nothing tells where to keep uploads: name it with --state-dir")
+            })?;
+        Ok(Self { folder: Some(folder), behind: false, drain: mount_settings::DRAIN })
+    }
+
+    /// The same without what others left: that is for mounts.
+    pub(super) async fn open_alone(&self, connection: &Connection) -> Result<Option<Arc<Uploads>>, Failure> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let settings = Settings::new(folder_of_all(folder).join(name_of(connection.place())));
+        let settings = Settings { takes_up: false, ..settings };
         Uploads::open(settings, connection.service()).await.map(Some).map_err(Failure::with(Code::Usage))
     }
 

@@ -22,6 +22,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// Where the service is mounted, for who looks for the mount that is at an upload ([`super::Uploads::mounts`]).
     pub point: Option<PathBuf>,
+    /// Whether uploads are gone on with that an earlier mount left there.
+    pub takes_up: bool,
     /// How many uploads are sent at once.
     pub workers: usize,
     /// Whether a sealed upload has to survive a power cut, because its writer does not wait for the service.
@@ -43,6 +45,7 @@ impl Settings {
         Self {
             folder: folder.into(),
             point: None,
+            takes_up: true,
             workers: 3,
             write_back: false,
             quiet: Duration::from_secs(2),

@@ -38,10 +38,11 @@ impl Uploads {
     /// # Errors
     /// Where the folder cannot be used.
     pub async fn open(settings: Settings, service: Arc<dyn ImageService>) -> Result<Arc<Self>, WriteError> {
-        let (folder, runtime) = (settings.folder.clone(), tokio::runtime::Handle::current());
+        let (folder, takes_up) = (settings.folder.clone(), settings.takes_up);
+        let runtime = tokio::runtime::Handle::current();
         let opened = runtime.spawn_blocking(move || {
             let journal = Journal::open(&folder)?;
-            let taken = journal.take_all();
+            let taken = if takes_up { journal.take_all() } else { Ok(Default::default()) };
             let taken = taken.map_err(|source| WriteError::Folder { folder, source: Arc::new(source) })?;
             Ok((journal, taken))
         });

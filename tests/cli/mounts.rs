@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use glancefs::server::{Server, Settings};
+use glancefs::server::{Behaviour, Server, Settings};
 use tokio::runtime::Runtime;
 
 use crate::process::Watched;
@@ -29,6 +29,19 @@ impl Service {
         let server = runtime.block_on(Server::start(Settings::new(folder))).unwrap();
         let url = server.url();
         Self { runtime, server: Some(server), url }
+    }
+
+    /// One without images.
+    pub(crate) fn empty(folder: PathBuf) -> Self {
+        Self::on(folder)
+    }
+
+    /// Changes how it behaves.
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        let server = self.server.as_ref().unwrap();
+        let mut behaviour = server.behaviour();
+        change(&mut behaviour);
+        server.set_behaviour(behaviour);
     }
 
     pub(crate) fn with_image(folder: PathBuf) -> Self {

@@ -1,0 +1,156 @@
+//! Images without a mount: `get`, `put` and `ls`.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::mounts::Service;
+use crate::support::{Place, Ran};
+
+/// Some MiB, and no two pieces of them the same.
+fn bytes() -> Vec<u8> {
+    (0..700_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+fn run(place: &Place, service: &Service, arguments: &[&str]) -> Ran {
+    let (command, rest) = arguments.split_first().unwrap();
+    place.run([&[*command, "--source", &service.url], rest].concat())
+}
+
+fn names(place: &Place, service: &Service) -> String {
+    let listed = run(place, service, &["ls"]);
+    listed.succeeded();
+    listed.out
+}
+
+/// The files in the working folder of the commands, hidden ones too.
+fn files(place: &Place) -> Vec<String> {
+    let names = fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_put_is_listed_and_comes_back_as_it_was() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    fs::write(place.path("disk.raw"), bytes()).unwrap();
+    let put = run(&place, &service, &["put", "disk.raw", "--property", "os_distro=debian", "--tag", "golden"]);
+    put.succeeded();
+    let id = put.out.trim();
+    assert_eq!(names(&place, &service), "disk\n");
+    let rows = run(&place, &service, &["ls", "-l", "query/tag=golden"]).out;
+    assert!(rows.starts_with(id) && rows.contains("  active  ") && rows.contains("  2.6 MiB  "), "{rows}");
+    let document: Value = serde_json::from_str(&run(&place, &service, &["ls", "--json"]).out).unwrap();
+    assert_eq!((&document["id"], &document["os_distro"]), (&id.into(), &"debian".into()));
+
+    for image in ["disk", id, "by-name/disk", "by-name/disk/data", "/files/disk.raw", "query/tag=golden/disk"] {
+        run(&place, &service, &["get", image, "copy"]).succeeded();
+        assert!(fs::read(place.path("copy")).unwrap() == bytes(), "{image}");
+        fs::remove_file(place.path("copy")).unwrap();
+    }
+    assert_eq!(run(&place, &service, &["get", "disk/status"]).code, Some(1), "that is the name of an image");
+    assert_eq!(run(&place, &service, &["get", "by-name/disk/status"]).out, "active\n");
+    assert!(run(&place, &service, &["get", "by-name/disk/properties/os_distro", "-"]).out == "debian\n");
+}
+
+#[test]
+fn what_comes_from_a_pipe_can_be_put_and_what_is_got_can_go_to_one() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    let mut child = place.command();
+    child.args(["put", "--source", &service.url, "-", "piped"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    run(&place, &service, &["put", "-"]).refused(1, &["give one"]);
+
+    let got = place.command().args(["get", "--source", &service.url, "piped"]).output().unwrap();
+    assert!(got.status.success() && got.stdout == bytes());
+    // Who has enough closes the pipe, which is no failure to be told of.
+    let mut child = place.command();
+    let mut child = child
+        .args(["get", "--source", &service.url, "piped"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+}
+
+#[test]
+fn bytes_that_are_not_the_images_own_leave_the_file_as_it_was() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    fs::write(place.path("kept"), "before").unwrap();
+    let before = files(&place);
+    service.behave(|behaviour| behaviour.corrupt = true);
+    for file in ["kept", "new"] {
+        run(&place, &service, &["get", "debian", file]).refused(2, &["by-name/debian", "are damaged"]);
+    }
+    assert_eq!(fs::read_to_string(place.path("kept")).unwrap(), "before");
+    assert_eq!(files(&place), before);
+    service.behave(|behaviour| behaviour.corrupt = false);
+    run(&place, &service, &["get", "debian", "kept"]).succeeded();
+    assert_eq!(fs::read_to_string(place.path("kept")).unwrap(), "what an image holds\n");
+}
+
+#[test]
+fn a_put_that_fails_leaves_no_image_and_one_that_is_taken_changes_none() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    fs::write(place.path("disk"), bytes()).unwrap();
+    run(&place, &service, &["put", "disk", "--disk-format", "tape"]).refused(1, &["disk_format", "\"tape\""]);
+    service.behave(|behaviour| behaviour.size_cap = 1000);
+    run(&place, &service, &["put", "disk"]).refused(1, &["by-name/disk"]);
+    assert_eq!(names(&place, &service), "");
+    service.behave(|behaviour| behaviour.size_cap = u64::MAX);
+    run(&place, &service, &["put", "disk"]).succeeded();
+    run(&place, &service, &["put", "disk"]).refused(1, &["already an image called 'disk'"]);
+    assert_eq!(names(&place, &service), "disk\n");
+    let left = place.run(["uploads"]);
+    assert_eq!((left.code, left.out.as_str()), (Some(0), ""), "nothing waits to be sent");
+}
+
+#[test]
+fn a_put_that_is_interrupted_takes_its_image_away() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    let mut child = place.command();
+    child.args(["put", "--source", &service.url, "-", "half"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&bytes()).unwrap();
+    while names(&place, &service) != "half\n" {
+        std::thread::yield_now();
+    }
+    // SAFETY: the child is ours and was not waited for, so that the number is still its own.
+    assert_eq!(unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGTERM) }, 0);
+    // It may sit in a read of its input, which ends with that.
+    drop(input);
+    let ended = Ran::of(child.wait_with_output().unwrap());
+    ended.refused(8, &["interrupted"]);
+    assert_eq!(names(&place, &service), "");
+}
+
+#[test]
+fn what_is_not_there_is_named_and_a_service_that_is_away_ends_with_another_status() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    for (arguments, words) in [
+        (["get", "nowhere", "x"], "nowhere"),
+        (["get", "by-name", "x"], "no data"),
+        (["get", "debian", "home/none/x"], "home/none/x"),
+        (["put", "nowhere", "x"], "nowhere"),
+        (["ls", "query/size=large", "-l"], "size"),
+    ] {
+        run(&place, &service, &arguments).refused(1, &[words]);
+    }
+    place.run(["ls", "--source", "away"]).refused(32, &["127.0.0.1:1"]);
+    assert_eq!(files(&place).iter().filter(|name| name.starts_with('.')).count(), 0);
+}
