@@ -30,7 +30,7 @@ const FOLDERS: [&str; 5] = ["by-id", "by-name", "files", "query", ".glancefs"];
 const LINKS: u32 = 40;
 
 /// Which service, and with what.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// What would be mounted, as for glancefs mount [default: what the `OS_*` variables tell]
     #[arg(short, long, value_name = "SOURCE", help_heading = "Cloud")]
@@ -102,7 +102,7 @@ async fn on<T>(
 ) -> Result<T, Failure> {
     let uploads = match access {
         Access::Reading => None,
-        Access::Writing { state } => Writes::alone(state)?.open_alone(connection).await?,
+        Access::Writing { state } => Writes::alone(state.as_deref())?.open_alone(connection).await?,
     };
     let settings = fs::Settings { read_only: uploads.is_none(), ..settings };
     let files = FileSystem::new(connection.service(), uploads.clone(), settings, SystemTime::now());
@@ -129,6 +129,13 @@ fn interrupted() -> Failure {
 }
 
 impl Options {
+    /// The same with a cache on disk: the one that is named, or the usual one.
+    pub(super) fn keeping(&self, folder: Option<&Path>) -> Self {
+        let cache_dir = folder.map(Path::to_owned).or_else(|| self.cache_dir.clone());
+        let cache_size = self.cache_size.or_else(|| cache_dir.is_none().then_some(mount_settings::CACHE_SIZE));
+        Self { cache_dir, cache_size, ..self.clone() }
+    }
+
     fn settings(&self) -> Result<fs::Settings, Failure> {
         let disk = mount_settings::disk_cache(self.cache_dir.as_deref(), self.cache_size, &variable, point::is_root())
             .map_err(Failure::with(Code::Usage))?;

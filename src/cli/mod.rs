@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+pub mod cache;
 pub mod completions;
 pub mod connect;
 pub mod demo;
@@ -47,6 +48,7 @@ enum Command {
     Doctor(Box<doctor::Arguments>),
     Umount(umount::Arguments),
     Status(status::Arguments),
+    Cache(Box<cache::Arguments>),
     Get(Box<get::Arguments>),
     Put(Box<put::Arguments>),
     #[command(name = "ls")]
@@ -113,6 +115,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Get(arguments) => get::run(&arguments),
         Command::Put(arguments) => put::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Cache(arguments) => cache::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Uploads(arguments) => uploads::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

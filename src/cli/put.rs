@@ -14,7 +14,7 @@ use super::progress::Progress;
 use crate::fs::{Asked, Closing, Entry, FsError, Process};
 use crate::image::ImageId;
 use crate::mount::life::EndSignals;
-use crate::{name, write};
+use crate::name;
 
 /// How often the bar looks how far an upload is.
 const LOOK: Duration = Duration::from_millis(200);
@@ -176,7 +176,9 @@ async fn spool(direct: &Direct, opened: crate::fs::HandleId, source: &mut Source
         }
         direct.files.write(opened, at, Bytes::from(piece)).await.map_err(|error| direct::failure(path, &error))?;
         at += u64::try_from(read).unwrap_or_default();
-        progress.iter().for_each(|progress| progress.reached(at));
+        if let Some(progress) = &progress {
+            progress.reached(at);
+        }
     }
 }
 
@@ -189,8 +191,9 @@ async fn sent(direct: &Direct, opened: crate::fs::HandleId, size: u64, path: &Pa
         tokio::select! {
             closed = &mut closing => return closed.map_err(|error| direct::failure(path, &error)),
             () = tokio::time::sleep(LOOK) => {
-                let reports: Vec<write::Report> = direct.uploads.iter().flat_map(|uploads| uploads.list()).collect();
-                reports.iter().for_each(|report| progress.reached(report.sent));
+                // There is one upload.
+                let report = direct.uploads.as_ref().and_then(|uploads| uploads.list().pop());
+                progress.reached(report.map_or(0, |report| report.sent));
             }
         }
     }

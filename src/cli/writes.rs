@@ -37,8 +37,8 @@ impl Writes {
     }
 
     /// In this folder or the usual one, for a program that writes one image and ends.
-    pub(super) fn alone(folder: Option<PathBuf>) -> Result<Self, Failure> {
-        let folder = mount_settings::state_folder(folder.as_deref(), &variable, point::is_root())
+    pub(super) fn alone(folder: Option<&Path>) -> Result<Self, Failure> {
+        let folder = mount_settings::state_folder(folder, &variable, point::is_root())
             .map_err(Failure::with(Code::Usage))?
             .ok_or_else(|| {
                 Failure::new(Code::Usage, "nothing tells where to keep uploads: name it with --state-dir")

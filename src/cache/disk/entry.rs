@@ -137,7 +137,7 @@ pub(super) struct Listed {
     pub(super) path: PathBuf,
     /// Bytes on the disk.
     pub(super) bytes: u64,
-    used: SystemTime,
+    pub(super) used: SystemTime,
 }
 
 /// All images in `images`, the least recently used first.

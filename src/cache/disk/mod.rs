@@ -11,6 +11,7 @@ mod entry;
 mod header;
 mod home;
 mod image;
+mod inventory;
 mod map;
 mod name;
 mod seal;
@@ -30,6 +31,7 @@ use std::time::SystemTime;
 use super::{BLOCK, Identity, lock};
 use home::Home;
 pub use image::DiskImage;
+pub use inventory::{Dropped, InCache, Verdict};
 pub use settings::{DiskError, DiskSettings};
 pub use tag::Proof;
 

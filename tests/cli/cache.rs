@@ -1,0 +1,98 @@
+//! Looking after the cache on disk.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use serde_json::Value;
+
+use crate::mounts::{Service, data};
+use crate::process::Watched;
+use crate::support::{Place, Ran};
+
+fn cache(place: &Place, arguments: &[&str]) -> Ran {
+    place.run([&["cache", "--dir", "kept"], arguments].concat())
+}
+
+fn warm(place: &Place, service: &Service) -> Ran {
+    cache(place, &["warm", "--source", &service.url, "debian"])
+}
+
+fn listed(place: &Place) -> Vec<Value> {
+    let listed = cache(place, &["list", "--json"]);
+    listed.succeeded();
+    listed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn an_image_that_was_fetched_ahead_is_read_by_a_mount_without_asking_for_its_bytes() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    warm(&place, &service).succeeded();
+    let [image] = &*listed(&place) else { panic!("{:?}", listed(&place)) };
+    assert_eq!((&image["size"], &image["here"], &image["proved"]), (&20.into(), &20.into(), &true.into()));
+    assert!(cache(&place, &["list"]).out.contains("  100%  "));
+
+    let mount = place.mount();
+    let kept = place.path("kept");
+    place
+        .run(["mount".as_ref(), service.url.as_ref(), mount.as_os_str(), "--cache-dir".as_ref(), kept.as_os_str()])
+        .succeeded();
+    let daemon = Watched::daemon_of(&place);
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), "what an image holds\n");
+    let status: Value =
+        serde_json::from_str(&fs::read_to_string(mount.join(".glancefs/status.json")).unwrap()).unwrap();
+    let purposes: Vec<&Value> =
+        status["service"]["requests"].as_array().unwrap().iter().map(|row| &row["purpose"]).collect();
+    assert!(purposes.contains(&&"list".into()) && !purposes.contains(&&"data".into()), "{purposes:?}");
+    assert_eq!(status["cache"]["images"], 1);
+    place.run(["umount".as_ref(), mount.as_os_str()]).succeeded();
+    daemon.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
+fn what_is_damaged_is_found_named_and_dropped() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    warm(&place, &service).succeeded();
+    let id = listed(&place)[0]["image"].as_str().unwrap().to_owned();
+    let sound = cache(&place, &["verify"]);
+    sound.succeeded();
+    assert_eq!(sound.out, format!("{id}  sound\n"));
+
+    let folder = fs::read_dir(place.path("kept/images")).unwrap().next().unwrap().unwrap().path();
+    let file = fs::File::options().write(true).open(folder.join("data")).unwrap();
+    file.write_all_at(b"!", 3).unwrap();
+    let damaged = cache(&place, &["verify"]);
+    damaged.refused(2, &["1 damaged"]);
+    assert!(damaged.out.starts_with(&format!("{id}  damaged, and dropped")), "{}", damaged.out);
+    assert!(listed(&place).is_empty());
+    warm(&place, &service).succeeded();
+    assert_eq!(cache(&place, &["verify"]).out, format!("{id}  sound\n"));
+}
+
+#[test]
+fn images_are_dropped_by_their_ids_or_all_and_what_is_not_there_is_named() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    for all in [false, true] {
+        warm(&place, &service).succeeded();
+        let id = listed(&place)[0]["image"].as_str().unwrap().to_owned();
+        cache(&place, &["drop", if all { "--all" } else { &id }]).succeeded();
+        assert!(listed(&place).is_empty());
+        cache(&place, &["drop", &id]).refused(1, &[&id, "not in the cache"]);
+    }
+    cache(&place, &["drop"]).refused(1, &["--all"]);
+    cache(&place, &["drop", "debian"]).refused(1, &["debian"]);
+}
+
+#[test]
+fn where_there_is_no_cache_none_is_made_and_the_folder_is_named() {
+    let place = Place::new();
+    for action in ["list", "verify"] {
+        cache(&place, &[action]).refused(1, &["there is no cache in kept"]);
+    }
+    fs::create_dir_all(place.path("kept/images")).unwrap();
+    cache(&place, &["list"]).refused(1, &["holds other files"]);
+    assert_eq!(fs::read_dir(place.path("kept")).unwrap().count(), 1);
+}
