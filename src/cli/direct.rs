@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::connect::{self, Connection};
-use super::output::{Code, Failure};
+use super::output::{self, Code, Failure};
 use super::writes::Writes;
 use crate::config::folders::variable;
 use crate::config::{Backend, OpenStackOptions, mount_settings};
@@ -73,6 +73,8 @@ pub(super) fn run<T>(
     access: Access,
     work: impl AsyncFnOnce(&Direct, &mut EndSignals) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    // A service that closes its connection must not end this program either.
+    output::survive_closed_pipe();
     if std::env::var_os(VARIABLE).is_some() {
         telemetry::start(Sink::Stderr, Detail::Problems);
     }

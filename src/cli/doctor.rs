@@ -72,6 +72,8 @@ impl Finding {
 
 /// Runs the checks, from the kernel to the images.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // A service that closes its connection must not end this program.
+    output::survive_closed_pipe();
     let mut failed = 0_usize;
     let mut tell = |finding: Finding| {
         output::line(finding.shown());

@@ -134,6 +134,9 @@ impl Sink {
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
+        if matches!(self, Self::Standard) && error.kind() == io::ErrorKind::BrokenPipe {
+            return Failure::new(Code::Pipe, "");
+        }
         let place = match self {
             Self::Standard => "standard output".to_owned(),
             Self::Direct(path, _) => path.display().to_string(),

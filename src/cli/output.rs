@@ -14,6 +14,8 @@ pub enum Code {
     Usage = 1,
     /// The system failed.
     System = 2,
+    /// Who read what was printed has closed the pipe: what a shell shows of a program that this signal ended.
+    Pipe = 128 + 13,
     /// Ended by a signal before it was done.
     Interrupted = 8,
     /// The mount failed.

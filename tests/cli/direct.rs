@@ -80,7 +80,7 @@ fn what_comes_from_a_pipe_can_be_put_and_what_is_got_can_go_to_one() {
         .unwrap();
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(141), String::new()));
 }
 
 #[test]
