@@ -10,5 +10,6 @@ mod pages;
 mod process;
 mod status;
 mod support;
+mod system;
 mod units;
 mod usage;

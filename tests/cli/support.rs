@@ -105,8 +105,9 @@ impl Ran {
     }
 }
 
+/// What this thread sees mounted, which may be in a namespace of its own.
 pub(crate) fn mounts() -> String {
-    fs::read_to_string("/proc/self/mounts").unwrap()
+    fs::read_to_string("/proc/thread-self/mounts").unwrap()
 }
 
 /// The processes of our binary that have `path` in their arguments.
