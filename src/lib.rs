@@ -18,7 +18,8 @@
 //! | `hash` | hashes of whole images |
 //! | [`allocator`] | how the allocator of the C library is set, so that bytes given back leave the process |
 //! | `priority` | threads that go ahead of others |
-//! | [`telemetry`] | the log |
+//! | [`telemetry`] | the log, and what monitoring reads |
+//! | [`terminal`] | what a terminal can show |
 //! | `sync` | locks and counters, exchangeable for those of a test of interleavings |
 //!
 //! [`server`], the embedded Image service, stands beside them and shares no code with [`service`].
@@ -42,4 +43,5 @@ pub mod server;
 pub mod service;
 mod sync;
 pub mod telemetry;
+pub mod terminal;
 pub mod write;

@@ -7,7 +7,7 @@ pub mod status;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -23,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::folders::{self, Purpose};
 use crate::plain::Plain;
+use crate::terminal::Terminal;
 
 /// The variable that chooses what is logged, in the words of `RUST_LOG` (`glancefs=debug,info`).
 pub const VARIABLE: &str = "GLANCEFS_LOG";
@@ -68,7 +69,7 @@ pub fn start(sink: Sink, detail: Detail) {
         Sink::Stderr => {
             let journal = journal::behind_stderr();
             // In a file, colours are noise.
-            let layer = || Layer::new().fmt_fields(fields()).with_ansi(io::stderr().is_terminal());
+            let layer = || Layer::new().fmt_fields(fields()).with_ansi(Terminal::of(&io::stderr()).colours);
             let text = journal.is_none().then(|| layer().with_writer(io::stderr));
             lines.with(journal).with(text).try_init()
         }

@@ -1,10 +1,11 @@
 //! The bar of a long job, on a terminal that can show one.
 
-use std::io::IsTerminal;
+use std::io;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plain::Plain;
+use crate::terminal::Terminal;
 
 /// How the bar looks: without colours, which not everybody wants or sees.
 const LOOK: &str = "{msg} [{bar:20}] {percent:>3}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
@@ -17,15 +18,19 @@ pub(super) struct Progress(ProgressBar);
 impl Progress {
     /// For a job of `all` bytes.
     pub(super) fn new(job: &str, all: u64) -> Self {
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let able = std::io::stderr().is_terminal() && !dumb;
-        let target = if able { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let moves = Terminal::of(&io::stderr()).moves;
+        let target = if moves { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(all), target).with_message(Plain(job).to_string());
         match ProgressStyle::with_template(LOOK) {
             Ok(style) => Self(bar.with_style(style.progress_chars("#>-"))),
             // The template is right, as a test says.
             Err(_) => Self(bar),
         }
+    }
+
+    /// The job has become one of `all` bytes.
+    pub(super) fn grows_to(&self, all: u64) {
+        self.0.set_length(all);
     }
 
     /// So many bytes are done.

@@ -2,7 +2,7 @@
 
 mod shown;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use super::output::{self, Code, Failure};
 use super::umount::point_of;
 use crate::config::quantity;
 use crate::telemetry::status::Status;
+use crate::terminal::Terminal;
 use crate::write::Line;
 
 /// How long between two looks at a mount whose programs read: the rate is what they were given meanwhile.
@@ -78,8 +79,7 @@ fn once(search: &mut Search, json: bool) -> Result<(), Failure> {
 
 /// Begins the screen again, where there is one that can.
 fn clear() {
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    if io::stdout().is_terminal() && !dumb {
+    if Terminal::of(&io::stdout()).moves {
         // To the corner, and nothing behind it (ECMA-48, CUP and ED).
         let _ = output::all(b"\x1b[H\x1b[J");
     }

@@ -138,6 +138,33 @@ fn a_put_that_is_interrupted_takes_its_image_away() {
     assert_eq!(names(&place, &service), "");
 }
 
+/// Runs a command on a terminal of this kind, and answers what that was sent.
+fn on_a_terminal(place: &Place, term: &str, command: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_glancefs");
+    let mut script = place.command_as("script".as_ref());
+    script.args(["--quiet", "--return", "--command", &format!("{program} {command}"), "/dev/null"]).env("TERM", term);
+    let ran = script.output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn a_long_job_shows_a_bar_on_a_terminal_and_nothing_where_none_can_be_drawn() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    fs::write(place.path("disk"), bytes()).unwrap();
+    service.behave(|behaviour| (behaviour.rate, behaviour.upload_rate) = (Some(4 << 20), Some(4 << 20)));
+    let url = &service.url;
+    let put = on_a_terminal(&place, "xterm", &format!("put --source {url} disk"));
+    assert!(put.contains("sending [") && put.contains("% of 2.67 MiB"), "{put:?}");
+    assert!(!put.contains("\u{1b}[3") && !put.contains("\u{1b}[9"), "no colours: {put:?}");
+    let get = |term| on_a_terminal(&place, term, &format!("get --source {url} disk copy"));
+    let drawn = get("xterm");
+    assert!(drawn.contains("by-name/disk [") && drawn.contains("a second") | drawn.contains("/s"), "{drawn:?}");
+    assert_eq!(get("dumb"), "");
+    assert_eq!(run(&place, &service, &["get", "disk", "copy"]).err, "");
+}
+
 #[test]
 fn what_is_not_there_is_named_and_a_service_that_is_away_ends_with_another_status() {
     let place = Place::new();
