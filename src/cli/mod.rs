@@ -8,6 +8,9 @@ pub mod direct;
 pub mod dispatch;
 pub mod doctor;
 pub mod explain;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod get;
 pub mod list;
 pub mod man;

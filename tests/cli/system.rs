@@ -112,12 +112,12 @@ fn a_line_of_fstab_is_mounted_by_mount_a_once_and_by_its_folder_alone() {
     run("mount", &["--fstab".as_ref(), table.as_os_str(), place.mount().as_os_str()]).succeeded();
     let daemon = Watched::daemon_of(&place);
     let mount = place.mount();
-    let _busy = fs::File::open(data(&place)).unwrap();
+    let busy = fs::File::open(data(&place)).unwrap();
     let refused = run("umount", &[mount.as_os_str()]);
     assert!(refused.code == Some(32) && refused.err.contains("busy"), "{refused:?}");
     run("umount", &["--lazy".as_ref(), mount.as_os_str()]).succeeded();
     assert!(!is_mounted(&place));
-    drop(_busy);
+    drop(busy);
     daemon.ended();
     place.assert_nothing_is_left();
 }
