@@ -21,6 +21,12 @@ impl<T> Default for Flight<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Flight<T> {
+    /// Whether it has not come to its end.
+    #[cfg(test)]
+    pub(super) fn is_under_way(&self) -> bool {
+        self.0.as_ref().is_some_and(|(task, _)| !task.is_finished())
+    }
+
     /// Joins the work under way, or starts it in a task of its own.
     pub(super) fn join<F>(&mut self, work: impl FnOnce() -> F) -> Waiting<T>
     where

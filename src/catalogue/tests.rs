@@ -94,7 +94,8 @@ async fn images_of_a_long_listing_go_on_answering_while_the_service_is_away() {
     });
     let asked = service.calls("list");
     catalogue.listing().await.unwrap();
-    until(&service, "list", asked + 1).await;
+    asked_for(&service, asked + 1).await;
+    settled(&catalogue).await;
     assert_eq!(name_of(&catalogue, 1).await, "renamed");
 }
 
@@ -272,16 +273,26 @@ async fn a_deletion_elsewhere_shows_when_it_is_opened_and_in_the_next_complete_l
 
     tokio::time::advance(Duration::from_mins(1)).await;
     catalogue.listing().await.unwrap();
-    until(&service, "list", 6).await;
+    asked_for(&service, 6).await;
+    settled(&catalogue).await;
     assert!(catalogue.image(id(8)).await.is_err());
 }
 
-/// Lets what goes on in the background get so far.
-async fn until(service: &Fake, name: &str, calls: usize) {
-    while service.calls(name) < calls {
+/// Lets what goes on in the background ask for so many pages.
+async fn asked_for(service: &Fake, pages: usize) {
+    while service.calls("list") < pages {
         tokio::task::yield_now().await;
     }
-    for _ in 0..100 {
+}
+
+/// Lets what goes on in the background come to its end.
+async fn settled(catalogue: &Catalogue) {
+    let is_busy = || {
+        let state = catalogue.0.state();
+        state.refresh.is_under_way() || state.completing.is_under_way()
+    };
+    while is_busy() {
+        // Pages are read on other threads.
         tokio::task::spawn_blocking(|| ()).await.unwrap();
     }
 }
@@ -295,7 +306,7 @@ async fn an_answer_that_was_on_its_way_takes_back_nothing_newer() {
     let held = hold(&service, "list");
     touch(&service, 5, "theirs", 5000);
     let changing = async {
-        until(&service, "list", 3).await;
+        asked_for(&service, 3).await;
         catalogue.learn(Image { updated_at: at(5000), ..image(5, "ours") });
         held.add_permits(10);
     };
