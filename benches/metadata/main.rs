@@ -20,6 +20,7 @@ mod known;
 mod options;
 mod refresh;
 mod scene;
+mod start;
 mod twin;
 
 use std::process::ExitCode;
@@ -86,6 +87,7 @@ impl Times {
 type Works = (&'static [&'static str], fn(&Bench<'_>) -> Result<Found>);
 
 const WORKS: &[Works] = &[
+    (&["start"], start::works),
     (&["first"], first::listing),
     (&["ls", "find", "stat", "memory"], known::works),
     (&["refresh", "idle"], refresh::works),

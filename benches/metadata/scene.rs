@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) scratch: PathBuf,
     /// How many images there are.
     pub(crate) count: usize,
+    /// The URLs that a mount asks for before it answers.
+    pub(crate) greetings: Vec<String>,
     /// The URLs that a mount fetches for the first listing.
     pub(crate) pages: Vec<String>,
     /// A mount fetches them as soon as it is there.
@@ -55,6 +57,7 @@ impl Scene {
             options: plan.options.clone(),
             scratch: plan.scratch.to_owned(),
             count,
+            greetings: vec![],
             pages: vec![],
             early: false,
         };
@@ -68,12 +71,17 @@ impl Scene {
     fn listen(&mut self) -> Result<()> {
         let proxy = self.proxy()?;
         let mount = self.mount_at(&proxy.address, &[])?;
+        let url =
+            |request: &String| request.split_once(' ').map(|(_, path)| format!("http://{}{path}", self.service.host));
+        let mut early = proxy.take();
+        self.greetings = early.iter().filter(|request| !is_page(request)).filter_map(url).collect();
         thread::sleep(EARLY);
-        let (early, late) = (proxy.take(), {
+        let late = {
+            early.extend(proxy.take());
             let names = names(&mount.point)?;
             ensure!(names.len() == self.count, "{} images are shown as {}", self.count, names.len());
             proxy.take()
-        });
+        };
         self.early = early.iter().any(|request| is_page(request));
         let pages = early.iter().chain(&late).filter(|request| is_page(request));
         let paths = pages.filter_map(|request| request.split_once(' ')).map(|(_, path)| path);
@@ -85,6 +93,19 @@ impl Scene {
     /// A proxy in front of the service.
     pub(crate) fn proxy(&self) -> Result<Proxy> {
         Proxy::start(&self.service.host)
+    }
+
+    /// The command of a mount in the background.
+    pub(crate) fn background(&self, place: &Place) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(["mount", "--state-dir"]).arg(place.folder.join("state"));
+        command.args(&self.options).arg(format!("http://{}", self.service.host)).arg(&place.point);
+        command
+    }
+
+    /// The program that is measured.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// A fresh mount of the service.
