@@ -84,7 +84,7 @@ pub(super) fn run<T>(
     let outcome = runtime.block_on(async {
         let mut signals = EndSignals::new().map_err(Failure::with(Code::System))?;
         let connection = tokio::select! {
-            connection = Box::pin(connect::open(target, false)) => connection?,
+            connection = Box::pin(connect::open(target, false)) => connection.map_err(unconnected)?,
             () = signals.next() => return Err(interrupted()),
         };
         let outcome = Box::pin(on(&connection, settings, access, &mut signals, work)).await;
@@ -124,6 +124,11 @@ pub(super) async fn unless_interrupted<T>(
         done = work => Ok(done),
         () = signals.next() => Err(interrupted()),
     }
+}
+
+/// Nothing was to be mounted, so that the status is that of a service that fails.
+fn unconnected(failure: Failure) -> Failure {
+    Failure { code: Code::System as u8, ..failure }
 }
 
 fn interrupted() -> Failure {

@@ -35,7 +35,7 @@ pub(super) fn point_of(path: &Path) -> Result<PathBuf, Failure> {
     match found {
         Some((point, mount)) if mount.is_ours() => Ok(point),
         Some((point, mount)) => {
-            let sentence = format!("{} is a mount of {}, not of glancefs (use umount)", point.display(), mount.kind);
+            let sentence = format!("{} is a mount of {}, not of glancefs", point.display(), mount.kind);
             Err(Failure::new(Code::Usage, sentence))
         }
         None => Err(Failure::new(Code::Usage, UnmountError::NotMounted(path.to_owned()))),

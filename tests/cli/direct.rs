@@ -178,6 +178,6 @@ fn what_is_not_there_is_named_and_a_service_that_is_away_ends_with_another_statu
     ] {
         run(&place, &service, &arguments).refused(1, &[words]);
     }
-    place.run(["ls", "--source", "away"]).refused(32, &["127.0.0.1:1"]);
+    place.run(["ls", "--source", "away"]).refused(2, &["127.0.0.1:1"]);
     assert_eq!(files(&place).iter().filter(|name| name.starts_with('.')).count(), 0);
 }

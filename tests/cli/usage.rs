@@ -23,6 +23,34 @@ fn wrong_usage_ends_with_1_and_says_what_is_right() {
 }
 
 #[test]
+fn every_command_refuses_what_it_does_not_know_and_names_what_it_cannot_read() {
+    let place = Place::new();
+    for command in "mount umount demo serve doctor status uploads cache get put ls explain completions man".split(' ') {
+        place.run([command, "--frobnicate"]).refused(1, &["--frobnicate", "Usage: glancefs"]);
+        assert_eq!(place.run([command, "--help"]).code, Some(0), "{command}");
+    }
+    std::fs::write(place.path("file"), "").unwrap();
+    for (line, code, words) in [
+        ("uploads --state-dir file", 2, "file cannot be read"),
+        ("uploads retry debian", 1, "'debian' is not an image id"),
+        ("uploads discard 0a0b0c0d-0000-4000-8000-000000000001", 1, "there is no upload of image 0a0b0c0d"),
+        ("cache --dir file list", 1, "there is no cache in file"),
+        ("cache", 1, "Usage: glancefs cache"),
+        ("explain file", 1, "file is not in a mount of glancefs"),
+        ("umount home", 1, "home"),
+        ("status file", 1, "nothing is mounted at file"),
+        ("status /", 1, "not of glancefs"),
+        ("put --source local:images file --state-dir file", 1, "file/uploads"),
+        ("get --source local:images x --cache-dir file", 1, "the folder of --cache-dir"),
+        ("ls --source local:none/images", 2, "there is no"),
+        ("man nothing", 1, "there is no page 'nothing'"),
+        ("completions csh", 1, "'csh'"),
+    ] {
+        place.run(line.split(' ')).refused(code, &[words]);
+    }
+}
+
+#[test]
 fn help_and_version_are_no_failure() {
     let place = Place::new();
     for arguments in [vec!["--help"], vec!["help"], vec!["mount", "--help"], vec!["--version"]] {

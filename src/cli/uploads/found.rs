@@ -74,7 +74,8 @@ impl Search {
     /// All uploads that are not done now, sorted.
     pub(super) fn look(&mut self) -> Result<Vec<Found>, Failure> {
         // First the mounts: what is done meanwhile is missing on the disk then, and not taken for one that nobody is at.
-        let folders = services(&self.state).map_err(Failure::with(Code::System))?;
+        let unreadable = |error| format!("what is kept in {} cannot be read: {error}", self.state.display());
+        let folders = services(&self.state).map_err(|error| Failure::new(Code::System, unreadable(error)))?;
         let only = if self.is_named { Some(points(&folders)?) } else { None };
         let answers = self.answers(only.as_deref()).map_err(Failure::with(Code::System))?;
         let mut found = Vec::new();
