@@ -1,5 +1,7 @@
 //! `glancefs man`: the manual, made of what the commands say of themselves. Packages install it.
 
+mod markdown;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +13,10 @@ use super::output::{self, Code, Failure};
 
 /// Print a page of the manual, or write all of it
 ///
-/// To read one: glancefs man mount | man --local-file -
+/// To read one: glancefs man mount | man --local-file -; what the mount does is on the page semantics
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The command whose page it is [default: the page of glancefs itself]
+    /// The command whose page it is, or semantics [default: the page of glancefs itself]
     #[arg(value_name = "COMMAND", conflicts_with = "folder")]
     page: Option<String>,
     /// Write all pages into this folder, as they are named below share/man
@@ -53,7 +55,7 @@ impl Page {
     }
 }
 
-/// All pages: one for the program, one for each command, and one for mount(8).
+/// All pages: one for the program, one for each command, one for mount(8), and what the mount does.
 fn pages(command: &Command) -> io::Result<Vec<Page>> {
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();
@@ -65,15 +67,47 @@ fn pages(command: &Command) -> io::Result<Vec<Page>> {
     if let Some(mount) = built.find_subcommand("mount") {
         let text = helper_page(mount)?;
         pages.push(Page { name: "mount.glancefs".to_owned(), section: "8", text });
+        // The same helper, under the name that mount(8) looks for first where the type is fuse.glancefs.
+        let text = b".so man8/mount.glancefs.8\n".to_vec();
+        pages.push(Page { name: "mount.fuse.glancefs".to_owned(), section: "8", text });
     }
+    pages.push(Page { name: "glancefs-semantics".to_owned(), section: "7", text: semantics_page()? });
     Ok(pages)
 }
 
 fn page_of(command: Command, name: String) -> io::Result<Page> {
     let mut text = Vec::new();
-    Man::new(command).title(name.to_uppercase()).manual("glancefs").render(&mut text)?;
+    let title = name.to_uppercase();
+    Man::new(command).title(title).manual("glancefs").render(&mut text)?;
+    let others = [("glancefs", "1"), ("mount.glancefs", "8"), ("glancefs-semantics", "7")];
+    see_also(&mut text, others.into_iter().filter(|(other, _)| *other != name))?;
     Ok(Page { name, section: "1", text })
 }
+
+/// The page that says what the mount does: docs/semantics.md.
+fn semantics_page() -> io::Result<Vec<u8>> {
+    let mut page = Roff::new();
+    page.control("TH", ["GLANCEFS-SEMANTICS", "7", "", "glancefs", "glancefs"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("glancefs-semantics - what a mount of the images of an OpenStack cloud does")]);
+    let mut text = Vec::new();
+    page.to_writer(&mut text)?;
+    text.extend(markdown::sections(SEMANTICS).into_bytes());
+    let others = [("glancefs", "1"), ("glancefs-mount", "1"), ("glancefs-explain", "1"), ("glancefs-uploads", "1")];
+    see_also(&mut text, others.into_iter().chain([("mount.glancefs", "8")]))?;
+    Ok(text)
+}
+
+/// Other pages: each name and its section.
+fn see_also<'a>(text: &mut Vec<u8>, others: impl Iterator<Item = (&'a str, &'a str)>) -> io::Result<()> {
+    let mut page = Roff::new();
+    page.control("SH", ["SEE ALSO"]);
+    let names: Vec<_> = others.map(|(name, section)| format!("{name}({section})")).collect();
+    page.text([roman(names.join(", "))]);
+    page.to_writer(text)
+}
+
+const SEMANTICS: &str = include_str!("../../docs/semantics.md");
 
 /// The page of the mount helper. Its options are those of `glancefs mount`, written as in fstab.
 fn helper_page(mount: &Command) -> io::Result<Vec<u8>> {
@@ -110,10 +144,10 @@ fn helper_page(mount: &Command) -> io::Result<Vec<u8>> {
         page.text([roman(*line)]);
         page.control("EE", []);
     }
-    page.control("SH", ["SEE ALSO"]);
-    page.text([roman("glancefs(1), glancefs-mount(1), glancefs-umount(1), mount(8), fstab(5), systemd.mount(5)")]);
     let mut text = Vec::new();
     page.to_writer(&mut text)?;
+    let ours = [("glancefs", "1"), ("glancefs-mount", "1"), ("glancefs-umount", "1"), ("glancefs-semantics", "7")];
+    see_also(&mut text, ours.into_iter().chain([("mount", "8"), ("fstab", "5"), ("systemd.mount", "5")]))?;
     Ok(text)
 }
 
@@ -169,6 +203,39 @@ mod tests {
             let options = one.get_arguments().filter(|option| !option.is_hide_set()).filter_map(Arg::get_long);
             for option in options {
                 assert!(text.contains(&option.replace('-', "\\-")), "{name} does not name --{option}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_of_what_the_mount_does_has_every_word_of_the_document() {
+        let texts = texts();
+        let (_, page) = texts.iter().find(|(page, _)| page == "glancefs-semantics").unwrap();
+        let marks = ["\\fB", "\\fI", "\\fR", "\\(rs", "\\(ti", "\\(aq", "\\(dq", "\\(ga", "\\(ha"];
+        let page = marks.iter().fold(page.to_lowercase(), |page, mark| page.replace(&mark.to_lowercase(), " "));
+        let is_in_a_word = |letter: char| letter.is_ascii_alphanumeric();
+        let have: std::collections::HashSet<_> = page.split(|letter| !is_in_a_word(letter)).collect();
+        // Where in a document a link leads is not told, and is in brackets of its own.
+        let told = SEMANTICS.split("](").enumerate().map(|(index, text)| match index {
+            0 => text,
+            _ => text.split_once(')').unwrap().1,
+        });
+        let title = SEMANTICS.lines().next().unwrap();
+        for word in told.flat_map(|text| text.split(|letter| !is_in_a_word(letter))) {
+            assert!(have.contains(word.to_lowercase().as_str()) || title.contains(word), "'{word}' is missing");
+        }
+    }
+
+    #[test]
+    fn each_page_names_pages_beside_it_that_there_are() {
+        let texts = texts();
+        for (name, text) in texts.iter().filter(|(_, text)| !text.starts_with(".so")) {
+            let (_, others) = text.split_once("SEE ALSO").unwrap();
+            let others = others.replace(['\\', '"'], "");
+            for other in others.split(", ").filter(|other| other.contains("glancefs")) {
+                let (other, _) = other.trim().split_once('(').unwrap();
+                assert!(texts.iter().any(|(page, _)| page == other), "{name} names {other}");
+                assert_ne!(name, other);
             }
         }
     }
