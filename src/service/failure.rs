@@ -69,9 +69,13 @@ fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
 fn tls_words(error: &rustls::Error, place: &str) -> String {
     match error {
         rustls::Error::InvalidCertificate(reason) => {
+            let public = match reason {
+                CertificateError::UnknownIssuer => "; package ca-certificates has those of public ones",
+                _ => "",
+            };
             format!(
                 "the certificate of {place} is not to be trusted ({}); name its authority's certificate with \
-                 --os-cacert or OS_CACERT",
+                 --os-cacert or OS_CACERT{public}",
                 certificate_words(reason)
             )
         }

@@ -38,16 +38,29 @@ pub(crate) enum Purpose {
 pub(crate) fn client(tls: &Tls, purpose: Purpose) -> Result<Client, ServiceError> {
     // Fails where a provider is set already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
+    let built = certificates(builder(purpose), tls)?.build();
+    built
+        .or_else(|error| without_authorities(purpose, tls).unwrap_or(Err(error)))
+        .map_err(|error| configuration("use the certificates", &error))
+}
+
+/// A machine may have no authorities at all (package ca-certificates). Then none is trusted, and a service with http:// or in
+/// this process is reached all the same. `None` where others than the machine's are to be trusted.
+fn without_authorities(purpose: Purpose, tls: &Tls) -> Option<reqwest::Result<Client>> {
+    let builder = certificates(builder(purpose), tls).ok()?.tls_certs_only([]);
+    (tls.verify && tls.ca.is_none()).then(|| builder.build())
+}
+
+fn builder(purpose: Purpose) -> ClientBuilder {
+    let builder = Client::builder()
         .user_agent(concat!("glancefs/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .redirect(Policy::custom(follow));
-    builder = match purpose {
+    match purpose {
         Purpose::Api => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS),
         Purpose::Data => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS).http1_only(),
         Purpose::Upload => builder.pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(WARM).http1_only(),
-    };
-    certificates(builder, tls)?.build().map_err(|error| configuration("use the certificates", &error))
+    }
 }
 
 /// Follows a redirect inside of the same origin only: the token goes along with the request.

@@ -282,6 +282,19 @@ fn a_folder_of_images_is_mounted_without_a_service() {
 }
 
 #[test]
+fn a_machine_without_certificates_mounts_what_needs_none() {
+    let place = Place::new();
+    Service::with_image(place.path("images")).stop();
+    let mut command = place.command();
+    command.args(["mount", "local:images"]).arg(place.mount()).env("SSL_CERT_FILE", "/dev/null");
+    Ran::of(command.output().unwrap()).succeeded();
+    let daemon = Watched::daemon_of(&place);
+    assert_eq!(fs::read_to_string(data(&place)).unwrap(), CONTENT);
+    daemon.signal(libc::SIGTERM);
+    daemon.ended();
+}
+
+#[test]
 fn a_folder_that_a_service_uses_already_is_refused() {
     let place = Place::new();
     let _service = Service::on(place.path("images"));

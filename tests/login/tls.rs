@@ -94,6 +94,17 @@ async fn cacert_makes_an_authority_trusted() {
     log_in(&format!("https://127.0.0.1:{}", serve(false)), trusting()).await.unwrap();
 }
 
+/// The libraries read no certificates but those of a file that this variable names.
+#[test]
+fn a_machine_without_certificates_trusts_those_that_are_named_and_no_others() {
+    let same =
+        ["tls::an_unknown_authority_is_not_trusted_and_the_option_is_named", "tls::cacert_makes_an_authority_trusted"];
+    let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+    let ran = tests.arg("--exact").args(same).env("SSL_CERT_FILE", "/dev/null").output().unwrap();
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && told.contains("2 passed"), "{told}");
+}
+
 #[tokio::test]
 async fn a_certificate_for_another_name_is_not_trusted() {
     let error = log_in(&format!("https://localhost:{}", serve(false)), trusting()).await.unwrap_err();
