@@ -44,15 +44,16 @@ pub(super) fn caveat(file: &File) -> Option<&'static str> {
     }
     // SAFETY: the call succeeded, so it filled in all of it.
     let kind = unsafe { answer.assume_init() }.f_type;
-    match kind {
-        libc::TMPFS_MAGIC => Some("it is in memory (tmpfs): what is cached there takes memory on top of --memory"),
-        libc::NFS_SUPER_MAGIC | libc::SMB_SUPER_MAGIC => {
-            Some("it is on a network filesystem, which may be slower than the Image service and gives back no space")
-        }
-        libc::OVERLAYFS_SUPER_MAGIC => {
-            Some("it is in a container's own layer (overlay) and goes with the container: a volume would stay")
-        }
-        _ => None,
+    // C libraries differ in the type of the one and not in that of the others.
+    let is = |magic: libc::c_long| i128::from(kind) == i128::from(magic);
+    if is(libc::TMPFS_MAGIC) {
+        Some("it is in memory (tmpfs): what is cached there takes memory on top of --memory")
+    } else if is(libc::NFS_SUPER_MAGIC) || is(libc::SMB_SUPER_MAGIC) {
+        Some("it is on a network filesystem, which may be slower than the Image service and gives back no space")
+    } else if is(libc::OVERLAYFS_SUPER_MAGIC) {
+        Some("it is in a container's own layer (overlay) and goes with the container: a volume would stay")
+    } else {
+        None
     }
 }
 
