@@ -5,16 +5,12 @@
 //! there if nothing has to be waited for (a block in memory, attributes that are known); otherwise it moves to the
 //! runtime, and the thread takes the next one.
 
-#[cfg(test)]
-mod tests;
+mod answering;
 
 use std::ffi::OsStr;
-use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -26,13 +22,13 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tracing::{Instrument, Span, debug_span};
+use tracing::debug_span;
 
 use super::backing::Backings;
 use super::caller::Caller;
-use super::reply::{self, GENERATION, Refuse, name_list, send_attribute};
+use super::reply::{self, GENERATION, name_list, send_attribute};
 use super::session::Passthrough;
-use super::waiting::{self, Shown, Untold};
+use super::waiting::Shown;
 use super::{convert, memory, session};
 use crate::config::mount_settings::Ownership;
 use crate::fs::{self, Asked, Entry, FileSystem, HandleId, Listed, Mode, Modified, Opened, Unmakeable, Writing};
@@ -54,78 +50,10 @@ impl Adapter {
         Self { files, ownership, runtime: Handle::current(), backings: Arc::default(), end: Some(end) }
     }
 
-    /// Looks at something for `request`.
-    fn look<R, T>(
-        &self,
-        request: &Request,
-        span: Span,
-        reply: R,
-        work: impl Future<Output = fs::Result<T>> + Send + 'static,
-        send: impl FnOnce(R, T) + Send + 'static,
-    ) where
-        R: Refuse + Send + 'static,
-        T: Send + 'static,
-    {
-        self.answer(span, reply, waiting::looked(Caller(request.pid()), work), send);
-    }
-
-    /// Changes something for `request`.
-    fn change<R, T>(
-        &self,
-        request: &Request,
-        span: Span,
-        reply: R,
-        work: impl Future<Output = fs::Result<T>> + Send + 'static,
-        send: impl FnOnce(R, T) + Send + 'static,
-    ) where
-        R: Refuse + Send + 'static,
-        T: Untold + Send + 'static,
-    {
-        let files = Arc::clone(&self.files);
-        let work = waiting::done(Caller(request.pid()), work, move |value: T| value.forgotten(&files));
-        self.answer(span, reply, work, send);
-    }
-
-    /// Does `work` and gives its result to `send`; a failure goes to the kernel as its errno.
-    fn answer<R, T>(
-        &self,
-        span: Span,
-        reply: R,
-        work: impl Future<Output = fs::Result<T>> + Send + 'static,
-        send: impl FnOnce(R, T) + Send + 'static,
-    ) where
-        R: Refuse + Send + 'static,
-        T: Send + 'static,
-    {
-        let answered = async move {
-            match work.await {
-                Ok(value) => send(reply, value),
-                Err(error) => {
-                    tracing::debug!(%error, "refused");
-                    reply.refuse(convert::errno(&error));
-                }
-            }
-        };
-        begin_here(&self.runtime, answered.instrument(span));
-    }
-
     /// Sends an entry.
     fn entry(&self) -> impl FnOnce(ReplyEntry, Entry) + Send + 'static {
         let ownership = self.ownership;
         move |reply, entry| reply.entry(&entry.ttl, &convert::attributes(&entry.attr, &ownership), GENERATION)
-    }
-}
-
-/// Polls `work` once on this thread; what is not done then goes on in the runtime, which polls it again with a waker of its
-/// own.
-fn begin_here(runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
-    let mut work = Box::pin(work);
-    let entered = runtime.enter();
-    // A panic ends one request, whose reply answers EIO when it is dropped, and not the thread.
-    let first = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
-    drop(entered);
-    if let Ok(Poll::Pending) = first {
-        runtime.spawn(work);
     }
 }
 
