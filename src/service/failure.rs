@@ -96,6 +96,7 @@ fn certificate_words(reason: &CertificateError) -> String {
             "it is the certificate of an authority, and a server needs one of its own".to_owned()
         }
         CertificateError::Other(_) => "it is not one of a server".to_owned(),
+        CertificateError::UnknownIssuer => "no authority that is known here has signed it".to_owned(),
         known => known.to_string(),
     }
 }

@@ -1,24 +1,20 @@
 //! `docs/api-guides.md`: what a person types in place of each call of five guides. Every line of the page is run, and prints what
 //! the page says.
 //!
-//! A block is a sequence of steps: a call behind `#`, the lines that are typed in its place, and behind `#>` all that they
-//! print. It runs in the mount that was last named before it, `glancefs mount OPTIONS CLOUD ~/images`, with those options
-//! and no others.
+//! A block runs in the mount that was last named before it, with those options and no others ([`crate::pages`]).
 
 pub(crate) mod calls;
-pub(crate) mod page;
-pub(crate) mod printed;
 
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use page::{Block, Named, Step};
-use printed::is_as_said;
 use serde_json::json;
 
 use crate::mounted::Mount;
+use crate::pages::page::{self, Block, Named, Step, Typed};
+use crate::pages::printed::is_as_said;
 use crate::support::Ran;
 use crate::target::Target;
 use crate::web::Web;
@@ -101,7 +97,7 @@ impl Desk<'_> {
 
     /// Types a block in the mount that it names.
     fn block(&self, title: &str, block: &Block<'_>) {
-        let (mount, beside) = (self.mount(&block.mount), self.home.join("other"));
+        let (mount, beside) = (self.mount(block.mount.as_ref().unwrap()), self.home.join("other"));
         let other = block.other.as_ref().map(|named| self.mount(named));
         if let Some(other) = &other {
             symlink(other.root(), &beside).unwrap();
@@ -116,7 +112,7 @@ impl Desk<'_> {
 }
 
 /// Where programs are, this one among them.
-fn path() -> std::ffi::OsString {
+pub(crate) fn path() -> std::ffi::OsString {
     let own = Path::new(env!("CARGO_BIN_EXE_glancefs")).parent().map(PathBuf::from);
     let others = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths(own.into_iter().chain(std::env::split_paths(&others))).unwrap()
@@ -134,11 +130,11 @@ fn run(target: &Target, title: &str) {
     fs::write(home.join("disk.raw"), BYTES).unwrap();
     let project = target.person("alt").project;
     let server = format!("{SERVER}{:012x}", fastrand::u64(..1 << 48));
-    let guide = page::read(PAGE).unwrap().into_iter().find(|guide| guide.title == title).unwrap();
+    let guide = page::read(PAGE, Typed::Mounted).unwrap().into_iter().find(|guide| guide.title == title).unwrap();
     let mut lines = guide.blocks.iter().flat_map(|block| &block.steps).flat_map(|step| &step.lines);
     let web = lines.any(|line| line.contains("https://")).then(|| target.web(BYTES));
     let desk = Desk { target, home: &home, server, project, web, id: RefCell::default() };
-    if guide.blocks[0].mount.options.contains(&"compute") {
+    if guide.blocks[0].mount.as_ref().unwrap().options.contains(&"compute") {
         snapshot(&desk);
     }
     guide.blocks.iter().for_each(|block| desk.block(title, block));

@@ -175,7 +175,22 @@ fn certificate_of_an_authority(target: &Target) -> (String, String) {
 }
 
 /// A TLS server with a certificate that its own authority signed; it ends with the test.
-struct Tls(Child);
+pub(crate) struct Tls(Child);
+
+impl Tls {
+    /// Answers also where it listens.
+    pub(crate) fn start(target: &Target) -> (Self, String) {
+        let (key, certificate) = certificate_of_an_authority(target);
+        let mut server = Command::new("openssl");
+        server.args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", &certificate, "-key", &key]);
+        let mut server =
+            Self(server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let address = lines.find_map(|line| Some(line.strip_prefix("ACCEPT ")?.to_owned())).unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        (server, address)
+    }
+}
 
 impl Drop for Tls {
     fn drop(&mut self) {
@@ -186,14 +201,7 @@ impl Drop for Tls {
 }
 
 fn a_certificate_of_an_unknown_authority_is_refused(target: &Target) {
-    let (key, certificate) = certificate_of_an_authority(target);
-    let mut server = Command::new("openssl");
-    server.args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", &certificate, "-key", &key]);
-    let mut server = Tls(server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| Some(line.strip_prefix("ACCEPT ")?.to_owned())).unwrap();
-    std::thread::spawn(move || lines.for_each(drop));
-
+    let (_server, address) = Tls::start(target);
     let none = target.file_with("none.yaml", "clouds: {}");
     let origin = format!("https://{address}");
     let words = [&origin, "certificate", "OS_CACERT"];

@@ -39,6 +39,7 @@ mod memory;
 mod model;
 mod mounted;
 mod names;
+mod pages;
 mod people;
 #[expect(dead_code, reason = "shared with the contracts, which ask for more")]
 #[path = "../api/person.rs"]
@@ -60,6 +61,7 @@ mod syncing;
 mod target;
 mod tools;
 mod tree;
+mod trouble;
 mod upload_faults;
 mod uploading;
 mod versions;
@@ -151,8 +153,11 @@ const SUBJECTS: &[&[Promise]] = &[
     wild::PROMISES,
     guides::PROMISES,
     guides::calls::PROMISES,
-    guides::page::PROMISES,
-    guides::printed::PROMISES,
+    pages::page::PROMISES,
+    pages::printed::PROMISES,
+    pages::shapes::PROMISES,
+    trouble::PROMISES,
+    trouble::refusals::PROMISES,
     compute::PROMISES,
     compute_edits::PROMISES,
     compute_alone::PROMISES,
@@ -168,6 +173,7 @@ fn main() -> ExitCode {
             let possible = explain::is_possible(promise)
                 && (service.has_compute() || !is_compute)
                 && loops::is_possible(promise)
+                && trouble::is_possible(promise)
                 && kept::is_possible(promise)
                 && full_disk::is_possible(promise);
             service.is_among(promise.on) && images::is_worth_it(promise, service) && possible

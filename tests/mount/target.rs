@@ -209,6 +209,13 @@ impl Target {
         self.made.lock().unwrap().push((person.clone(), id.to_owned()));
     }
 
+    /// Deletes now what the end of the test would.
+    pub(crate) fn tidy_up(&self) {
+        for (person, id) in std::mem::take(&mut *self.made.lock().unwrap()).into_iter().rev() {
+            self.runtime.block_on(person.request("DELETE", &format!("/v2/images/{id}")).try_send());
+        }
+    }
+
     /// The id of a new image of `person` that holds `data`.
     pub(crate) fn filled(&self, person: &Person, attributes: &Value, data: &[u8]) -> String {
         let id = self.image(person, attributes);
@@ -264,9 +271,7 @@ impl Drop for Target {
             // The folder goes with the service; tidying up could only hide the failure behind another one.
             return;
         }
-        for (person, id) in std::mem::take(&mut *self.made.lock().unwrap()).into_iter().rev() {
-            self.runtime.block_on(person.request("DELETE", &format!("/v2/images/{id}")).try_send());
-        }
+        self.tidy_up();
     }
 }
 

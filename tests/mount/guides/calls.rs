@@ -1,7 +1,7 @@
 //! The calls of the five guides, so that none of them can be missing from the page unseen.
 
 use super::PAGE;
-use super::page::{Guide, read};
+use crate::pages::page::{Guide, Typed, read};
 use crate::target::Target;
 
 crate::promises![Embedded:
@@ -79,7 +79,7 @@ fn is_named(call: &str, text: &str) -> bool {
 }
 
 fn every_call_of_the_five_guides_is_on_the_page(_: &Target) {
-    let guides = read(PAGE).unwrap();
+    let guides = read(PAGE, Typed::Mounted).unwrap();
     assert_eq!(guides.len(), CALLS.len());
     let guide = |title: &str| guides.iter().find(|guide| guide.title == title).unwrap();
     let is_there = |guide: &Guide<'_>, is: &dyn Fn(&str) -> bool| guide.calls().any(is);

@@ -1,4 +1,9 @@
-//! How the page of the guides is read, and what it may not leave out.
+//! How a page whose lines are run is read, and what it may not leave out.
+//!
+//! A section is a sequence of blocks. One of ```` ```sh ```` is typed in the mount that was named last before it, as
+//! `glancefs mount OPTIONS CLOUD ~/images`; each of its steps has a call behind `#`, the lines that are typed in its place, and
+//! behind `#>` all that they print. One of ```` ```console ```` is typed at home, with that mount, if any, at `~/images`: what is
+//! typed stands behind `$`, and all that it prints below. A mount that is named before the first `###` of a `##` holds for each.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +12,17 @@ use crate::target::Target;
 crate::promises![Embedded:
     a_page_that_leaves_something_out_is_no_page,
     a_page_says_what_is_typed_where_and_what_it_prints,
+    what_is_typed_at_home_stands_behind_a_dollar_and_what_it_prints_below,
 ];
+
+/// Where the lines of a page are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Typed {
+    /// In a mount, in blocks of `sh`; there are no others.
+    Mounted,
+    /// At home, in blocks of `console`; others are not run.
+    AtHome,
+}
 
 /// What is run one after another.
 #[derive(Debug, Default)]
@@ -21,7 +36,8 @@ pub(crate) struct Guide<'a> {
 /// A piece of the page that is typed in one mount.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
-    pub(crate) mount: Named<'a>,
+    /// The mount that the page names, without which nothing is mounted.
+    pub(crate) mount: Option<Named<'a>>,
     /// Another mount beside it.
     pub(crate) other: Option<Named<'a>>,
     pub(crate) steps: Vec<Step<'a>>,
@@ -51,23 +67,30 @@ impl Guide<'_> {
 }
 
 /// What stands open while the page is read from its beginning to its end.
-#[derive(Default)]
 struct Reader<'a> {
+    typed: Typed,
     guides: Vec<Guide<'a>>,
     mount: Option<Named<'a>>,
+    /// The mount of all that stands below the last `##`, and whether a `###` follows that.
+    common: Option<Named<'a>>,
+    is_below: bool,
     other: Option<Named<'a>>,
     block: Option<Block<'a>>,
+    /// Whether this is a block that is not run.
+    is_passed: bool,
     /// What stands as code outside the blocks.
     spans: Vec<&'a str>,
 }
 
-/// The guides of a page, or what the page leaves out.
-pub(crate) fn read(page: &str) -> Result<Vec<Guide<'_>>, String> {
-    let mut reader = Reader::default();
+/// The sections of a page, or what the page leaves out.
+pub(crate) fn read(page: &str, typed: Typed) -> Result<Vec<Guide<'_>>, String> {
+    let mut reader = Reader::of(typed);
     for line in page.lines() {
         match &mut reader.block {
             Some(_) if line == "```" => reader.close()?,
+            Some(block) if typed == Typed::AtHome => at_home(block, line)?,
             Some(block) => inside(block, line)?,
+            None if reader.is_passed => reader.is_passed = line != "```",
             None => reader.outside(line)?,
         }
     }
@@ -78,19 +101,41 @@ pub(crate) fn read(page: &str) -> Result<Vec<Guide<'_>>, String> {
 }
 
 impl<'a> Reader<'a> {
+    fn of(typed: Typed) -> Self {
+        let (guides, spans) = (Vec::new(), Vec::new());
+        let (mount, common, other, block) = (None, None, None, None);
+        Self { typed, guides, mount, common, is_below: false, other, block, is_passed: false, spans }
+    }
+
     fn outside(&mut self, line: &'a str) -> Result<(), String> {
-        if let Some(title) = line.strip_prefix("## ") {
+        match (self.typed, line) {
+            (Typed::Mounted, "```sh") if self.mount.is_none() => {
+                return Err("no mount is named before a block".to_owned());
+            }
+            (Typed::Mounted, "```sh") | (Typed::AtHome, "```console") => {
+                self.block = Some(Block { mount: self.mount.clone(), other: self.other.take(), steps: Vec::new() });
+            }
+            (Typed::Mounted, line) if line.starts_with("```") => {
+                return Err(format!("{line}: a block that is not run"));
+            }
+            (Typed::AtHome, line) if line.starts_with("```") => self.is_passed = true,
+            _ => self.text(line),
+        }
+        Ok(())
+    }
+
+    /// A heading, or prose.
+    fn text(&mut self, line: &'a str) {
+        let at_home = |prefix| line.strip_prefix(prefix).filter(|_| self.typed == Typed::AtHome);
+        if let Some(title) = line.strip_prefix("## ").or(at_home("# ")) {
             self.guides.push(Guide { title, ..Guide::default() });
-            (self.mount, self.other) = (None, None);
-        } else if line == "```sh" {
-            let mount = self.mount.clone().ok_or("no mount is named before a block")?;
-            self.block = Some(Block { mount, other: self.other.take(), steps: Vec::new() });
-        } else if line.starts_with("```") {
-            return Err(format!("{line}: a block that is not run"));
+            (self.mount, self.common, self.other, self.is_below) = (None, None, None, false);
+        } else if let Some(title) = at_home("### ") {
+            self.guides.push(Guide { title, ..Guide::default() });
+            (self.mount, self.other, self.is_below) = (self.common.clone(), None, true);
         } else {
             self.prose(line);
         }
-        Ok(())
     }
 
     /// Text between the blocks: the mounts that it names, the calls in its tables, and what stands in it as code.
@@ -99,7 +144,7 @@ impl<'a> Reader<'a> {
         for words in spans.iter().filter_map(|span| span.strip_prefix("glancefs mount ")) {
             let mut words: Vec<_> = words.split(' ').collect();
             match (words.pop(), words.pop()) {
-                (Some("~/images"), Some(cloud)) => self.mount = Some(Named { cloud, options: words }),
+                (Some("~/images"), Some(cloud)) => self.names(Named { cloud, options: words }),
                 (Some("~/other"), Some(cloud)) => self.other = Some(Named { cloud, options: words }),
                 _ => (),
             }
@@ -110,9 +155,20 @@ impl<'a> Reader<'a> {
         self.spans.extend(spans.iter().filter(|span| !span.starts_with("glancefs mount ")));
     }
 
+    /// The mount of the blocks that follow. Only what is in a `##` itself is for all of its `###`.
+    fn names(&mut self, mount: Named<'a>) {
+        if !self.is_below {
+            self.common = Some(mount.clone());
+        }
+        self.mount = Some(mount);
+    }
+
     fn close(&mut self) -> Result<(), String> {
         let Some(block) = self.block.take() else { return Ok(()) };
-        block.steps.last().map_or(Err("a block has no call".to_owned()), |step| begun(&block.steps, step.call))?;
+        let Some(last) = block.steps.last() else { return Err("a block has no call".to_owned()) };
+        if self.typed == Typed::Mounted {
+            begun(&block.steps, last.call)?;
+        }
         self.guides.last_mut().ok_or("a block in no guide")?.blocks.push(block);
         Ok(())
     }
@@ -123,12 +179,32 @@ impl<'a> Reader<'a> {
         let typed: BTreeSet<_> = steps.flat_map(|step| step.lines.iter().copied()).collect();
         let programs: BTreeSet<_> = typed.iter().filter_map(|line| line.split(' ').next()).collect();
         let is_command = |span: &&str| span.split_once(' ').is_some_and(|(program, _)| programs.contains(program));
-        let untyped = self.spans.iter().filter(|span| is_command(span)).find(|span| !typed.contains(**span));
+        // At home a command may be named without what it is given.
+        let is_typed = |span: &str| match self.typed {
+            Typed::Mounted => typed.contains(span),
+            Typed::AtHome => typed.iter().any(|line| line.contains(span)),
+        };
+        let untyped = self.spans.iter().filter(|span| is_command(span)).find(|span| !is_typed(span));
         untyped.map_or(Ok(()), |span| Err(format!("{span}: no block runs this command of the text")))
     }
 }
 
-/// Takes in a line of a block.
+/// Takes in a line of a block that is typed at home.
+fn at_home<'a>(block: &mut Block<'a>, line: &'a str) -> Result<(), String> {
+    if let Some(typed) = line.strip_prefix("$ ") {
+        block.steps.push(Step { lines: vec![typed], ..Step::default() });
+        return Ok(());
+    }
+    let step = block.steps.last_mut().ok_or(format!("{line}: behind nothing that is typed"))?;
+    if step.prints.is_empty() && step.lines.last().is_some_and(|line| line.ends_with('\\')) {
+        step.lines.push(line);
+    } else {
+        step.prints.push(line);
+    }
+    Ok(())
+}
+
+/// Takes in a line of a block that is typed in a mount.
 fn inside<'a>(block: &mut Block<'a>, line: &'a str) -> Result<(), String> {
     if let Some(call) = line.strip_prefix("# ") {
         if let Some(last) = block.steps.last() {
@@ -169,7 +245,7 @@ fn page(block: &str) -> String {
 }
 
 fn a_page_that_leaves_something_out_is_no_page(_: &Target) {
-    let refused = |page: &str| read(page).err().unwrap_or_else(|| panic!("accepted:\n{page}"));
+    let refused = |page: &str| read(page, Typed::Mounted).err().unwrap_or_else(|| panic!("accepted:\n{page}"));
     for (block, fault) in [
         ("ls", "ls: for no call"),
         ("# a()\n# b()\nls\n#> x", "a(): nothing is typed"),
@@ -196,7 +272,7 @@ fn a_page_that_leaves_something_out_is_no_page(_: &Target) {
 fn a_page_says_what_is_typed_where_and_what_it_prints(_: &Target) {
     let text = page("# a()\nls x\n#> y\n#>\n#>  z\nls\n#> x\n# b()\ntrue\nls\n#> x")
         + "\nBeside `glancefs mount theircloud ~/other`:\n\n```sh\n# c()\nls\n#> x\n```\n\n| `d()`, `e` | no | `ls x` |\n";
-    let guides = read(&text).unwrap();
+    let guides = read(&text, Typed::Mounted).unwrap();
     let [guide] = &guides[..] else { panic!("{guides:?}") };
     let said: Vec<_> =
         guide.blocks[0].steps.iter().map(|step| (step.call, &step.lines[..], &step.prints[..])).collect();
@@ -205,8 +281,25 @@ fn a_page_says_what_is_typed_where_and_what_it_prints(_: &Target) {
         [("a()", &["ls x"][..], &["y", "", " z"][..]), ("a()", &["ls"], &["x"]), ("b()", &["true", "ls"], &["x"]),]
     );
     let mount = Named { cloud: "mycloud", options: vec!["--ttl=0"] };
+    let mount = Some(mount);
     assert_eq!((&guide.blocks[0].mount, &guide.blocks[0].other), (&mount, &None));
     assert_eq!(guide.blocks[1].mount, mount);
     assert_eq!(guide.blocks[1].other, Some(Named { cloud: "theircloud", options: Vec::new() }));
     assert_eq!(guide.calls().collect::<Vec<_>>(), ["a()", "a()", "b()", "c()", "`d()`, `e`"]);
+}
+
+fn what_is_typed_at_home_stands_behind_a_dollar_and_what_it_prints_below(_: &Target) {
+    let text = "# Title\n\n```text\n$ no\n```\n## Group\n\nWith `glancefs mount mycloud ~/images`:\n\n### One\n\n\
+                `glancefs mount -r theircloud ~/images`\n\n```console\n$ ls \\\n  x\ny\n$ true\n```\n### Two\n```console\n$ ls\n```\n";
+    let guides = read(text, Typed::AtHome).unwrap();
+    let found: Vec<_> = guides.iter().map(|guide| (guide.title, guide.blocks.len())).collect();
+    assert_eq!(found, [("Title", 0), ("Group", 0), ("One", 1), ("Two", 1)]);
+    let [ls, none] = &guides[2].blocks[0].steps[..] else { panic!("{guides:?}") };
+    assert_eq!((&ls.lines[..], &ls.prints[..]), (&["ls \\", "  x"][..], &["y"][..]));
+    assert_eq!((&none.lines[..], none.prints.len()), (&["true"][..], 0));
+    let cloud = |guide: &Guide<'_>| guide.blocks[0].mount.as_ref().map(|named| named.cloud.to_owned());
+    assert_eq!((cloud(&guides[2]).as_deref(), cloud(&guides[3]).as_deref()), (Some("theircloud"), Some("mycloud")));
+    for (block, fault) in [("y\n$ x", "y: behind nothing that is typed"), ("", ": behind nothing that is typed")] {
+        assert_eq!(read(&format!("# T\n```console\n{block}\n```\n"), Typed::AtHome).unwrap_err(), fault);
+    }
 }
