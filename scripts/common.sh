@@ -12,7 +12,8 @@ need() {
     command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
   done
   [ ${#missing[@]} -eq 0 ] && return
-  local sudo=() line="apt-get install -y --no-install-recommends ${missing[*]}"
+  # What is there stays: a package that another one excludes would go without a question.
+  local sudo=() line="apt-get install -y --no-remove --no-install-recommends ${missing[*]}"
   command -v apt-get >/dev/null || die "please install what provides: ${missing[*]}"
   if [ "$(id -u)" != 0 ]; then
     local answer=no
