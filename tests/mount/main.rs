@@ -50,6 +50,7 @@ mod process;
 mod proxy;
 mod queries;
 mod queue;
+mod readme;
 mod restoring;
 mod restoring_slowly;
 mod silence;
@@ -156,6 +157,8 @@ const SUBJECTS: &[&[Promise]] = &[
     pages::page::PROMISES,
     pages::printed::PROMISES,
     pages::shapes::PROMISES,
+    readme::PROMISES,
+    readme::anywhere::PROMISES,
     trouble::PROMISES,
     trouble::refusals::PROMISES,
     compute::PROMISES,
@@ -174,6 +177,7 @@ fn main() -> ExitCode {
                 && (service.has_compute() || !is_compute)
                 && loops::is_possible(promise)
                 && trouble::is_possible(promise)
+                && readme::is_possible(promise)
                 && kept::is_possible(promise)
                 && full_disk::is_possible(promise);
             service.is_among(promise.on) && images::is_worth_it(promise, service) && possible

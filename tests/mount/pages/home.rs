@@ -27,6 +27,8 @@ pub(crate) struct Home<'a> {
     /// What runs the shell, where that needs other surroundings.
     pub(crate) wrapper: Vec<String>,
     mounted: Option<Named<'a>>,
+    /// The id of the project of `theircloud`.
+    project: String,
 }
 
 impl<'a> Home<'a> {
@@ -36,7 +38,8 @@ impl<'a> Home<'a> {
             fs::create_dir_all(folder.join(below)).unwrap();
         }
         let folder = folder.canonicalize().unwrap();
-        let home = Self { target, folder, words, wrapper: Vec::new(), mounted: None };
+        let project = target.person("alt").project;
+        let home = Self { target, folder, words, wrapper: Vec::new(), mounted: None, project };
         home.describe(|_| ());
         home
     }
@@ -64,6 +67,7 @@ impl<'a> Home<'a> {
     fn said(&self, printed: &str) -> String {
         let places = printed.replace(self.folder.to_str().unwrap(), "/home/ada");
         let names = self.words.iter().fold(places, |text, word| text.replace(&self.target.name(word), word));
+        let names = names.replace(" root root ", " ada ada ");
         // A shell at a terminal does not say which line of its input it is at.
         let lines = names.lines().map(|line| match line.split_once(": line ") {
             Some((shell @ ("bash" | "sh"), rest)) => {
@@ -82,6 +86,7 @@ impl<'a> Home<'a> {
         command.args(words).arg("-c").arg(format!("exec 2>&1\n{}", self.meant(lines)));
         command.env_clear().current_dir(&self.folder).env("HOME", &self.folder).env("PATH", crate::guides::path());
         command.env("LC_ALL", "C").env("TZ", "UTC").env("USER", "ada").env("TERM", "dumb");
+        command.env("PROJECT", &self.project);
         Ran::of(command.output().unwrap())
     }
 

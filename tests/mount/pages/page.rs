@@ -3,7 +3,8 @@
 //! A section is a sequence of blocks. One of ```` ```sh ```` is typed in the mount that was named last before it, as
 //! `glancefs mount OPTIONS CLOUD ~/images`; each of its steps has a call behind `#`, the lines that are typed in its place, and
 //! behind `#>` all that they print. One of ```` ```console ```` is typed at home, with that mount, if any, at `~/images`: what is
-//! typed stands behind `$`, and all that it prints below. A mount that is named before the first `###` of a `##` holds for each.
+//! typed stands behind `$`, and all that it prints below. A mount that is named before the first `###` of a `##` holds for each,
+//! unless `glancefs umount ~/images` is named there.
 
 use std::collections::BTreeSet;
 
@@ -141,6 +142,9 @@ impl<'a> Reader<'a> {
     /// Text between the blocks: the mounts that it names, the calls in its tables, and what stands in it as code.
     fn prose(&mut self, line: &'a str) {
         let spans: Vec<_> = line.split('`').skip(1).step_by(2).collect();
+        if spans.contains(&"glancefs umount ~/images") {
+            self.mount = None;
+        }
         for words in spans.iter().filter_map(|span| span.strip_prefix("glancefs mount ")) {
             let mut words: Vec<_> = words.split(' ').collect();
             match (words.pop(), words.pop()) {
@@ -290,15 +294,17 @@ fn a_page_says_what_is_typed_where_and_what_it_prints(_: &Target) {
 
 fn what_is_typed_at_home_stands_behind_a_dollar_and_what_it_prints_below(_: &Target) {
     let text = "# Title\n\n```text\n$ no\n```\n## Group\n\nWith `glancefs mount mycloud ~/images`:\n\n### One\n\n\
-                `glancefs mount -r theircloud ~/images`\n\n```console\n$ ls \\\n  x\ny\n$ true\n```\n### Two\n```console\n$ ls\n```\n";
+                `glancefs mount -r theircloud ~/images`\n\n```console\n$ ls \\\n  x\ny\n$ true\n```\n### Two\n```console\n$ ls\n```\n\
+                After `glancefs umount ~/images`:\n```console\n$ glancefs umount ~/images\n```\n";
     let guides = read(text, Typed::AtHome).unwrap();
     let found: Vec<_> = guides.iter().map(|guide| (guide.title, guide.blocks.len())).collect();
-    assert_eq!(found, [("Title", 0), ("Group", 0), ("One", 1), ("Two", 1)]);
+    assert_eq!(found, [("Title", 0), ("Group", 0), ("One", 1), ("Two", 2)]);
     let [ls, none] = &guides[2].blocks[0].steps[..] else { panic!("{guides:?}") };
     assert_eq!((&ls.lines[..], &ls.prints[..]), (&["ls \\", "  x"][..], &["y"][..]));
     assert_eq!((&none.lines[..], none.prints.len()), (&["true"][..], 0));
     let cloud = |guide: &Guide<'_>| guide.blocks[0].mount.as_ref().map(|named| named.cloud.to_owned());
     assert_eq!((cloud(&guides[2]).as_deref(), cloud(&guides[3]).as_deref()), (Some("theircloud"), Some("mycloud")));
+    assert_eq!(guides[3].blocks[1].mount, None);
     for (block, fault) in [("y\n$ x", "y: behind nothing that is typed"), ("", ": behind nothing that is typed")] {
         assert_eq!(read(&format!("# T\n```console\n{block}\n```\n"), Typed::AtHome).unwrap_err(), fault);
     }

@@ -6,14 +6,14 @@ crate::promises![Embedded:
     an_id_or_a_time_of_the_page_stands_for_any_and_nothing_else_does,
 ];
 
-/// What such texts look like. `x` is a hexadecimal digit, `9` a digit, `_` a digit or a blank, `A` and `a` letters.
+/// What such texts look like. `x` is a hexadecimal digit, and `9` a digit.
 const SHAPES: [&str; 7] = [
     "req-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
     "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     "~xxxxxxxx",
     "9999-99-99T99:99:99",
-    "Aaa _9 99:99",
+    "9999-99-99 99:99",
     "127.0.0.1:99999",
 ];
 
@@ -53,9 +53,6 @@ fn is_of(kind: char, sign: char) -> bool {
     match kind {
         'x' => sign.is_ascii_hexdigit(),
         '9' => sign.is_ascii_digit(),
-        '_' => sign == ' ' || sign.is_ascii_digit(),
-        'A' => sign.is_ascii_uppercase(),
-        'a' => sign.is_ascii_lowercase(),
         other => other == sign,
     }
 }
@@ -67,12 +64,12 @@ fn an_id_or_a_time_of_the_page_stands_for_any_and_nothing_else_does(_: &Target) 
         ("at 2026-11-21T15:37:12Z", "at 2027-01-02T00:00:00.123456789Z"),
         ("project b4a1f8c0d8e64f1a9d8a3c5b7e2f6a90", "project 00000000000000000000000000000000"),
         ("twice~49b310c0", "twice~00000000"),
-        ("ada  7 Nov 21 02:59 status", "ada  7 Jan  1 12:00 status"),
+        ("ada  7 2026-11-21 02:59 status", "ada  7 2027-01-01 12:00 status"),
         ("http://127.0.0.1:9292/v2", "http://127.0.0.1:43210/v2"),
     ] {
         assert_eq!(shaped(one), shaped(other));
     }
-    for text in ["", "3c6ad16b", "image x", "2026-11-21", "Nova 21", "12:30"] {
+    for text in ["", "3c6ad16b", "image x", "2026-11-21", "12:30"] {
         assert_eq!(shaped(text), text);
     }
     assert_ne!(shaped("a 2026-11-21T15:37:12Z"), shaped("b 2026-11-21T15:37:12Z"));
