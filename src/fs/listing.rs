@@ -83,6 +83,7 @@ impl FileSystem {
                 let seen = self.catalogue.listing().await?;
                 // Nobody tells which names are void in `files`: they are asked for each time.
                 let hold = if *folder == Node::Files { Hold::NONE } else { self.hold(&seen) };
+                self.shelves.listed(seen.value.version(), self.began);
                 let order = self.shelves.order(folder, &seen.value);
                 let beside = if *folder == Node::Files { self.scratch_rows(Place::Files) } else { Vec::new() };
                 Ok(Listing { lines: Lines::Images(seen.value, order, beside), hold, ..listing })

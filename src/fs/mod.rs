@@ -28,6 +28,7 @@ mod node;
 mod offered;
 mod open;
 mod ops;
+mod pacing;
 mod position;
 mod query;
 mod removals;
@@ -121,6 +122,7 @@ pub struct FileSystem {
     begun: begun::Begun,
     guesses: import::Guesses,
     editing: turns::Turns,
+    pacing: pacing::Pacing,
     settings: Settings,
     /// What tests say is the sealed file of every image.
     #[cfg(test)]
@@ -169,6 +171,7 @@ impl FileSystem {
             begun: begun::Begun::default(),
             guesses: import::Guesses::default(),
             editing: turns::Turns::default(),
+            pacing: pacing::Pacing::default(),
             settings,
             #[cfg(test)]
             sealed_by_test: std::sync::OnceLock::new(),

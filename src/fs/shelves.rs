@@ -63,6 +63,12 @@ impl Shelves {
         since
     }
 
+    /// These entries are listed to somebody. The kernel may know the folder's time from before there was any listing, and
+    /// keeps these under that time: the next ones need another.
+    pub(super) fn listed(&self, version: u64, began: SystemTime) {
+        self.since(version, began);
+    }
+
     /// An image became another one, or its folders list otherwise.
     pub(super) fn turn(&self, image: ImageId) {
         let mut known = self.known();

@@ -212,6 +212,22 @@ async fn by_id_resolves_what_no_listing_shows() {
     assert_eq!(service.calls("show"), 2, "what is no id is not asked for");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_was_listed_before_its_time_was_asked_for_has_another_time_once_it_lists_something_else() {
+    for folder in ["by-name", "by-id", "files"] {
+        let service = Fake::with([image(1, "one")]);
+        let fs = mounted(&service);
+        // So the kernel looks a folder up, and lists it without asking for its time again.
+        let before = fs.walk(folder).await.unwrap().attr;
+        assert_eq!(fs.lines_of(before.ino, true).await.len(), 1);
+        service.change(|world| world.images.push(image(2, "two")));
+        tokio::time::advance(TTL).await;
+        let after = fs.getattr(before.ino).await.unwrap().attr;
+        assert_ne!(after.mtime, before.mtime, "{folder}: by which the kernel knows that it lists something else");
+        assert_eq!(fs.lines_of(before.ino, true).await.len(), 2, "{folder}");
+    }
+}
+
 #[tokio::test]
 async fn data_without_bytes_is_an_empty_file_and_is_not_asked_for() {
     for status in [Status::Queued, Status::Saving, Status::Uploading, Status::Importing] {

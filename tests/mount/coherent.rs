@@ -16,6 +16,7 @@ crate::promises![Both:
     what_is_hidden_comes_back_in_both_folders_of_an_image,
     what_was_begun_and_refused_is_listed_nowhere,
     another_name_of_an_image_shows_wherever_it_was_given,
+    what_is_made_elsewhere_shows_in_folders_that_were_only_listed_before,
 ];
 
 /// So long that nothing is seen because it was asked for again.
@@ -26,6 +27,25 @@ fn names(folder: &Path) -> Vec<String> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+fn what_is_made_elsewhere_shows_in_folders_that_were_only_listed_before(target: &Target) {
+    let demo = target.person("demo");
+    // Listed while there is nothing of ours, each by a mount that was asked for nothing else.
+    let mounts = ["by-name", "by-id", "files"].map(|folder| (folder, target.mount_with("demo", &["--ttl=1s"])));
+    for (folder, mount) in &mounts {
+        assert!(!names(&mount.path(folder)).iter().any(|name| name.contains(&target.name("elsewhere"))));
+    }
+    let id = target.filled(&demo, &json!({"name": target.name("elsewhere"), "disk_format": "raw"}), b"bytes");
+    let until = Instant::now() + Duration::from_secs(30);
+    for (folder, mount) in mounts {
+        let shows =
+            || names(&mount.path(folder)).iter().any(|name| name.contains(&target.name("elsewhere")) || *name == id);
+        while !shows() {
+            assert!(Instant::now() < until, "{folder} never shows it");
+        }
+        mount.end();
+    }
 }
 
 fn a_file_called_by_a_name_is_never_the_image_that_had_it_before(target: &Target) {

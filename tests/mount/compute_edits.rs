@@ -183,6 +183,8 @@ fn a_shared_image_keeps_its_visibility_unless_it_may_change(target: &Target) {
     assert_eq!((&image["visibility"], &image["os_distro"]), (&json!("shared"), &json!("debian")));
     mount.end();
     let mount = mounted(target, "demo", &["--allow-visibility-change"]);
+    shell(&mount.path("by-name").join(&name), "echo debian > properties/os_distro");
+    assert_eq!(shown(target, &id)["visibility"], "shared", "what changes nothing makes nothing private");
     shell(&mount.path("by-name").join(&name), "echo x > properties/os_distro");
     let image = shown(target, &id);
     assert_eq!((&image["visibility"], &image["os_distro"]), (&json!("private"), &json!("x")));

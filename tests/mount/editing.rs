@@ -16,6 +16,7 @@ use crate::tools::{attribute, printed, shell, tool};
 crate::promises![Both:
     every_editor_changes_what_was_edited_and_nothing_else,
     what_a_shell_writes_takes_effect_where_the_shell_looks,
+    what_programs_save_one_right_after_the_other_is_all_kept,
     properties_tags_and_members_are_files,
     every_editor_changes_a_property_and_nothing_else,
     names_that_look_like_a_programs_own_are_escaped,
@@ -267,6 +268,26 @@ fn what_a_shell_writes_takes_effect_where_the_shell_looks(target: &Target) {
     assert_eq!(shown("min_disk"), 7);
     let refused = tool("sh", ["-c".as_ref(), "echo gone > \"$0\"/status".as_ref(), folder.as_os_str()]);
     assert_ne!(refused.code, Some(0), "echo hears of it");
+    mount.end();
+}
+
+fn what_programs_save_one_right_after_the_other_is_all_kept(target: &Target) {
+    let demo = target.person("demo");
+    let id = target.image(&demo, &json!({"name": target.name("quickly")}));
+    let mount = target.mount("demo");
+    let folder = mount.path("by-id").join(&id);
+    let out = target.file("document");
+    // One reads and another writes, so that nobody but the document says from which version it was made.
+    let save = |filter: &str| {
+        let out = out.display();
+        shell(&folder, &format!("jq '{filter}' metadata.json > {out}; cp {out} metadata.json"));
+    };
+    for number in 1..=3 {
+        save(&format!(".one = \"{number}\" | .two = \"{number}\""));
+        save(&format!("del(.one) | .two = \"again {number}\""));
+        let image = shown(target, &demo, &id);
+        assert_eq!((&image["one"], &image["two"]), (&Value::Null, &json!(format!("again {number}"))));
+    }
     mount.end();
 }
 

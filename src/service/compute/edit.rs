@@ -35,7 +35,14 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     rules::check(&action, changes)?;
     let _turn = compute.turns.take(image).await;
     let mut left = last_of_each_key(changes);
-    if !compute.visibility_may_change {
+    if compute.visibility_may_change {
+        // What changes nothing makes nothing private either.
+        let present = compute.show(image).await.map_err(|error| ServiceError { action: action.clone(), ..error })?;
+        left.retain(|change| !holds(change, &present.properties));
+        if left.is_empty() {
+            return Ok(present);
+        }
+    } else {
         let present = rights::look(compute, image, &action).await?;
         left.retain(|change| !holds(change, &present.properties));
         if left.is_empty() {
