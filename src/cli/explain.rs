@@ -26,15 +26,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn explanation(path: &Path) -> Result<String, Failure> {
-    // What could not be made is told where it was to be.
+    // What could not be made is told where it was to be; and before it is looked up, which fails as well.
+    let before = path.file_name().and_then(attribute::failure_of);
+    let before = before.and_then(|name| attribute::text(parent(path), &name).ok().flatten());
     let is_there = path.symlink_metadata().is_ok();
     let place = if is_there { path } else { parent(path) };
     let of_name = if is_there { None } else { path.file_name().and_then(attribute::failure_of) };
     let failed = |error: io::Error| unseen(path, place, &error);
     assert_ours(&place.canonicalize().map_err(failed)?)?;
     let told = |name| attribute::text(place, name).map_err(failed);
-    let failure =
-        told(of_name.as_deref().unwrap_or(attribute::FAILURE))?.and_then(|json| serde_json::from_str(&json).ok());
+    let said = match &of_name {
+        Some(name) => before.or(told(name)?),
+        None => told(attribute::FAILURE)?,
+    };
+    let failure = said.and_then(|json| serde_json::from_str(&json).ok());
     let limits = told(attribute::LIMITS)?.unwrap_or_default();
     Ok(format!("{}: {}", place.display(), explained(failure.as_ref(), &limits)))
 }

@@ -272,6 +272,10 @@ impl Plan {
     /// Checks what was asked. The mount point comes first, because that is where typing errors are.
     fn new(arguments: &Arguments) -> Result<Self, Failure> {
         let (source, point) = places(&arguments.places)?;
+        if arguments.allow_visibility_change && arguments.service == Backend::Image {
+            let sentence = "--allow-visibility-change is for mounts with --service compute: the Image service changes properties alone";
+            return Err(Failure::new(Code::Usage, sentence));
+        }
         let named = connect::source(source)?;
         let point = point::prepare(Path::new(point)).map_err(Failure::with(Code::Mount))?;
         let target = connect::target(named, &arguments.cloud, arguments.service)?;

@@ -1,15 +1,21 @@
 //! What the APIs of all services have in common: documents in JSON, at addresses that are made of names.
 
-use reqwest::Url;
+use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{Call, Http};
 use super::{Kind, Result, ServiceError};
 
-/// The document that a call answers with.
+/// The document that a call answers with. One that ends in the middle, though the connection said that it was whole, is a
+/// proxy's or a dying worker's work: what only looks is asked for once more.
 pub(super) async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
-    understood(&call.action, &http.document(call).await?)
+    match serde_json::from_slice(&http.document(call).await?) {
+        Err(error) if error.is_eof() && call.method == Method::GET => {
+            understood(&call.action, &http.document(call).await?)
+        }
+        document => document.map_err(|error| misunderstood(&call.action, &error)),
+    }
 }
 
 /// The document in the body of a successful answer.

@@ -19,6 +19,7 @@ fn wrong_usage_ends_with_1_and_says_what_is_right() {
     place.run(["mount", "a", "b", "-o", "max_parallel=65"]).refused(1, &["'65' is not a number"]);
     place.run(["mount", "a", "b", "-o", "cache_dir=/c,cache_size=1MiB"]).refused(1, &["64MiB is the least"]);
     place.run(["mount", "a", "b", "-o", "frobnicate=1"]).refused(1, &["unknown mount option 'frobnicate'"]);
+    place.run(["mount", "a", "b", "-o", "allow_visibility_change"]).refused(1, &["--service compute"]);
     place.run(["mount", "a", "b", "-o", "remount,ro"]).refused(1, &["cannot be remounted"]);
 }
 

@@ -37,6 +37,10 @@ fn there_are_no_data_and_the_sentence_says_why(target: &Target) {
     assert!(read.err.contains("No such file"), "{read:?}");
     let explained = printed(env!("CARGO_BIN_EXE_glancefs"), ["explain".as_ref(), folder.join("data").as_os_str()]);
     assert!(explained.contains("this cloud has no Image service in its catalog"), "{explained}");
+    let written = tool_in(&folder, "sh", &["-c", "echo x > data"]);
+    assert!(written.err.contains("Operation not permitted") || written.err.contains("ermission"), "{written:?}");
+    let explained = printed(env!("CARGO_BIN_EXE_glancefs"), ["explain".as_ref(), folder.join("data").as_os_str()]);
+    assert!(explained.contains("EPERM"), "and not of the look-up that came with the question: {explained}");
     shell(&mount.path("by-name"), &format!("rm -r {name}"));
     assert_eq!(shell(&mount.path("by-name"), "ls"), "");
     mount.end();

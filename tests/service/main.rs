@@ -290,6 +290,20 @@ async fn an_answer_that_is_none_is_malformed() {
 }
 
 #[tokio::test]
+async fn a_document_that_ends_in_the_middle_as_if_it_were_whole_is_asked_for_once_more() {
+    for (cuts, succeeds) in [(1, true), (2, false)] {
+        let peer = peer(move |request, before| {
+            (request.path().ends_with("/members") && before < cuts)
+                .then(|| Answer::Full(200, String::new(), b"{\"members\": [".to_vec()))
+        })
+        .await;
+        let members = connected(&peer).await.members(id()).await;
+        let kind = members.err().map(|error| error.kind);
+        assert!(succeeds == (kind != Some(Kind::Malformed)), "{cuts}: {kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_document_that_is_cut_is_asked_for_again() {
     let peer = peer(|request, before| {
         (request.path() == "/v2/images" && before == 1)
