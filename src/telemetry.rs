@@ -90,6 +90,8 @@ fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Re
     let value = Plain(format_args!("{value:?}"));
     match field.name() {
         "message" => write!(out, "{value}"),
+        // Where in a library a line comes from, which its target says already.
+        name if name.starts_with("log.") => Ok(()),
         name if out.has_ansi_escapes() => write!(out, "\u{1b}[3m{name}\u{1b}[0m={value}"),
         name => write!(out, "{name}={value}"),
     }

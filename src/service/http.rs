@@ -200,12 +200,21 @@ impl Http {
         let began = Instant::now();
         let sent = self.client.put(url.clone()).headers(headers).body(bytes).send().await;
         let succeeded = sent.as_ref().is_ok_and(|response| response.status().is_success());
-        self.meter.count(&Method::PUT, url, began.elapsed(), succeeded);
+        self.asked_for(&Method::PUT, url, began.elapsed(), sent.as_ref().ok());
         match sent {
             Err(error) => Err(broken(action, &place(url), &error)),
             Ok(_) if succeeded => Ok(()),
             Ok(response) => Err(refused(action, response).await),
         }
+    }
+
+    /// Counts a request, and tells of it. Its query stays untold: what stands in one is for others to say.
+    fn asked_for(&self, method: &Method, url: &Url, time: Duration, answer: Option<&Response>) {
+        let status = answer.map(Response::status);
+        self.meter.count(method, url, time, status.is_some_and(|status| status.is_success()));
+        let (status, request) = (status.map_or(0, |status| status.as_u16()), answer.and_then(request_id));
+        let request = request.as_deref().unwrap_or("-");
+        tracing::debug!(%method, path = url.path(), status, ?time, %request, "asked the service");
     }
 
     /// A successful answer with its body yet to come.
@@ -244,7 +253,12 @@ impl Http {
         let began = Instant::now();
         let answer = timeout(HEAD_DEADLINE, request.headers(headers).send()).await;
         let succeeded = matches!(&answer, Ok(Ok(response)) if response.status().is_success());
-        self.meter.count(&call.method, &call.url, began.elapsed(), succeeded);
+        self.asked_for(
+            &call.method,
+            &call.url,
+            began.elapsed(),
+            answer.as_ref().ok().and_then(|sent| sent.as_ref().ok()),
+        );
         match answer {
             Err(_) => Err(Failure::without_answer(ServiceError::new(Kind::TimedOut, &call.action))),
             Ok(Err(error)) => Err(broken(&call.action, &place(&call.url), &error)),

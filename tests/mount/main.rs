@@ -53,6 +53,7 @@ mod queue;
 mod readme;
 mod restoring;
 mod restoring_slowly;
+mod secrets;
 mod silence;
 mod states;
 #[expect(dead_code, reason = "shared with the tests of the command, which ask for more")]
@@ -145,6 +146,7 @@ const SUBJECTS: &[&[Promise]] = &[
     at_once::PROMISES,
     model::PROMISES,
     queue::PROMISES,
+    secrets::PROMISES,
     silence::PROMISES,
     restoring::PROMISES,
     restoring_slowly::PROMISES,
