@@ -6,6 +6,7 @@ mod cache;
 mod direct;
 mod manager;
 mod mounts;
+mod options;
 mod pages;
 mod process;
 mod status;
