@@ -51,10 +51,14 @@ impl FileSystem {
         // A backup or a template was made from no version of this image.
         let is_own = document.get("id").and_then(Value::as_str) == Some(id.as_str());
         let base = if is_own { self.readings.base_of(id, &document, by) } else { Base::Unknown };
-        let (mut changes, updated) = self.changes_now(id, base.clone(), &document, &rules).await?;
-        if !changes.is_empty() && self.pacing.wait(id, updated, Timestamp::now()).await {
-            (changes, _) = self.changes_now(id, base, &document, &rules).await?;
+        if base != Base::Unknown {
+            // Somebody has what it looked like before, and may make a document of that or of what comes now.
+            let updated = self.catalogue.known(id).map_or(Timestamp::UNIX_EPOCH, |seen| seen.value.updated_at);
+            self.pacing.wait(id, updated, Timestamp::now()).await;
         }
+        let current = self.look(id).await?;
+        let changes =
+            changes_from(base, &document, &current, &rules).map_err(|refused| self.anothers(refused, &current))?;
         // Who writes the visibility alone means that.
         let may_leave = !is_own && document.len() > 1;
         self.send_changes(id, &changes, may_leave).await?;
@@ -70,19 +74,6 @@ impl FileSystem {
             self.restorers.restore(id, &document, by);
         }
         if says_queued(&document) { self.stay_queued(id).await } else { Ok(()) }
-    }
-
-    /// What the document changes in the image as it is at this moment, and when that was changed.
-    async fn changes_now(
-        &self,
-        id: ImageId,
-        base: Base,
-        document: &Map<String, Value>,
-        rules: &Rules,
-    ) -> Result<(Vec<Change>, Timestamp)> {
-        let current = self.look(id).await?;
-        let changes = changes_from(base, document, &current, rules);
-        changes.map(|changes| (changes, current.updated_at)).map_err(|refused| self.anothers(refused, &current))
     }
 
     /// Sends what a document changes. Not everybody may give an image each visibility, and who puts a backup back wants the

@@ -33,9 +33,8 @@ impl Pacing {
     }
 
     /// Waits until the next change of an image that was last changed at `updated` has another time, as far as the service's
-    /// clock is like ours, which shows `now`; after a change of ours in any case. Answers whether that took any: the image
-    /// may be another one since.
-    pub(super) async fn wait(&self, image: ImageId, updated: Timestamp, now: Timestamp) -> bool {
+    /// clock is like ours, which shows `now`; after a change of ours in any case.
+    pub(super) async fn wait(&self, image: ImageId, updated: Timestamp, now: Timestamp) {
         let last = lock(&self.0).get(&image).copied();
         let ours = last.map(|last| (last + SECOND).saturating_duration_since(Instant::now()));
         let theirs = Duration::try_from((updated + SECOND).duration_since(now)).ok().filter(|left| *left <= SECOND);
@@ -43,7 +42,6 @@ impl Pacing {
         if !left.is_zero() {
             sleep(left).await;
         }
-        !left.is_zero()
     }
 }
 
@@ -57,12 +55,15 @@ mod tests {
     async fn a_second_change_waits_until_a_second_has_passed_and_only_that_of_the_same_image() {
         let (pacing, one, other) = (Pacing::default(), ImageId::random(), ImageId::random());
         let (long_ago, now) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + Duration::from_secs(100));
-        assert!(!pacing.wait(one, long_ago, now).await);
+        let waited = async |image| {
+            let began = Instant::now();
+            pacing.wait(image, long_ago, now).await;
+            began.elapsed()
+        };
+        assert_eq!(waited(one).await, Duration::ZERO);
         pacing.changed(one);
-        let began = Instant::now();
-        assert!(!pacing.wait(other, long_ago, now).await && pacing.wait(one, long_ago, now).await);
-        assert_eq!(began.elapsed(), SECOND);
-        assert!(!pacing.wait(one, long_ago, now).await, "that was it");
+        assert_eq!((waited(other).await, waited(one).await), (Duration::ZERO, SECOND));
+        assert_eq!(waited(one).await, Duration::ZERO, "that was it");
     }
 
     #[tokio::test(start_paused = true)]

@@ -35,6 +35,7 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     rules::check(&action, changes)?;
     let _turn = compute.turns.take(image).await;
     let mut left = last_of_each_key(changes);
+    let mut known = None;
     if compute.visibility_may_change {
         // What changes nothing makes nothing private either.
         let present = compute.show(image).await.map_err(|error| ServiceError { action: action.clone(), ..error })?;
@@ -42,6 +43,7 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
         if left.is_empty() {
             return Ok(present);
         }
+        known = Some(present.properties);
     } else {
         let present = rights::look(compute, image, &action).await?;
         left.retain(|change| !holds(change, &present.properties));
@@ -52,7 +54,7 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     }
     let mut tries = compute.http.tries();
     loop {
-        let failed = make(compute, image, &action, &left).await.err();
+        let failed = make(compute, image, &action, &left, known.take()).await.err();
         let failed = failed.map(|error| rights::forbidden(compute, image, error));
         if let Some(error) = failed.as_ref().filter(|error| !may_be_made(&error.kind)) {
             return Err(error.clone());
@@ -75,12 +77,20 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     }
 }
 
-/// Sends what makes the changes.
-async fn make(compute: &Compute, image: ImageId, action: &str, changes: &[&Change]) -> Result<()> {
-    let present = if plan::depends_on_what_is_there(changes) {
-        compute.show(image).await.map_err(|error| ServiceError { action: action.to_owned(), ..error })?.properties
-    } else {
-        Properties::default()
+/// Sends what makes the changes. `known` are the properties, where they were just looked at.
+async fn make(
+    compute: &Compute,
+    image: ImageId,
+    action: &str,
+    changes: &[&Change],
+    known: Option<Properties>,
+) -> Result<()> {
+    let present = match known {
+        Some(known) => known,
+        None if plan::depends_on_what_is_there(changes) => {
+            compute.show(image).await.map_err(|error| ServiceError { action: action.to_owned(), ..error })?.properties
+        }
+        None => Properties::default(),
     };
     let mut removed = Map::new();
     for step in plan::steps(action, changes, &present)? {
