@@ -28,7 +28,7 @@ pub enum ReadError {
         actual: String,
     },
     /// Nothing arrived for longer than one read may wait.
-    #[error("no bytes of image {image} arrived within {} s", waited.as_secs())]
+    #[error("no bytes of image {image} arrived within {} s; try again later, or tell the operator of the service", waited.as_secs())]
     TimedOut {
         /// The image.
         image: ImageId,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -23,13 +24,19 @@ pub struct Reader {
     cursors: Mutex<Cursors>,
     /// A read had to wait since the last one that was counted.
     waited: AtomicBool,
+    /// The reads that were given up last, and when.
+    given_up: Mutex<Option<(Range<u64>, Instant)>>,
 }
+
+/// For how long a read that was given up is answered at once when it is asked for again. The kernel does not report that
+/// what it reads ahead has failed: it asks for the first page of it again, and who reads would wait for two deadlines.
+const GIVEN_UP: Duration = Duration::from_secs(1);
 
 impl Reader {
     pub(super) fn new(reads: Arc<Reads>, feed: Arc<Feed>) -> Self {
         feed.opened();
         add(&reads.open, 1);
-        Self { reads, feed, cursors: Mutex::default(), waited: AtomicBool::new(false) }
+        Self { reads, feed, cursors: Mutex::default(), waited: AtomicBool::new(false), given_up: Mutex::default() }
     }
 
     /// What it reads.
@@ -43,13 +50,41 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError::HashMismatch`] from then on, when the hash is another one than the service's. A read that failed
-    /// otherwise may be repeated.
+    /// otherwise may be repeated; one that met its deadline fails at once when it is repeated within a second.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, ReadError> {
         let end = offset.saturating_add(len.into()).min(self.feed.identity.size());
         self.feed.check()?;
         if offset >= end {
             return Ok(Bytes::new());
         }
+        if self.was_given_up(&(offset..end)) {
+            return Err(self.feed.timed_out(&self.reads));
+        }
+        let outcome = self.wanted(offset..end).await;
+        if matches!(outcome, Err(ReadError::TimedOut { .. })) {
+            self.give_up(offset..end);
+        }
+        outcome
+    }
+
+    /// Remembers that this read met its deadline, beside those that did so together with it.
+    fn give_up(&self, read: Range<u64>) {
+        let mut given_up = lock(&self.given_up);
+        let beside = given_up.take().filter(|(_, at)| at.elapsed() < GIVEN_UP).map_or(read.clone(), |(range, _)| range);
+        *given_up = Some((read.start.min(beside.start)..read.end.max(beside.end), Instant::now()));
+    }
+
+    /// Whether bytes of this read were waited for in vain a moment ago. It is said once.
+    fn was_given_up(&self, read: &Range<u64>) -> bool {
+        let met = |(range, at): &mut (Range<u64>, Instant)| {
+            range.start < read.end && read.start < range.end && at.elapsed() < GIVEN_UP
+        };
+        lock(&self.given_up).take_if(met).is_some()
+    }
+
+    /// The bytes `wanted`, not empty and within the image.
+    async fn wanted(&self, wanted: Range<u64>) -> Result<Bytes, ReadError> {
+        let Range { start: offset, end } = wanted;
         self.reads.refuse_beyond_half(end - offset)?;
         self.feed.prepare(&self.reads).await;
         let room = self.reads.hash_room();

@@ -11,6 +11,7 @@ use crate::tools::printed;
 
 crate::promises![Embedded:
     the_readme_begins_with_what_a_mount_does,
+    a_cloud_is_looked_at_and_mounted,
     a_thin_disk_lies_on_an_image_that_is_not_downloaded,
     all_images_are_backed_up_and_put_back,
     many_files_are_uploaded,
@@ -94,6 +95,10 @@ fn type_at(mut home: Home<'_>, heading: &str) {
 
 fn the_readme_begins_with_what_a_mount_does(target: &Target) {
     type_below(target, "glancefs");
+}
+
+fn a_cloud_is_looked_at_and_mounted(target: &Target) {
+    type_below(target, "Your cloud");
 }
 
 fn a_thin_disk_lies_on_an_image_that_is_not_downloaded(target: &Target) {

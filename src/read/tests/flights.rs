@@ -1,6 +1,7 @@
 //! Single flight, failures and waiters.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::*;
 use crate::cache::{BLOCK, SPAN};
@@ -66,6 +67,30 @@ async fn a_read_for_which_nothing_arrives_ends_at_its_deadline() {
     let outcome = bench.open(&content).read(0, 100).await;
     assert!(matches!(outcome, Err(ReadError::TimedOut { .. })));
     assert_eq!(begun.elapsed().as_secs(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_met_its_deadline_is_given_up_once_more_at_once_and_then_tried_again() {
+    let bench = bench();
+    let content = bench.fake.add(1, 3_000_000);
+    let reader = bench.open(&content);
+    bench.fake.hold();
+    let passed = async |offset| {
+        let begun = tokio::time::Instant::now();
+        assert!(matches!(reader.read(offset, 100).await, Err(ReadError::TimedOut { .. })));
+        begun.elapsed().as_secs()
+    };
+    assert_eq!((passed(0).await, passed(50).await), (120, 0));
+    // The request ends as well.
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(passed(50).await, 120, "it is said once");
+    assert_eq!(passed(1_000_000).await, 120, "bytes that nobody has waited for");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(passed(1_000_000).await, 120, "a second is over");
+    let (_, _) = tokio::join!(reader.read(2_000_000, 100), reader.read(2_500_000, 100));
+    assert_eq!((passed(2_000_000).await), 0, "both were given up together");
+    bench.fake.release();
+    assert_eq!(reader.read(1_000_000, 100).await.unwrap(), bench.fake.bytes(&content)[1_000_000..1_000_100]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ const fn cause(title: &'static str) -> Cause {
 pub(super) const NONE: Cause = cause("");
 
 /// The causes, by the titles of the symptoms.
-pub(super) const CAUSES: [Cause; 20] = [
+pub(super) const CAUSES: [Cause; 21] = [
     before("The password is refused", |home| {
         home.describe(|cloud| cloud["auth"]["password"] = json!("another"));
         Guard::Nothing
@@ -149,6 +149,7 @@ pub(super) const CAUSES: [Cause; 20] = [
         home.does("ls ~/images/by-name > /dev/null");
         *guard = Guard::Stopped(Box::new(home.target.stop()));
     }),
+    before(super::DEADLINE, |home| between(home, || Act::Hang)),
     after("What is shown is old", |home, guard| {
         home.does("cat ~/images/by-name/debian-12/metadata.json > /dev/null");
         *guard = Guard::Stopped(Box::new(home.target.stop()));
