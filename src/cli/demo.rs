@@ -149,8 +149,8 @@ async fn explain(point: &Path) -> Result<(), Failure> {
     let root = point.to_owned();
     let listed = tokio::task::spawn_blocking(move || tree(&root.join("by-name"))).await;
     let lines = listed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Failure::with(Code::Mount))?;
-    output::line(format!("{}/by-name", point.display()));
-    lines.iter().for_each(output::line);
+    output::line(format!("{}/by-name", point.display()))?;
+    lines.iter().try_for_each(output::line)?;
     let helper = unmount::helper();
     let first = lines.first().map_or("hello", |line| line.trim_end_matches('/').trim());
     output::line(format!(
@@ -160,8 +160,7 @@ async fn explain(point: &Path) -> Result<(), Failure> {
         point.display(),
         helper.to_string_lossy(),
         point.display()
-    ));
-    Ok(())
+    ))
 }
 
 /// The images and what is in them, one line each.

@@ -143,6 +143,11 @@ impl Options {
         Self { cache_dir, cache_size, ..self.clone() }
     }
 
+    /// The folder of its cache, where one was named.
+    pub(super) fn cache(&self) -> Option<&Path> {
+        self.cache_dir.as_deref()
+    }
+
     fn settings(&self) -> Result<fs::Settings, Failure> {
         let disk = mount_settings::disk_cache(self.cache_dir.as_deref(), self.cache_size, &variable, point::is_root())
             .map_err(Failure::with(Code::Usage))?;

@@ -74,9 +74,9 @@ impl Finding {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     // A service that closes its connection must not end this program.
     output::survive_closed_pipe();
-    let mut failed = 0_usize;
+    let (mut failed, mut told) = (0_usize, Ok(()));
     let mut tell = |finding: Finding| {
-        output::line(finding.shown());
+        told = told.clone().and_then(|()| output::line(finding.shown()));
         failed += usize::from(finding.verdict == Verdict::Bad);
     };
     machine::check(&mut tell);
@@ -90,6 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
         }
     }
+    told?;
     match failed {
         0 => Ok(()),
         1 => Err(Failure::new(Code::Usage, "1 check failed")),

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::mounts;
 use super::output::{self, Code, Failure};
 use crate::fs::Failed;
 use crate::mount::attribute;
-use crate::mount::mountinfo;
+use crate::mount::mountinfo::{self, Mount};
 use crate::plain::Plain;
 
 /// Say why the last operation on a file or folder of a mount failed, and what can be done
@@ -19,10 +20,19 @@ pub struct Arguments {
 
 /// Explains each of the paths.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut last = Ok(());
     for path in &arguments.paths {
-        output::line(explanation(path)?);
+        match explanation(path) {
+            Ok(text) => output::line(text)?,
+            // The others are explained nevertheless, and the last failure is told when the program ends.
+            Err(failure) => {
+                if let Err(earlier) = std::mem::replace(&mut last, Err(failure)) {
+                    output::problem(earlier);
+                }
+            }
+        }
     }
-    Ok(())
+    last
 }
 
 fn explanation(path: &Path) -> Result<String, Failure> {
@@ -33,7 +43,7 @@ fn explanation(path: &Path) -> Result<String, Failure> {
     let place = if is_there { path } else { parent(path) };
     let of_name = if is_there { None } else { path.file_name().and_then(attribute::failure_of) };
     let failed = |error: io::Error| unseen(path, place, &error);
-    assert_ours(&place.canonicalize().map_err(failed)?)?;
+    mount_of(&place.canonicalize().map_err(failed)?)?;
     let told = |name| attribute::text(place, name).map_err(failed);
     let said = match &of_name {
         Some(name) => before.or(told(name)?),
@@ -63,8 +73,11 @@ fn details(failed: &Failed) -> String {
 
 /// Why a place cannot be looked at.
 fn unseen(path: &Path, place: &Path, error: &io::Error) -> Failure {
-    let is_ours = || std::path::absolute(path).is_ok_and(|path| assert_ours(&path).is_ok());
-    if error.kind() == io::ErrorKind::PermissionDenied && is_ours() {
+    let ours = std::path::absolute(path).ok().and_then(|path| mount_of(&path).ok());
+    if let Some(mount) = ours.as_ref().filter(|_| error.raw_os_error() == Some(libc::ENOTCONN)) {
+        return Failure::new(Code::System, mounts::died(&mount.point));
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied && ours.is_some() {
         let sentence = "only the user who mounted may look into this mount: for others it takes --allow-other, and no --umask \
                         that forbids it";
         return Failure::new(Code::Usage, format!("{}: {sentence}", path.display()));
@@ -81,12 +94,12 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Refuses an absolute path that is in no mount of this program.
-fn assert_ours(path: &Path) -> Result<(), Failure> {
+/// The mount that an absolute path is in; refused where it is none of this program.
+fn mount_of(path: &Path) -> Result<Mount, Failure> {
     let mounts = mountinfo::all().map_err(Failure::with(Code::System))?;
     let around = mounts.into_iter().filter(|mount| path.starts_with(&mount.point));
     match around.max_by_key(|mount| mount.point.as_os_str().len()) {
-        Some(mount) if mount.is_ours() => Ok(()),
+        Some(mount) if mount.is_ours() => Ok(mount),
         _ => Err(Failure::new(Code::Usage, format!("{} is not in a mount of glancefs", path.display()))),
     }
 }

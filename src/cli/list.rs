@@ -33,8 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let listed = direct::unless_interrupted(signals, list(direct, &path, arguments)).await?;
         listed.map_err(|error| direct::failure(&path, &error))
     })?;
-    lines.into_iter().for_each(output::line);
-    Ok(())
+    lines.into_iter().try_for_each(output::line)
 }
 
 async fn list(direct: &Direct, path: &Path, how: &Arguments) -> Result<Vec<String>, FsError> {

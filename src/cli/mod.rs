@@ -95,12 +95,12 @@ fn mount_options(command: &clap::Command) -> Vec<LongOption> {
 fn parse_and_run(arguments: Vec<OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli.command).map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS),
-        Err(words) => {
-            // Help that cannot be printed has no other way to be told.
-            let _ = words.print();
+        Err(words) => match words.print() {
             // clap's own code for wrong usage, 2, means "the system failed" to mount(8).
-            if words.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS }
-        }
+            _ if words.use_stderr() => Code::Usage.into(),
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => told(&output::unwritten(&error)),
+        },
     }
 }
 

@@ -27,6 +27,12 @@ pub(super) const UPLOADS: &str = ".glancefs/uploads";
 /// Where a mount tells how it does.
 pub(super) const STATUS: &str = ".glancefs/status.json";
 
+/// What is to be said of a mount whose program is gone.
+pub(super) fn died(point: &Path) -> String {
+    let point = point.display();
+    format!("the program of the mount at {point} has died: glancefs umount {point} clears it away")
+}
+
 /// What a mount answered.
 #[derive(Debug)]
 pub(super) struct Answer {

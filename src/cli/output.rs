@@ -50,17 +50,30 @@ impl Failure {
     }
 }
 
-/// Prints a line to standard output, or several. What could not stand on a terminal is shown by its number. Who closed it
-/// does not want more, which is no failure of ours.
-pub fn line(text: impl Display) {
-    let _ = writeln!(io::stdout(), "{}", Lines(text));
+/// Prints a line to standard output, or several. What could not stand on a terminal is shown by its number.
+///
+/// # Errors
+/// Where it cannot be written, as on a full disk.
+pub fn line(text: impl Display) -> Result<(), Failure> {
+    // In one piece, so that what several programs write to one file does not mix.
+    all(format!("{}\n", Lines(text)).as_bytes())
 }
 
 /// Prints bytes to standard output as they are.
+///
+/// # Errors
+/// As for [`line`].
 pub fn all(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout();
-    let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(|error| Failure::new(Code::System, format!("cannot write to standard output: {error}")))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| unwritten(&error))
+}
+
+/// Standard output takes nothing. Who closed its other end does not want more, and needs no sentence.
+pub(super) fn unwritten(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::new(Code::Pipe, ""),
+        _ => Failure::new(Code::System, format!("cannot write to standard output: {error}")),
+    }
 }
 
 /// Prints a line to standard error, with the program's name in front.

@@ -67,8 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let path = Path::new("by-name").join(name::encode(&name));
         put(direct, &path, arguments, source, signals).await
     })?;
-    output::line(image);
-    Ok(())
+    output::line(image)
 }
 
 /// Where the bytes come from, and how many there are, where that is known.

@@ -38,6 +38,7 @@ pub struct Arguments {
         value_name = "DURATION",
         value_parser = quantity::duration,
         num_args = 0..=1,
+        require_equals = true,
         default_missing_value = "1s"
     )]
     watch: Option<Duration>,
@@ -46,18 +47,30 @@ pub struct Arguments {
 /// Shows what is asked for.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let only = arguments.point.as_deref().map(point_of).transpose()?.map(|point| vec![point]);
-    let mut search = Search { only, status: Mounts::of(STATUS), uploads: Mounts::of(UPLOADS) };
+    let mut search = Search { only, status: Mounts::of(STATUS), uploads: Mounts::of(UPLOADS), is_shut_out: false };
     let Some(pause) = arguments.watch else { return once(&mut search, arguments.json) };
-    let mut before = Vec::new();
+    watch(&mut search, arguments.json, pause.max(GLIMPSE))
+}
+
+/// Shows it until a signal comes, or until the mount that was named is gone.
+fn watch(search: &mut Search, json: bool, pause: Duration) -> Result<(), Failure> {
+    let (mut before, mut said) = (Vec::new(), Vec::new());
     loop {
         let seen = search.look()?;
-        if arguments.json {
-            seen.looks.iter().for_each(|look| output::line(Document::of(look).to_json()));
+        if json {
+            seen.print_objects()?;
         } else {
-            clear();
-            seen.print(&before);
+            clear()?;
+            seen.print(&before)?;
         }
-        before = seen.looks;
+        if search.only.is_some() && seen.looks.is_empty() {
+            return seen.outcome(search);
+        }
+        // On a screen that was cleared it has to be said again.
+        if seen.problems != said || Terminal::of(&io::stdout()).moves {
+            seen.problems.iter().for_each(output::problem);
+        }
+        Seen { looks: before, problems: said } = seen;
         thread::sleep(pause);
     }
 }
@@ -65,24 +78,22 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn once(search: &mut Search, json: bool) -> Result<(), Failure> {
     let mut seen = search.look()?;
     if json {
-        seen.looks.iter().for_each(|look| output::line(Document::of(look).to_json()));
+        seen.print_objects()?;
     } else {
         let mut before = Vec::new();
         if seen.looks.iter().any(|look| !look.status.downloads.is_empty()) {
             thread::sleep(GLIMPSE);
             before = std::mem::replace(&mut seen, search.look()?).looks;
         }
-        seen.print(&before);
+        seen.print(&before)?;
     }
-    seen.outcome(search.only.is_some())
+    seen.outcome(search)
 }
 
 /// Begins the screen again, where there is one that can.
-fn clear() {
-    if Terminal::of(&io::stdout()).moves {
-        // To the corner, and nothing behind it (ECMA-48, CUP and ED).
-        let _ = output::all(b"\x1b[H\x1b[J");
-    }
+fn clear() -> Result<(), Failure> {
+    // To the corner, and nothing behind it (ECMA-48, CUP and ED).
+    if Terminal::of(&io::stdout()).moves { output::all(b"\x1b[H\x1b[J") } else { Ok(()) }
 }
 
 /// The mounts that are looked at.
@@ -90,6 +101,8 @@ struct Search {
     only: Option<Vec<PathBuf>>,
     status: Mounts,
     uploads: Mounts,
+    /// There are mounts that do not let this user in.
+    is_shut_out: bool,
 }
 
 /// What was found.
@@ -113,7 +126,12 @@ impl Search {
             match status {
                 Ok(status) => seen.looks.push(Look { mount: answer.mount, at, status, uploads: lines }),
                 // What does not let this user in is not theirs to look at.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && only.is_none() => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    if only.is_some() {
+                        return Err(Failure::new(Code::Usage, shown::closed(&answer.mount.point)));
+                    }
+                    self.is_shut_out = true;
+                }
                 Err(error) => seen.problems.push(shown::problem(&answer.mount.point, &error)),
             }
         }
@@ -123,21 +141,26 @@ impl Search {
 }
 
 impl Seen {
-    fn print(&self, before: &[Look]) {
-        for look in &self.looks {
+    fn print(&self, before: &[Look]) -> Result<(), Failure> {
+        self.looks.iter().try_for_each(|look| {
             let earlier = before.iter().find(|earlier| earlier.mount.point == look.mount.point);
-            output::line(look.text(earlier));
-        }
+            output::line(look.text(earlier))
+        })
     }
 
-    /// Tells what did not answer, and whether that is a failure: where one mount was asked for, and where there is nothing
-    /// else.
-    fn outcome(self, is_named: bool) -> Result<(), Failure> {
+    fn print_objects(&self) -> Result<(), Failure> {
+        self.looks.iter().try_for_each(|look| output::line(Document::of(look).to_json()))
+    }
+
+    /// Tells what did not answer, and fails where something did not and where nothing is there.
+    fn outcome(self, search: &Search) -> Result<(), Failure> {
         if self.looks.is_empty() && self.problems.is_empty() {
-            if is_named {
-                return Err(Failure::new(Code::Usage, "the mount does not let this user in"));
-            }
-            output::problem("there is no mount of glancefs");
+            let sentence = match search.only.as_deref() {
+                Some([point, ..]) => format!("nothing is mounted at {} any more", point.display()),
+                _ if search.is_shut_out => "there are mounts of glancefs, and none that lets this user in".to_owned(),
+                _ => "there is no mount of glancefs".to_owned(),
+            };
+            return Err(Failure::new(Code::Usage, sentence));
         }
         self.problems.iter().for_each(output::problem);
         if self.problems.is_empty() { Ok(()) } else { Err(Failure::new(Code::System, "")) }

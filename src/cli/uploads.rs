@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn list(search: &mut Search, json: bool) -> Result<(), Failure> {
     let now = Timestamp::try_from(SystemTime::now()).map_err(Failure::with(Code::System))?;
     for found in look(search)? {
-        output::line(if json { found.to_json() } else { shown::shown(&found, now) });
+        output::line(if json { found.to_json() } else { shown::shown(&found, now) })?;
     }
     Ok(())
 }

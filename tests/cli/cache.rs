@@ -72,6 +72,38 @@ fn what_is_damaged_is_found_named_and_dropped() {
 }
 
 #[test]
+fn a_map_that_cannot_be_read_is_told_and_gives_its_place_back() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    for drop in [&["verify"][..], &["drop", "--all"]] {
+        warm(&place, &service).succeeded();
+        let folder = fs::read_dir(place.path("kept/images")).unwrap().next().unwrap().unwrap().path();
+        fs::write(folder.join("map"), [7; 100]).unwrap();
+        let list = cache(&place, &["list"]);
+        assert!(list.code == Some(0) && list.out.is_empty() && list.err.contains("damaged"), "{}", list.err);
+        let ran = cache(&place, drop);
+        assert_eq!(ran.code, Some(if drop == ["verify"] { 2 } else { 0 }), "{}", ran.err);
+        assert!(!folder.exists(), "{drop:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_the_cache_is_told_and_the_other_images_are_fetched() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    fs::write(place.path("large"), vec![7; 70 << 20]).unwrap();
+    place.run(["put", "--source", &service.url, "large"]).succeeded();
+    let images = ["absent", "large", "debian/metadata.json", "by-name/debian/metadata.json", "debian"];
+    let small = ["warm", "--source", &service.url, "--cache-size", "64MiB"];
+    let ran = cache(&place, &[&small[..], &images].concat());
+    ran.refused(
+        2,
+        &["absent", "by-name/debian/metadata.json: there are no data", "by-name/large: ", "stay in the cache"],
+    );
+    assert!(listed(&place).iter().any(|image| image["size"] == 20), "{:?}", listed(&place));
+}
+
+#[test]
 fn images_are_dropped_by_their_ids_or_all_and_what_is_not_there_is_named() {
     let place = Place::new();
     let service = Service::with_image(place.path("images"));
@@ -90,7 +122,7 @@ fn images_are_dropped_by_their_ids_or_all_and_what_is_not_there_is_named() {
 fn where_there_is_no_cache_none_is_made_and_the_folder_is_named() {
     let place = Place::new();
     for action in ["list", "verify"] {
-        cache(&place, &[action]).refused(1, &["there is no cache in kept"]);
+        cache(&place, &[action]).refused(1, &["kept: there is no cache in it"]);
     }
     fs::create_dir_all(place.path("kept/images")).unwrap();
     cache(&place, &["list"]).refused(1, &["holds other files"]);

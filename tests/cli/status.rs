@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -61,9 +62,15 @@ fn a_place_without_a_mount_and_a_mount_whose_program_has_died_are_told() {
     let (place, _service, daemon) = mounted();
     place.run(["status", "home"]).refused(1, &["home"]);
     place.run(["status", "--watch=often"]).refused(1, &["often"]);
+    let mut watching = place.command();
+    watching.args([OsStr::new("status"), OsStr::new("--watch"), place.mount().as_os_str()]);
+    let watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     daemon.signal(libc::SIGKILL);
     daemon.ended();
     status(&place, &[]).refused(2, &["has died", "glancefs umount"]);
+    Ran::of(watching.wait_with_output().unwrap()).refused(2, &["has died", "glancefs umount"]);
+    let data = data(&place);
+    place.run([OsStr::new("explain"), data.as_os_str()]).refused(2, &["has died", "glancefs umount"]);
     place.run([OsStr::new("umount"), place.mount().as_os_str()]).succeeded();
     status(&place, &[]).refused(1, &["mount"]);
     place.assert_nothing_is_left();

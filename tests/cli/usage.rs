@@ -35,7 +35,7 @@ fn every_command_refuses_what_it_does_not_know_and_names_what_it_cannot_read() {
         ("uploads --state-dir file", 2, "file cannot be read"),
         ("uploads retry debian", 1, "'debian' is not an image id"),
         ("uploads discard 0a0b0c0d-0000-4000-8000-000000000001", 1, "there is no upload of image 0a0b0c0d"),
-        ("cache --dir file list", 1, "there is no cache in file"),
+        ("cache --dir file list", 1, "file: there is no cache in it"),
         ("cache", 1, "Usage: glancefs cache"),
         ("explain file", 1, "file is not in a mount of glancefs"),
         ("umount home", 1, "home"),
@@ -49,6 +49,28 @@ fn every_command_refuses_what_it_does_not_know_and_names_what_it_cannot_read() {
     ] {
         place.run(line.split(' ')).refused(code, &[words]);
     }
+}
+
+#[test]
+fn what_cannot_be_printed_is_a_failure_and_who_closed_the_pipe_needs_no_word() {
+    let place = Place::new();
+    std::fs::write(place.path("disk"), vec![7; 4096]).unwrap();
+    let full = |line: &str| {
+        let out = fs::File::options().write(true).open("/dev/full").unwrap();
+        Ran::of(place.command().args(line.split(' ')).stdout(out).output().unwrap())
+    };
+    let lines = ["--help", "--version", "mount --help", "completions bash", "man", "doctor --offline"];
+    for line in lines.into_iter().chain([
+        "put --source local:images disk",
+        "ls --source local:images",
+        "ls --source local:images --json",
+    ]) {
+        full(line).refused(2, &["cannot write to standard output: No space left on device"]);
+    }
+    let lines = "$0 ls --source local:images | true; $0 --help | true; $0 man | true";
+    let program = env!("CARGO_BIN_EXE_glancefs");
+    let ran = Ran::of(place.command_as(Path::new("sh")).args(["-c", lines, program]).output().unwrap());
+    assert_eq!(ran.err, "");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::entry::{self, Entry, Found, Listed};
@@ -19,6 +19,8 @@ use crate::image::ImageId;
 pub struct InCache {
     /// The image. One that is whole and proved serves every image with the same hash; this one brought it.
     pub image: ImageId,
+    /// The second hash that the service showed of it (`os_hash_value`).
+    pub hash: Option<String>,
     /// Its length in bytes.
     pub size: u64,
     /// How many of its bytes are here.
@@ -30,6 +32,24 @@ pub struct InCache {
     /// When it was last used.
     pub used: SystemTime,
     path: PathBuf,
+}
+
+/// What is in the folder of the cache.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The images, the least recently used first.
+    pub images: Vec<InCache>,
+    /// What was an image, and can be read as none. Nobody finds it, and it takes its place until it is dropped.
+    pub damaged: Vec<Damaged>,
+}
+
+/// What was an image, and takes its place.
+#[derive(Clone, Debug)]
+pub struct Damaged {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Bytes that it takes on the disk.
+    pub disk: u64,
 }
 
 /// What a look at every byte found.
@@ -60,9 +80,20 @@ struct Opened {
 }
 
 impl DiskCache {
-    /// The images, the least recently used first. What is damaged is left out: nobody finds it.
-    pub fn inventory(&self) -> io::Result<Vec<InCache>> {
-        Ok(self.home.list()?.into_iter().filter_map(|listed| described(listed).ok().flatten()).collect())
+    /// All that is in it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn inventory(&self) -> io::Result<Inventory> {
+        let mut found = Inventory::default();
+        for listed in self.home.list()? {
+            match described(&listed) {
+                Ok(Looked::Image(image)) => found.images.push(image),
+                Ok(Looked::Moving) => {}
+                Ok(Looked::Damaged) | Err(_) => found.damaged.push(Damaged { path: listed.path, disk: listed.bytes }),
+            }
+        }
+        Ok(found)
     }
 
     /// Reads all that is here of `image` and compares it with the checksums of its blocks and, where it is whole and proved,
@@ -71,7 +102,7 @@ impl DiskCache {
     /// # Errors
     /// Where the disk fails.
     pub fn verify(&self, image: &InCache, looked: &mut dyn FnMut(u64)) -> io::Result<Verdict> {
-        let Some(opened) = open(&image.path)? else { return Ok(Verdict::Gone) };
+        let Opening::Image(opened) = open(&image.path)? else { return Ok(Verdict::Gone) };
         if opened.is_sound(looked)? {
             return Ok(Verdict::Sound);
         }
@@ -82,22 +113,52 @@ impl DiskCache {
 
     /// Drops an image that nobody reads.
     pub fn discard(&self, image: &InCache) -> Dropped {
-        let is_there = || image.path.symlink_metadata().is_ok();
-        if entry::evict(&image.path) || !is_there() { Dropped::Gone } else { Dropped::InUse }
+        dropped(&image.path)
+    }
+
+    /// Drops what is damaged.
+    pub fn discard_damaged(&self, damaged: &Damaged) -> Dropped {
+        dropped(&damaged.path)
     }
 }
 
-fn open(path: &std::path::Path) -> io::Result<Option<Opened>> {
-    let Found::Entry(Entry { data, map }) = entry::open(path)? else { return Ok(None) };
-    Ok(Map::open(map)?.map(|(map, content)| Opened { data, map, content }))
+fn dropped(path: &Path) -> Dropped {
+    let is_there = || path.symlink_metadata().is_ok();
+    if entry::evict(path) || !is_there() { Dropped::Gone } else { Dropped::InUse }
 }
 
-fn described(listed: Listed) -> io::Result<Option<InCache>> {
-    let Some(opened) = open(&listed.path)? else { return Ok(None) };
+/// What is in a folder.
+enum Opening {
+    Image(Opened),
+    /// Somebody is replacing it at this moment.
+    Moving,
+    Damaged,
+}
+
+fn open(path: &Path) -> io::Result<Opening> {
+    let Found::Entry(Entry { data, map }) = entry::open(path)? else { return Ok(Opening::Moving) };
+    Ok(Map::open(map)?.map_or(Opening::Damaged, |(map, content)| Opening::Image(Opened { data, map, content })))
+}
+
+/// The same in figures.
+enum Looked {
+    Image(InCache),
+    Moving,
+    Damaged,
+}
+
+fn described(listed: &Listed) -> io::Result<Looked> {
+    let opened = match open(&listed.path)? {
+        Opening::Image(opened) => opened,
+        Opening::Moving => return Ok(Looked::Moving),
+        Opening::Damaged => return Ok(Looked::Damaged),
+    };
     let (content, proved) = (&opened.content, opened.is_sealed()?);
     let here = if proved { content.size() } else { opened.here()? };
     let (image, size) = (content.image(), content.size());
-    Ok(Some(InCache { image, size, here, disk: listed.bytes, proved, used: listed.used, path: listed.path }))
+    let hash = content.checksums().value.as_ref().map(ToString::to_string);
+    let (disk, used, path) = (listed.bytes, listed.used, listed.path.clone());
+    Ok(Looked::Image(InCache { image, hash, size, here, disk, proved, used, path }))
 }
 
 /// Blocks whose tags are read at once.
@@ -203,12 +264,12 @@ mod tests {
         let cache = place.open(PLENTY);
         let image = cache.image(&sample.content).unwrap();
         image.write(1, sample.run(1, 2));
-        let listed = cache.inventory().unwrap();
+        let listed = cache.inventory().unwrap().images;
         let [part] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((part.image, part.here, part.proved), (sample.content.image(), 2 * BLOCK, false));
         image.write(0, &sample.bytes);
         assert!(image.seal(&sample.proof()).unwrap());
-        let listed = cache.inventory().unwrap();
+        let listed = cache.inventory().unwrap().images;
         let [whole] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((whole.here, whole.size, whole.proved), (4 * BLOCK + 5, 4 * BLOCK + 5, true));
         assert!(whole.disk >= whole.size);
@@ -223,14 +284,14 @@ mod tests {
             image.write(0, &sample.bytes);
             assert!(!sealed || image.seal(&sample.proof()).unwrap());
             drop(image);
-            let listed = cache.inventory().unwrap().remove(0);
+            let listed = cache.inventory().unwrap().images.remove(0);
             let mut looked = 0;
             assert_eq!(cache.verify(&listed, &mut |bytes| looked += bytes).unwrap(), Verdict::Sound);
             assert_eq!(looked, listed.size);
             spoil(&place, 2 * BLOCK);
             assert_eq!(verdict(&cache, &listed), Verdict::Damaged, "sealed: {sealed}");
             assert_eq!(verdict(&cache, &listed), Verdict::Gone);
-            assert!(cache.inventory().unwrap().is_empty());
+            assert!(cache.inventory().unwrap().images.is_empty());
         }
     }
 
@@ -244,7 +305,7 @@ mod tests {
         // Whoever sealed it was wrong.
         assert!(image.seal(&sample.proof()).unwrap());
         drop(image);
-        assert_eq!(verdict(&cache, &cache.inventory().unwrap()[0]), Verdict::Damaged);
+        assert_eq!(verdict(&cache, &cache.inventory().unwrap().images[0]), Verdict::Damaged);
     }
 
     #[test]
@@ -253,11 +314,24 @@ mod tests {
         let (cache, other) = (place.open(PLENTY), place.open(PLENTY));
         let image = cache.image(&sample.content).unwrap();
         image.write(0, &sample.bytes);
-        let listed = other.inventory().unwrap().remove(0);
+        let listed = other.inventory().unwrap().images.remove(0);
         assert_eq!(other.discard(&listed), Dropped::InUse);
         drop((image, cache));
         assert_eq!(other.discard(&listed), Dropped::Gone);
         assert_eq!(other.discard(&listed), Dropped::Gone, "also when it was gone before");
-        assert!(other.inventory().unwrap().is_empty());
+        assert!(other.inventory().unwrap().images.is_empty());
+    }
+
+    #[test]
+    fn what_can_be_read_as_no_image_is_told_and_dropped() {
+        let (place, sample) = (Place::new(), true_sample(1));
+        let cache = place.open(PLENTY);
+        cache.image(&sample.content).unwrap().write(0, &sample.bytes);
+        std::fs::write(place.entry().join("map"), [7; 4096]).unwrap();
+        let found = cache.inventory().unwrap();
+        assert_eq!((found.images.len(), found.damaged.len()), (0, 1));
+        assert!(found.damaged[0].disk >= BLOCK);
+        assert_eq!(cache.discard_damaged(&found.damaged[0]), Dropped::Gone);
+        assert!(cache.inventory().unwrap().damaged.is_empty());
     }
 }

@@ -31,7 +31,7 @@ use std::time::SystemTime;
 use super::{BLOCK, Identity, lock};
 use home::Home;
 pub use image::DiskImage;
-pub use inventory::{Dropped, InCache, Verdict};
+pub use inventory::{Damaged, Dropped, InCache, Inventory, Verdict};
 pub use settings::{DiskError, DiskSettings};
 pub use tag::Proof;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::cli::mounts;
 use crate::cli::words::{bar, bytes, seconds};
 use crate::mount::mountinfo::Mount;
 use crate::plain::Plain;
@@ -23,16 +24,18 @@ pub(super) struct Look {
 
 /// Why a mount told nothing.
 pub(super) fn problem(point: &Path, error: &io::Error) -> String {
-    let point = point.display();
     match error.raw_os_error() {
-        Some(libc::ENOTCONN) => {
-            format!("the program of the mount at {point} has died: glancefs umount {point} clears it away")
-        }
+        Some(libc::ENOTCONN) => mounts::died(point),
         _ if error.kind() == io::ErrorKind::NotFound => {
-            format!("the mount at {point} is of a version that tells nothing")
+            format!("the mount at {} is of a version that tells nothing", point.display())
         }
-        _ => format!("the mount at {point}: {error}"),
+        _ => format!("the mount at {}: {error}", point.display()),
     }
+}
+
+/// The same where it does not let this user in.
+pub(super) fn closed(point: &Path) -> String {
+    format!("the mount at {} lets nobody in but the user who mounted it (see --allow-other)", point.display())
 }
 
 /// The same where it did not answer in time.
