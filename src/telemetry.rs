@@ -1,6 +1,6 @@
 //! Where the log goes and how much of it there is.
 
-mod journal;
+pub(crate) mod journal;
 pub mod listen;
 pub mod metrics;
 pub mod status;
@@ -43,8 +43,10 @@ pub enum Sink {
 /// How much is logged when [`VARIABLE`] does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// What went wrong, and why the end of a mount takes its time.
+    /// What went wrong.
     Problems,
+    /// What happens to a mount besides: its beginning and its end, uploads, logins, a service that is away and comes back.
+    Events,
     /// Each request of the kernel and each call of the service.
     Everything,
 }
@@ -52,7 +54,8 @@ pub enum Detail {
 impl Detail {
     fn directives(self) -> &'static str {
         match self {
-            Self::Problems => "warn,glancefs::mount::life=info",
+            Self::Problems => "warn",
+            Self::Events => "warn,glancefs=info",
             Self::Everything => "glancefs=debug,info",
         }
     }
@@ -67,11 +70,14 @@ pub fn start(sink: Sink, detail: Detail) {
     // It fails only where a log was started before, which then stays.
     let _ = match sink {
         Sink::Stderr => {
-            let journal = journal::behind_stderr();
-            // In a file, colours are noise.
-            let layer = || Layer::new().fmt_fields(fields()).with_ansi(Terminal::of(&io::stderr()).colours);
-            let text = journal.is_none().then(|| layer().with_writer(io::stderr));
-            lines.with(journal).with(text).try_init()
+            if let Some(journal) = journal::behind_stderr() {
+                let layer = Layer::new().fmt_fields(fields()).with_ansi(false).event_format(journal::Entry);
+                lines.with(layer.with_writer(move || journal.clone())).try_init()
+            } else {
+                // In a file, colours are noise.
+                let layer = Layer::new().fmt_fields(fields()).with_ansi(Terminal::of(&io::stderr()).colours);
+                lines.with(layer.with_writer(io::stderr)).try_init()
+            }
         }
         Sink::File(file) => {
             let layer = Layer::new().fmt_fields(fields()).with_ansi(false);

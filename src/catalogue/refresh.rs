@@ -37,10 +37,15 @@ impl Inner {
         let known = self.state().listing.as_ref().map_or(0, |listing| listing.value.len());
         let outcome = if known >= ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
         let mut state = self.state();
-        state.away = outcome.as_ref().err().is_some_and(|error| is_away(&error.kind));
-        if let Err(error) = &outcome {
-            tracing::warn!(%error, "the images could not be listed");
-        } else {
+        let is_away = outcome.as_ref().err().is_some_and(|error| is_away(&error.kind));
+        let was_away = std::mem::replace(&mut state.away, is_away);
+        match &outcome {
+            Err(error) if is_away && was_away => tracing::debug!(%error, "the images could not be listed"),
+            Err(error) => tracing::warn!(%error, "the images could not be listed"),
+            Ok(()) if was_away => tracing::info!("the service answers again"),
+            Ok(()) => {}
+        }
+        if outcome.is_ok() {
             self.complete_in_time(&mut state);
         }
         outcome

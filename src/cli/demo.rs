@@ -71,7 +71,7 @@ impl Drop for Scratch {
 /// Shows everything, and returns when it is over.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     output::survive_closed_pipe();
-    telemetry::start(Sink::Stderr, Detail::Problems);
+    telemetry::start(Sink::Stderr, Detail::Events);
     let failed = |error: io::Error| Failure::new(Code::System, error);
     let scratch = Scratch::new().map_err(failed)?;
     let point = match &arguments.point {

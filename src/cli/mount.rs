@@ -242,7 +242,7 @@ async fn mounted(
         life::leave(&mut mounted, signals).await;
         return Err(Failure::new(Code::System, error));
     }
-    tracing::info!(point = %how.kernel.point.display(), "mounted");
+    tracing::info!(source = %how.kernel.source, point = %how.kernel.point.display(), "mounted");
     manager::ready(&how.kernel.point);
     let watch = manager::watch(&how.kernel.point);
     let end = life::until_end(&mut mounted, signals).await;
@@ -336,7 +336,7 @@ impl Arguments {
             writes,
             visibility_may_change: self.allow_visibility_change,
             metrics: self.metrics_listen,
-            detail: if self.debug { Detail::Everything } else { Detail::Problems },
+            detail: if self.debug { Detail::Everything } else { Detail::Events },
         })
     }
 

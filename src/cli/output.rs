@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::plain::Lines;
+use crate::telemetry::journal;
 
 /// Exit codes as mount(8) has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,9 @@ pub(super) fn unwritten(error: &io::Error) -> Failure {
 
 /// Prints a line to standard error, with the program's name in front.
 pub fn problem(text: impl Display) {
-    let _ = writeln!(io::stderr(), "glancefs: {}", Lines(text));
+    // The journal reads how bad it is from the beginning of the line (sd-daemon(3)).
+    let mark = if journal::is_behind_stderr() { "<3>" } else { "" };
+    let _ = writeln!(io::stderr(), "{mark}glancefs: {}", Lines(text));
 }
 
 /// Lets a closed pipe end this process quietly (`glancefs doctor | head -1`), as other commands do; Rust programs start

@@ -220,7 +220,29 @@ pub enum FsError {
     Read(#[from] ReadError),
 }
 
+/// How much the log makes of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It belongs to ordinary life.
+    Ordinary,
+    /// Somebody asked for what cannot be.
+    Refusal,
+    /// The service, the network, a disk or the login failed.
+    Failure,
+}
+
 impl FsError {
+    /// How much it weighs.
+    pub fn weight(&self) -> Weight {
+        const FAILURES: [i32; 7] =
+            [libc::EIO, libc::ETIMEDOUT, libc::EHOSTUNREACH, libc::ENOSPC, libc::ENOMEM, libc::EACCES, libc::EDQUOT];
+        match self.errno() {
+            _ if self.is_ordinary() => Weight::Ordinary,
+            errno if FAILURES.contains(&errno) => Weight::Failure,
+            _ => Weight::Refusal,
+        }
+    }
+
     /// Whether it belongs to ordinary life, such as a look-up of a name that does not exist, and needs no warning.
     pub fn is_ordinary(&self) -> bool {
         match self {

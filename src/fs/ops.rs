@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attr::{Attr, Entry, Rights};
-use super::error::FsError;
+use super::error::{FsError, Weight};
 use super::failures::Failed;
 use super::handle::HandleId;
 use super::import::is_importable;
@@ -303,10 +303,10 @@ impl FileSystem {
     fn note(&self, ino: Ino, path: String, error: &FsError) {
         let failed = Failed::of(Timestamp::now(), path, error);
         let (path, sentence) = (&failed.path, &failed.sentence);
-        if error.is_ordinary() {
-            tracing::debug!(path, error = %sentence, "refused");
-        } else {
-            tracing::warn!(path, error = %sentence, "failed");
+        match error.weight() {
+            Weight::Ordinary => tracing::debug!(path, error = %sentence, "refused"),
+            Weight::Refusal => tracing::info!(path, error = %sentence, "refused"),
+            Weight::Failure => tracing::warn!(path, error = %sentence, "failed"),
         }
         self.failures.note(ino, failed);
     }

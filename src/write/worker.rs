@@ -131,6 +131,7 @@ impl Attempt<'_> {
         let (body, trouble) = sender::body(self.upload, self.sealed.size);
         self.upload.sent.store(0, Ordering::Release);
         *lock(&self.upload.began) = Some(Instant::now());
+        tracing::info!(image = %self.upload.image(), bytes = self.sealed.size, attempt = self.number, "an upload begins");
         let outgoing = Outgoing { image: self.upload.image(), size: self.sealed.size, body };
         let Err(error) = self.home.service.upload(outgoing).await else { return Ok(None) };
         let cause = failure::cause(&error);
@@ -247,7 +248,11 @@ impl Attempt<'_> {
         let image = told.map_err(|error| ended(&error))?.unwrap_or(image);
         let (table, epoch) = (Arc::clone(&self.table), self.epoch);
         let finished = self.upload.step(move |upload| Ok(upload.finish(epoch, image, &table))).await;
-        finished.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded)
+        let outcome = finished.unwrap_or(Err(Missed::Superseded)).map_err(|_| Ended::Superseded);
+        if outcome.is_ok() {
+            tracing::info!(image = %self.upload.image(), bytes = self.sealed.size, attempts = self.number, "an upload is done");
+        }
+        outcome
     }
 
     fn differs(&self, how: &str) -> Ended {

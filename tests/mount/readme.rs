@@ -52,7 +52,8 @@ const RECIPES: [&str; 10] = [
     "Work without a mount",
 ];
 
-const WORDS: [&str; 4] = ["debian-12", "cirros-0.6.2", "rescue", "mine"];
+/// What others in the same cloud have too.
+const WORDS: [&str; 5] = ["debian-12", "cirros-0.6.2", "rescue", "mine", "retired"];
 
 /// Only root writes to `/etc/fstab`, and tries that in surroundings of his own.
 pub(crate) fn is_possible(promise: &Promise) -> bool {
@@ -70,13 +71,14 @@ fn home(target: &Target) -> Home<'_> {
     }
     let demo = target.person("demo");
     let image = |word: &str, format: &str, tags: &[&str], bytes: &[u8]| {
+        let tags: Vec<_> = tags.iter().map(|tag| target.name(tag)).collect();
         let attributes =
             json!({"name": target.name(word), "disk_format": format, "tags": tags, "visibility": "shared"});
         target.filled(&demo, &attributes, bytes);
     };
     image("debian-12", "qcow2", &[], &std::fs::read(home.path("disk.qcow2")).unwrap());
-    image("cirros-0.6.2", "raw", &["old"], &vec![1; 21 << 10]);
-    image("rescue", "raw", &["old"], &vec![2; 5_081_088]);
+    image("cirros-0.6.2", "raw", &["retired"], &vec![1; 21 << 10]);
+    image("rescue", "raw", &["retired"], &vec![2; 5_081_088]);
     home
 }
 

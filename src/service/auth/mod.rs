@@ -255,7 +255,8 @@ impl Inner {
         let expires_at = issued.life.map(|life| later(now, life));
         let ahead = issued.since.map(|then| now.duration_since(then));
         let token = self.token(issued.value, expires_at, issued.life, ahead, issued.holder);
-        tracing::debug!(?token, "logged in");
+        tracing::debug!(?token, "got a token");
+        tracing::info!(cloud = %self.cloud.name, until = expires_at.map(tracing::field::display), "logged in");
         Ok(Session { token, catalog: issued.catalog })
     }
 
