@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::connect::{self, Connection};
+use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
 use super::writes::Writes;
 use crate::config::folders::variable;
@@ -81,17 +81,35 @@ pub(super) fn run<T>(
     let settings = options.settings()?;
     let target = connect::target(connect::source(options.source.as_deref())?, &options.cloud, options.service)?;
     let runtime = connect::runtime()?;
-    let outcome = runtime.block_on(async {
-        let mut signals = EndSignals::new().map_err(Failure::with(Code::System))?;
-        let connection = tokio::select! {
-            connection = Box::pin(connect::open(target, false)) => connection.map_err(unconnected)?,
-            () = signals.next() => return Err(interrupted()),
+    let (outcome, came) = runtime.block_on(async {
+        let mut signals = match EndSignals::unless_ignored() {
+            Ok(signals) => signals,
+            Err(error) => return (Err(Failure::new(Code::System, error)), None),
         };
-        let outcome = Box::pin(on(&connection, settings, access, &mut signals, work)).await;
-        connection.close().await;
-        outcome
+        let outcome = Box::pin(connected(target, settings, access, &mut signals, work)).await;
+        (outcome, signals.came())
     });
     runtime.shutdown_background();
+    if let (Err(failure), Some(signal)) = (&outcome, came)
+        && failure.code == Code::Interrupted as u8
+    {
+        output::problem(failure);
+        life::end_by(signal);
+    }
+    outcome
+}
+
+async fn connected<T>(
+    target: Target,
+    settings: fs::Settings,
+    access: Access,
+    signals: &mut EndSignals,
+    work: impl AsyncFnOnce(&Direct, &mut EndSignals) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let opening = Box::pin(connect::open(target, false));
+    let connection = unless_interrupted(signals, opening).await?.map_err(unconnected)?;
+    let outcome = Box::pin(on(&connection, settings, access, signals, work)).await;
+    connection.close().await;
     outcome
 }
 

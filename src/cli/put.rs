@@ -1,26 +1,28 @@
 //! `glancefs put`: makes an image of a file, without a mount.
 
+mod image;
+mod source;
+
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use self::image::Own;
+use self::source::{Pieces, Source};
 use super::direct::{self, Access, Direct};
 use super::output::{self, Code, Failure};
 use super::progress::Progress;
-use crate::fs::{Asked, Closing, Entry, FsError, Process};
+use crate::fs::{Asked, Closing, Entry, FsError, HandleId, Ino, Process};
 use crate::image::ImageId;
 use crate::mount::life::EndSignals;
 use crate::name;
+use crate::write::{State, Uploads};
 
 /// How often the bar looks how far an upload is.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// Bytes written at once.
-const PIECE: usize = 1 << 20;
 
 /// Upload a file as a new image, without a mount, and print the image's id
 #[derive(Debug, clap::Args)]
@@ -64,145 +66,138 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = arguments.name()?;
     let source = Source::open(&arguments.file)?;
     let image = direct::run(&arguments.options, access, async |direct, signals| {
-        let path = Path::new("by-name").join(name::encode(&name));
-        put(direct, &path, arguments, source, signals).await
+        put(direct, &name, arguments, source.start()?, signals).await
     })?;
     output::line(image)
 }
 
-/// Where the bytes come from, and how many there are, where that is known.
-struct Source {
-    bytes: Box<dyn Read>,
-    size: Option<u64>,
-}
-
-impl Source {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        if path == Path::new("-") {
-            return Ok(Self { bytes: Box::new(std::io::stdin()), size: None });
-        }
-        let refused = |error: std::io::Error| Failure::new(Code::Usage, format!("{}: {error}", path.display()));
-        let file = std::fs::File::open(path).map_err(refused)?;
-        let found = file.metadata().map_err(refused)?;
-        if found.is_dir() {
-            return Err(refused(std::io::ErrorKind::IsADirectory.into()));
-        }
-        Ok(Self { bytes: Box::new(file), size: found.is_file().then_some(found.len()) })
-    }
-}
-
 async fn put(
     direct: &Direct,
-    path: &Path,
+    name: &str,
     how: &Arguments,
-    mut source: Source,
+    mut pieces: Pieces,
     signals: &mut EndSignals,
 ) -> Result<ImageId, Failure> {
-    let failed = |error: FsError| direct::failure(path, &error);
-    let folder = direct.walk(Path::new("by-name")).await.map_err(failed)?.attr.ino;
-    let name = path.file_name().unwrap_or_default();
-    let image = direct.files.mkdir(folder, name).await.map_err(failed)?;
-    let filled = direct::unless_interrupted(signals, fill(direct, &image, path, how, &mut source)).await;
-    let outcome = filled.and_then(|filled| filled);
-    if outcome.is_err() {
-        // Nobody asked for an image without its bytes.
-        if let Err(error) = direct.files.rmdir(folder, name).await {
-            output::problem(format!("{} could not be removed again: {error}", path.display()));
+    let path = Path::new("by-name").join(name::encode(name));
+    let uploads = direct.uploads.as_deref().ok_or_else(|| direct::failure(&path, &FsError::NoSpool))?;
+    // Who ends it before there is anything to put has made nothing.
+    direct::unless_interrupted(signals, pieces.begin()).await??;
+    let mut own = Own::new(direct, uploads, &path, name);
+    let filled = direct::unless_interrupted(signals, async {
+        let image = own.make().await?;
+        let put = Put { direct, uploads, own: &own, path: &path };
+        put.fill(&image, how, &mut pieces).await
+    });
+    let outcome = filled.await.and_then(|filled| filled);
+    if outcome.is_err() && direct::unless_interrupted(signals, own.take_away()).await.is_err() {
+        return Err(own.stays());
+    }
+    outcome.map(|()| own.id)
+}
+
+/// Bytes on their way into an image.
+struct Put<'a> {
+    direct: &'a Direct,
+    uploads: &'a Uploads,
+    own: &'a Own<'a>,
+    path: &'a Path,
+}
+
+impl Put<'_> {
+    async fn fill(&self, image: &Entry, how: &Arguments, pieces: &mut Pieces) -> Result<(), Failure> {
+        let document = self.file(image, "metadata.json").await?;
+        self.save(document, &how.attributes()).await?;
+        let data = self.file(image, "data").await?;
+        let opened = self.open(data).await?;
+        let size = self.spool(opened, pieces).await?;
+        pieces.is_unchanged(size)?;
+        self.send(opened, size, how).await?;
+        self.direct.files.release(opened);
+        Ok(())
+    }
+
+    fn failed(&self, error: &FsError) -> Failure {
+        self.own.failed(error)
+    }
+
+    async fn file(&self, image: &Entry, name: &str) -> Result<Ino, Failure> {
+        let found = self.direct.files.lookup(image.attr.ino, OsStr::new(name)).await;
+        found.map(|entry| entry.attr.ino).map_err(|error| self.failed(&error))
+    }
+
+    async fn open(&self, file: Ino) -> Result<HandleId, Failure> {
+        let asked = Asked { writing: Some(direct::writing()), ..Asked::default() };
+        self.direct.files.open(file, asked).await.map(|opened| opened.handle).map_err(|error| self.failed(&error))
+    }
+
+    /// Saves a document as an editor does.
+    async fn save(&self, document: Ino, attributes: &Map<String, Value>) -> Result<(), Failure> {
+        if attributes.is_empty() {
+            return Ok(());
+        }
+        let opened = self.open(document).await?;
+        let text = Value::Object(attributes.clone()).to_string() + "\n";
+        let written = match self.direct.files.write(opened, 0, Bytes::from(text)).await {
+            Ok(()) => close(self.direct, opened).await,
+            Err(error) => Err(error),
+        };
+        self.direct.files.release(opened);
+        written.map_err(|error| self.failed(&error))
+    }
+
+    /// Writes the bytes to the spool; answers how many there are.
+    async fn spool(&self, opened: HandleId, pieces: &mut Pieces) -> Result<u64, Failure> {
+        let progress = pieces.size().map(|size| Progress::new("copying", size));
+        let mut at = 0;
+        while let Some(piece) = pieces.next().await? {
+            let length = u64::try_from(piece.len()).unwrap_or_default();
+            self.direct.files.write(opened, at, piece).await.map_err(|error| self.failed(&error))?;
+            at += length;
+            if let Some(progress) = &progress {
+                progress.reached(at);
+            }
+        }
+        Ok(at)
+    }
+
+    /// Waits until the service has them, and the image is active.
+    async fn send(&self, opened: HandleId, size: u64, how: &Arguments) -> Result<(), Failure> {
+        let progress = Progress::new("sending", size);
+        let sending = self.seal(opened, how);
+        let mut sending = std::pin::pin!(sending);
+        loop {
+            tokio::select! {
+                sent = &mut sending => return sent,
+                () = tokio::time::sleep(LOOK) => {
+                    let report = self.uploads.of(self.own.id).map(|upload| upload.report());
+                    progress.reached(report.map_or(0, |report| report.sent));
+                }
+            }
         }
     }
-    outcome
-}
 
-async fn fill(
-    direct: &Direct,
-    image: &Entry,
-    path: &Path,
-    how: &Arguments,
-    source: &mut Source,
-) -> Result<ImageId, Failure> {
-    let failed = |error: FsError| direct::failure(path, &error);
-    let folder = image.attr.ino;
-    let document = direct.files.lookup(folder, OsStr::new("metadata.json")).await.map_err(failed)?.attr.ino;
-    let attributes = how.attributes();
-    if !attributes.is_empty() {
-        save(direct, document, &attributes).await.map_err(failed)?;
+    /// Says that the bytes are all. A close without data leaves it open whether they are: here it is known.
+    async fn seal(&self, opened: HandleId, how: &Arguments) -> Result<(), Failure> {
+        close(self.direct, opened).await.map_err(|error| self.failed(&error))?;
+        let Some(upload) = self.uploads.of(self.own.id) else { return Ok(()) };
+        upload.seal().await.map_err(|error| self.failed(&error.into()))?;
+        if upload.state() == State::Writing {
+            let format = how.disk_format.as_deref().unwrap_or_default();
+            let sentence = format!("{}: no bytes are no disk of the format '{format}'", self.path.display());
+            return Err(Failure::new(Code::Usage, sentence));
+        }
+        upload.settled().await.map(drop).map_err(|error| self.failed(&error.into()))
     }
-    let data = direct.files.lookup(folder, OsStr::new("data")).await.map_err(failed)?.attr.ino;
-    let asked = Asked { writing: Some(direct::writing()), ..Asked::default() };
-    let opened = direct.files.open(data, asked).await.map_err(failed)?.handle;
-    let size = spool(direct, opened, source, path).await;
-    let sent = match size {
-        Ok(size) => sent(direct, opened, size, path).await,
-        Err(failure) => Err(failure),
-    };
-    direct.files.release(opened);
-    sent?;
-    let text = direct.text(document).await.map_err(failed)?;
-    let shown = serde_json::from_str::<Value>(&text).unwrap_or_default();
-    let id = shown.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-    id.ok_or_else(|| Failure::new(Code::System, format!("{}: the service does not tell its id", path.display())))
 }
 
-/// Saves a document as an editor does.
-async fn save(direct: &Direct, document: crate::fs::Ino, attributes: &Map<String, Value>) -> Result<(), FsError> {
-    let asked = Asked { writing: Some(direct::writing()), ..Asked::default() };
-    let opened = direct.files.open(document, asked).await?.handle;
-    let text = Value::Object(attributes.clone()).to_string() + "\n";
-    let written = match direct.files.write(opened, 0, Bytes::from(text)).await {
-        Ok(()) => close(direct, opened).await,
-        Err(error) => Err(error),
-    };
-    direct.files.release(opened);
-    written
-}
-
-async fn close(direct: &Direct, opened: crate::fs::HandleId) -> Result<(), FsError> {
+async fn close(direct: &Direct, opened: HandleId) -> Result<(), FsError> {
     let process = Process(std::process::id());
     direct.files.flush(opened, || process, std::future::ready(Closing::Last)).await
 }
 
-/// Writes the bytes to the spool; answers how many there are.
-async fn spool(direct: &Direct, opened: crate::fs::HandleId, source: &mut Source, path: &Path) -> Result<u64, Failure> {
-    let progress = source.size.map(|size| Progress::new("copying", size));
-    let mut at = 0;
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        let limit = u64::try_from(PIECE).unwrap_or_default();
-        let read = tokio::task::block_in_place(|| source.bytes.by_ref().take(limit).read_to_end(&mut piece));
-        let read = read.map_err(|error| Failure::new(Code::System, format!("the file cannot be read: {error}")))?;
-        if read == 0 {
-            return Ok(at);
-        }
-        direct.files.write(opened, at, Bytes::from(piece)).await.map_err(|error| direct::failure(path, &error))?;
-        at += u64::try_from(read).unwrap_or_default();
-        if let Some(progress) = &progress {
-            progress.reached(at);
-        }
-    }
-}
-
-/// Waits until the service has them, and the image is active.
-async fn sent(direct: &Direct, opened: crate::fs::HandleId, size: u64, path: &Path) -> Result<(), Failure> {
-    let progress = Progress::new("sending", size);
-    let closing = close(direct, opened);
-    let mut closing = std::pin::pin!(closing);
-    loop {
-        tokio::select! {
-            closed = &mut closing => return closed.map_err(|error| direct::failure(path, &error)),
-            () = tokio::time::sleep(LOOK) => {
-                // There is one upload.
-                let report = direct.uploads.as_ref().and_then(|uploads| uploads.list().pop());
-                progress.reached(report.map_or(0, |report| report.sent));
-            }
-        }
-    }
-}
-
 impl Arguments {
     fn name(&self) -> Result<String, Failure> {
-        let of_file = || self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let named = if self.file == Path::new("-") { self.name.clone() } else { self.name.clone().or_else(of_file) };
-        named.ok_or_else(|| Failure::new(Code::Usage, "what comes from standard input has no name: give one"))
+        self.name.clone().map_or_else(|| source::name_of(&self.file), Ok)
     }
 
     /// What a person says of the image, as a document.

@@ -30,13 +30,18 @@ impl FileSystem {
     /// Makes an image: one called `name` in `by-name`, or one with the id `name` in `by-id`. Its id is chosen here, so
     /// that a lost answer never makes two.
     pub async fn mkdir(&self, parent: Ino, name: &OsStr) -> Result<Entry> {
+        self.mkdir_as(parent, name, ImageId::random()).await
+    }
+
+    /// The same for who has chosen the id of an image that he makes in `by-name`.
+    pub async fn mkdir_as(&self, parent: Ino, name: &OsStr, id: ImageId) -> Result<Entry> {
         let folder = self.node(parent)?;
-        let outcome = self.make_folder(&folder, name).await;
+        let outcome = self.make_folder(&folder, name, id).await;
         self.noted_in(parent, &folder, name, outcome)?;
         self.lookup(parent, name).await
     }
 
-    async fn make_folder(&self, folder: &Node, name: &OsStr) -> Result<()> {
+    async fn make_folder(&self, folder: &Node, name: &OsStr, chosen: ImageId) -> Result<()> {
         self.writable()?;
         let text = makeable(folder, name)?;
         if let Node::Images(_) = folder {
@@ -46,7 +51,7 @@ impl FileSystem {
             Node::Images(View::ByName) => {
                 let name = entry_name(folder, text)?;
                 self.free(&name).await?;
-                NewImage { name: Some(name), ..NewImage::new(ImageId::random()) }
+                NewImage { name: Some(name), ..NewImage::new(chosen) }
             }
             Node::Images(View::ById) => {
                 let id = text.parse().map_err(|_| unnameable(folder, text, "an image's id is a UUID"))?;

@@ -24,9 +24,10 @@ const FIRST_ANSWER: Duration = Duration::from_secs(30);
 /// The signals that ask for an end: SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal was closed).
 #[derive(Debug)]
 pub struct EndSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+    hang_up: Option<Signal>,
+    came: Option<SignalKind>,
 }
 
 /// How a mount came to its end.
@@ -54,20 +55,62 @@ pub enum Kept {
 impl EndSignals {
     /// Takes the signals over from here on.
     pub fn new() -> io::Result<Self> {
+        Self::of(|kind| signal(kind).map(Some))
+    }
+
+    /// The same, but for those that who started this program had ignored: `nohup`, or a shell that runs it behind a script.
+    pub fn unless_ignored() -> io::Result<Self> {
+        Self::of(|kind| if is_ignored(kind)? { Ok(None) } else { signal(kind).map(Some) })
+    }
+
+    fn of(taken: impl Fn(SignalKind) -> io::Result<Option<Signal>>) -> io::Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            terminate: taken(SignalKind::terminate())?,
+            interrupt: taken(SignalKind::interrupt())?,
+            hang_up: taken(SignalKind::hangup())?,
+            came: None,
         })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
+        let came = tokio::select! {
+            () = arrives(&mut self.terminate) => SignalKind::terminate(),
+            () = arrives(&mut self.interrupt) => SignalKind::interrupt(),
+            () = arrives(&mut self.hang_up) => SignalKind::hangup(),
+        };
+        self.came = Some(came);
+    }
+
+    /// The last one that somebody waited for.
+    pub fn came(&self) -> Option<SignalKind> {
+        self.came
+    }
+}
+
+async fn arrives(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn is_ignored(kind: SignalKind) -> io::Result<bool> {
+    // SAFETY: zeros are a disposition like any other.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is set; what is answered is written to a structure that outlives the call.
+    match unsafe { libc::sigaction(kind.as_raw_value(), std::ptr::null(), &raw mut now) } {
+        0 => Ok(now.sa_sigaction == libc::SIG_IGN),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process as the signal would have that it has heeded: a shell ends a loop only where it sees that.
+pub fn end_by(signal: SignalKind) {
+    // SAFETY: the disposition is the system's own; no handler of ours is called any more.
+    unsafe {
+        libc::signal(signal.as_raw_value(), libc::SIG_DFL);
+        libc::raise(signal.as_raw_value());
     }
 }
 

@@ -46,6 +46,9 @@ pub(super) struct Job {
     /// Whoever wrote has closed, and what is there is sealed unless somebody writes it soon.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) resting: bool,
+    /// The image was made for these bytes by a program that shows it to nobody without them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) foretold: bool,
     /// How old the bytes are, where somebody said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time: Option<Timestamp>,
@@ -69,6 +72,25 @@ impl Job {
             boot: boot().to_owned(),
             durable: false,
             resting: false,
+            foretold: false,
+            time: None,
+            expected: None,
+            state: State::Writing,
+        }
+    }
+
+    /// The record of an upload to an image that is made for it, after this.
+    pub(super) fn foretold(image: ImageId, name: &str) -> Self {
+        Self {
+            version: VERSION,
+            image: image.to_string(),
+            name: Some(name.to_owned()),
+            container_format: None,
+            disk_format: None,
+            boot: boot().to_owned(),
+            durable: false,
+            resting: false,
+            foretold: true,
             time: None,
             expected: None,
             state: State::Writing,

@@ -16,6 +16,7 @@ mod digest;
 mod error;
 mod expected;
 mod failure;
+mod foretold;
 mod format;
 mod home;
 mod job;
@@ -44,6 +45,7 @@ mod writer;
 
 pub use error::WriteError;
 pub use expected::Expected;
+pub use foretold::Orphan;
 pub use format::{Format, Formats, HEAD, Unfit, fit, recognise};
 pub use journal::Aside;
 pub use line::Line;

@@ -46,6 +46,8 @@ impl Upload {
             job.is_of_this_boot();
         }
         job.resting = false;
+        // Who writes it in a mount has seen its image.
+        job.foretold &= next != State::Writing || !self.home.settings.takes_up;
         job.state = next.clone();
         job.durable |= safe == Safe::PowerCut;
         self.write_job(&job, safe == Safe::PowerCut).map_err(Missed::Disk)?;

@@ -206,10 +206,14 @@ impl Upload {
     pub(super) fn wake(&self) -> io::Result<bool> {
         let mut record = lock(&self.record);
         let rested = record.job.resting && !record.is_discarded;
-        if rested {
+        let is_taken_over = record.job.foretold && self.home.settings.takes_up;
+        if rested || (is_taken_over && !record.is_discarded) {
             let mut job = record.job.clone();
-            (job.resting, job.durable) = (false, false);
-            job.is_of_this_boot();
+            if rested {
+                (job.resting, job.durable) = (false, false);
+                job.is_of_this_boot();
+            }
+            job.foretold &= !is_taken_over;
             self.write_job(&job, false)?;
             record.job = job;
         }

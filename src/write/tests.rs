@@ -2,6 +2,7 @@
 
 mod crash;
 mod expected;
+mod foretold;
 mod imported;
 mod nothing;
 mod scratch;

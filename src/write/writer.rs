@@ -139,10 +139,10 @@ impl Drop for Place<'_> {
 }
 
 /// How long the service may show `saving` after an upload to it was broken off; it takes about a second.
-const SETTLING: Duration = Duration::from_secs(15);
+pub(super) const SETTLING: Duration = Duration::from_secs(15);
 
 /// How often it is asked meanwhile.
-const ASKING: Duration = Duration::from_millis(200);
+pub(super) const ASKING: Duration = Duration::from_millis(200);
 
 impl Writer {
     /// Takes the upload back out of the queue, whatever its state, to be written again.

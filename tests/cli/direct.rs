@@ -10,23 +10,23 @@ use crate::mounts::Service;
 use crate::support::{Place, Ran};
 
 /// Some MiB, and no two pieces of them the same.
-fn bytes() -> Vec<u8> {
+pub(crate) fn bytes() -> Vec<u8> {
     (0..700_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
 
-fn run(place: &Place, service: &Service, arguments: &[&str]) -> Ran {
+pub(crate) fn run(place: &Place, service: &Service, arguments: &[&str]) -> Ran {
     let (command, rest) = arguments.split_first().unwrap();
     place.run([&[*command, "--source", &service.url], rest].concat())
 }
 
-fn names(place: &Place, service: &Service) -> String {
+pub(crate) fn names(place: &Place, service: &Service) -> String {
     let listed = run(place, service, &["ls"]);
     listed.succeeded();
     listed.out
 }
 
 /// The files in the working folder of the commands, hidden ones too.
-fn files(place: &Place) -> Vec<String> {
+pub(crate) fn files(place: &Place) -> Vec<String> {
     let names = fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.collect();
     names.sort();
@@ -116,27 +116,6 @@ fn a_put_that_fails_leaves_no_image_and_one_that_is_taken_changes_none() {
     // Mounts of other tests have uploads of their own.
     let left = place.run(["uploads", "--state-dir", "state/glancefs"]);
     assert_eq!((left.code, left.out.as_str()), (Some(0), ""), "nothing waits to be sent");
-}
-
-#[test]
-fn a_put_that_is_interrupted_takes_its_image_away() {
-    let place = Place::new();
-    let service = Service::empty(place.path("images"));
-    let mut child = place.command();
-    child.args(["put", "--source", &service.url, "-", "half"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = child.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(&bytes()).unwrap();
-    while names(&place, &service) != "half\n" {
-        std::thread::yield_now();
-    }
-    // SAFETY: the child is ours and was not waited for, so that the number is still its own.
-    assert_eq!(unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGTERM) }, 0);
-    // It may sit in a read of its input, which ends with that.
-    drop(input);
-    let ended = Ran::of(child.wait_with_output().unwrap());
-    ended.refused(8, &["interrupted"]);
-    assert_eq!(names(&place, &service), "");
 }
 
 /// Runs a command on a terminal of this kind, and answers what that was sent.

@@ -10,6 +10,7 @@ mod mounts;
 mod options;
 mod pages;
 mod process;
+mod put;
 mod status;
 mod support;
 mod system;

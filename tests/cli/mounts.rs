@@ -50,20 +50,32 @@ impl Service {
         service
     }
 
+    /// Makes an image that waits for its data.
+    pub(crate) fn make(&self, name: &str) {
+        self.runtime.block_on(create(&self.url, name));
+    }
+
     fn stop(mut self) {
         self.runtime.block_on(self.server.take().unwrap().stop());
     }
 }
 
-async fn upload(url: &str, name: &str) {
+fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::new();
+    reqwest::Client::new()
+}
+
+async fn create(url: &str, name: &str) -> String {
     let document = format!(r#"{{"name": "{name}", "disk_format": "raw", "container_format": "bare"}}"#);
-    let create = client.post(format!("{url}/v2/images")).header("content-type", "application/json").body(document);
+    let create = client().post(format!("{url}/v2/images")).header("content-type", "application/json").body(document);
     let created = create.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
     let created: serde_json::Value = serde_json::from_str(&created).unwrap();
-    let id = created.get("id").unwrap().as_str().unwrap();
-    let send = client.put(format!("{url}/v2/images/{id}/file")).header("content-type", "application/octet-stream");
+    created.get("id").unwrap().as_str().unwrap().to_owned()
+}
+
+async fn upload(url: &str, name: &str) {
+    let id = create(url, name).await;
+    let send = client().put(format!("{url}/v2/images/{id}/file")).header("content-type", "application/octet-stream");
     send.body(CONTENT).send().await.unwrap().error_for_status().unwrap();
 }
 
