@@ -136,6 +136,7 @@ fn mount(connection: &Connection, uploads: Option<Arc<Uploads>>, point: &Path) -
     let options = session::Options {
         source: "demo".to_owned(),
         point: point.to_owned(),
+        handed: None,
         access: Access::Owner,
         exec: true,
         read_only: false,

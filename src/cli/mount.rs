@@ -1,6 +1,6 @@
 //! `glancefs mount`: checks what can be checked at once, goes into the background, logs in, mounts and stays until the end.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
 use crate::config::{Backend, OpenStackOptions, quantity};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
+use crate::mount::handed::Handed;
 use crate::mount::life::{self, EndSignals, Kept};
 use crate::mount::{descriptors, manager, point, session};
 use crate::telemetry::listen::Listener;
@@ -62,6 +63,9 @@ pub struct Arguments {
     /// Let root in besides the user who mounts
     #[arg(long)]
     allow_root: bool,
+    /// Let the kernel check the mode bits; it always does in what this program mounts itself
+    #[arg(long, hide = true)]
+    default_permissions: bool,
     /// Forbid to run programs from the mount
     #[arg(long)]
     noexec: bool,
@@ -142,10 +146,14 @@ struct How {
 /// Mounts, and returns when that is done, in the foreground when it is over.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let inherited = Inherited::find();
-    let plan = Plan::new(arguments)?;
-    if arguments.fake {
-        return Ok(());
-    }
+    let (source, point) = places(&arguments.places)?;
+    let handed = Handed::find(Path::new(point)).map_err(Failure::with(Code::Mount))?;
+    let outcome = Plan::new(arguments, source, point, handed.as_ref())
+        .and_then(|plan| if arguments.fake { Ok(()) } else { carry_out(plan, arguments, inherited) });
+    outcome.map_err(|failure| withdrawn(handed.as_ref(), failure))
+}
+
+fn carry_out(plan: Plan, arguments: &Arguments, inherited: Inherited) -> Result<(), Failure> {
     output::survive_closed_pipe();
     if arguments.foreground {
         telemetry::start(Sink::Stderr, plan.how.detail);
@@ -155,9 +163,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match daemon::fork().map_err(Failure::with(Code::System))? {
         Side::Parent(waiting) => report(waiting.outcome()),
         Side::Child(readiness) => {
-            inherited.close();
+            inherited.close(plan.how.kernel.handed.as_ref());
             in_background(plan, log, readiness)
         }
+    }
+}
+
+/// A mount that another program has made is not left without one that serves it, where that can be helped.
+fn withdrawn(handed: Option<&Handed>, failure: Failure) -> Failure {
+    match handed {
+        // The child has nobody to tell it to, and its parent does the same.
+        Some(handed) if !failure.sentence.is_empty() && handed.withdraw().is_err() => {
+            let stays = format!("what is mounted already stays (umount {})", handed.point().display());
+            Failure { sentence: format!("{}; {stays}", failure.sentence), ..failure }
+        }
+        _ => failure,
     }
 }
 
@@ -270,16 +290,25 @@ fn announce(waiting: Option<Readiness>) -> std::io::Result<()> {
 
 impl Plan {
     /// Checks what was asked. The mount point comes first, because that is where typing errors are.
-    fn new(arguments: &Arguments) -> Result<Self, Failure> {
-        let (source, point) = places(&arguments.places)?;
+    fn new(
+        arguments: &Arguments,
+        source: Option<&str>,
+        point: &OsStr,
+        handed: Option<&Handed>,
+    ) -> Result<Self, Failure> {
         if arguments.allow_visibility_change && arguments.service == Backend::Image {
             let sentence = "--allow-visibility-change is for mounts with --service compute: the Image service changes properties alone";
             return Err(Failure::new(Code::Usage, sentence));
         }
         let named = connect::source(source)?;
-        let point = point::prepare(Path::new(point)).map_err(Failure::with(Code::Mount))?;
+        let point = match handed {
+            Some(handed) => arguments.accepted(handed)?,
+            None => point::prepare(Path::new(point)).map_err(Failure::with(Code::Mount))?,
+        };
         let target = connect::target(named, &arguments.cloud, arguments.service)?;
-        Ok(Self { target, how: arguments.how(source, point)? })
+        let mut how = arguments.how(source, point)?;
+        how.kernel.handed = handed.cloned();
+        Ok(Self { target, how })
     }
 }
 
@@ -310,6 +339,17 @@ impl How {
 }
 
 impl Arguments {
+    /// The point of a mount that another program has made, provided that it is safe to serve: without the kernel, nobody
+    /// compares users with mode bits.
+    fn accepted(&self, handed: &Handed) -> Result<PathBuf, Failure> {
+        if self.access() != Access::Owner && !self.default_permissions {
+            let sentence = "allow_other and allow_root with drop_privileges need default_permissions too, \
+                            because mount.fuse3 makes the mount and everybody could change everything";
+            return Err(Failure::new(Code::Usage, sentence));
+        }
+        Ok(handed.point())
+    }
+
     fn how(&self, source: Option<&str>, point: PathBuf) -> Result<How, Failure> {
         let shown = self.fsname.as_deref().or(source).or(self.cloud.os_cloud.as_deref());
         let disk = mount_settings::disk_cache(self.cache_dir.as_deref(), self.cache_size, &variable, point::is_root())
@@ -324,6 +364,7 @@ impl Arguments {
             kernel: session::Options {
                 source: shown.unwrap_or("glancefs").to_owned(),
                 point,
+                handed: None,
                 access: self.access(),
                 exec: !self.noexec,
                 read_only: self.read_only,

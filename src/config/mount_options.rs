@@ -46,14 +46,13 @@ pub enum OptionError {
 }
 
 /// Words that fstab, mount(8), mount.fuse3 and systemd pass along, and that ask nothing of this program: when to mount is
-/// their own business, device nodes and set-user-id bits are always off, access times are never kept, permissions
-/// are always checked by the kernel.
+/// their own business, device nodes and set-user-id bits are always off, and access times
+/// are never kept.
 const IGNORED: &[&str] = &[
     "async",
     "atime",
     "auto",
     "comment",
-    "default-permissions",
     "defaults",
     "dev",
     "diratime",
@@ -234,7 +233,7 @@ mod tests {
     #[test]
     fn what_fstab_and_systemd_add_is_passed_over() {
         let line = "rw,nosuid,nodev,_netdev,nofail,noauto,user,defaults,relatime,x-systemd.automount,\
-                    x-systemd.idle-timeout=600,comment=hello,dev,suid,exec,default_permissions";
+                    x-systemd.idle-timeout=600,comment=hello,dev,suid,exec";
         assert_eq!(arguments(line, false), Ok(vec![]));
     }
 

@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
+use super::handed::{self, Handed};
+
 /// The first byte on the pipe when the mount answers. A failure's first byte is its exit code, which is never 0.
 const READY: u8 = 0;
 
@@ -58,9 +60,12 @@ impl Inherited {
         Self(open.into_iter().filter(|&descriptor| descriptor > libc::STDERR_FILENO && is_open(descriptor)).collect())
     }
 
-    /// Closes them.
-    pub fn close(self) {
-        for descriptor in self.0 {
+    /// Closes them. Of a mount that was handed over, its descriptor stays open, and sockets: with `auto_unmount` fusermount3
+    /// unmounts as soon as it sees the end of one.
+    pub fn close(self, handed: Option<&Handed>) {
+        let stays =
+            |descriptor| handed.is_some_and(|handed| handed.number() == descriptor || handed::is_socket(descriptor));
+        for descriptor in self.0.into_iter().filter(|&descriptor| !stays(descriptor)) {
             // SAFETY: it was open before anything here could open one, so nothing here owns it.
             unsafe { libc::close(descriptor) };
         }

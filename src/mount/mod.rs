@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`point`] | the folder to mount at, checked before anything else |
+//! | [`handed`] | a mount that another program has made |
 //! | [`session`] | mounting, and what is agreed with the kernel |
 //! | `kernel` | mount(2) without a helper, for root |
 //! | `adapter` | callbacks: open a span, call the filesystem, reply |
@@ -25,6 +26,7 @@ mod caller;
 mod convert;
 pub mod daemon;
 pub mod descriptors;
+pub mod handed;
 mod kernel;
 pub mod life;
 pub mod manager;

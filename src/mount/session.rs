@@ -10,6 +10,7 @@ use fuser::{Config, InitFlags, KernelConfig, MountOption, Session, SessionACL};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::adapter::Adapter;
+use super::handed::Handed;
 use super::kernel;
 use super::unmount::{self, How, UnmountError};
 use super::{mountinfo, notify};
@@ -51,6 +52,8 @@ pub struct Options {
     pub source: String,
     /// Where; as [`super::point::prepare`] answers it.
     pub point: PathBuf,
+    /// The mount, where another program has made it.
+    pub handed: Option<Handed>,
     /// Who may use it.
     pub access: Access,
     /// Whether nothing may be changed through it.
@@ -99,7 +102,11 @@ pub fn start(filesystem: Arc<FileSystem>, options: &Options) -> Result<Mounted, 
     let files = Arc::downgrade(&filesystem);
     let adapter = Adapter::new(filesystem, options.ownership, end);
     let refused = |error: io::Error| explain(&options.point, &error);
-    let session = match kernel::mount(options).map_err(refused)? {
+    let device = match &options.handed {
+        Some(handed) => handed.device().map(Some),
+        None => kernel::mount(options),
+    };
+    let session = match device.map_err(refused)? {
         Some(device) => greeted(adapter, device, options).inspect_err(|_| withdraw(&options.point)).map_err(refused)?,
         None => Session::new(adapter, &options.point, &configuration(options)).map_err(refused)?,
     };
@@ -159,6 +166,8 @@ fn configuration(options: &Options) -> Config {
     let mut configuration = Config::default();
     configuration.mount_options = mount_options(options);
     configuration.acl = match options.access {
+        // Who made the mount may be another one than who serves it; the kernel keeps the others out by itself.
+        Access::Owner if options.handed.is_some() => SessionACL::All,
         Access::Owner => SessionACL::Owner,
         Access::Root => SessionACL::RootAndOwner,
         Access::Everyone => SessionACL::All,

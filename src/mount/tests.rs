@@ -60,6 +60,7 @@ impl Place {
         let options = Options {
             source: "my, cloud".into(),
             point: point.clone(),
+            handed: None,
             access,
             exec: true,
             read_only: true,
@@ -203,8 +204,15 @@ async fn a_mount_that_took_the_place_meanwhile_is_left_alone() {
     let files = FileSystem::new(Arc::new(Fake::default()), None, settings, UNIX_EPOCH).unwrap();
     let ownership = Ownership { uid: 0, gid: 0, file_mask: 0, folder_mask: 0 };
     let point = first.point.clone();
-    let options =
-        Options { source: "second".into(), point, access: Access::Owner, exec: true, read_only: true, ownership };
+    let options = Options {
+        source: "second".into(),
+        point,
+        handed: None,
+        access: Access::Owner,
+        exec: true,
+        read_only: true,
+        ownership,
+    };
     let mut second = session::start(files, &options).unwrap();
     first.mounted.unmount().unwrap();
     assert_eq!(mountinfo::at(&first.point).unwrap().unwrap().source, "second");

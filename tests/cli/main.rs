@@ -9,6 +9,7 @@ mod manager;
 mod mounts;
 mod options;
 mod pages;
+mod privileges;
 mod process;
 mod put;
 mod status;

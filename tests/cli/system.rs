@@ -32,27 +32,27 @@ fn installed(place: &Place, folder: &CStr, name: &str) {
 }
 
 /// As `mount.fuse3` finds it.
-fn in_the_path(place: &Place) {
+pub(crate) fn in_the_path(place: &Place) {
     installed(place, c"/usr/local/sbin", "glancefs");
 }
 
 /// As mount(8) finds its helpers.
-fn as_a_helper(place: &Place) {
+pub(crate) fn as_a_helper(place: &Place) {
     installed(place, c"/usr/sbin", "mount.fuse.glancefs");
 }
 
-fn run(name: &str, arguments: &[&OsStr]) -> Ran {
+pub(crate) fn run(name: &str, arguments: &[&OsStr]) -> Ran {
     let mut command = Command::new(name);
     command.env_clear().env("PATH", "/usr/bin:/bin").args(arguments);
     Ran::of(command.output().unwrap())
 }
 
-fn is_mounted(place: &Place) -> bool {
+pub(crate) fn is_mounted(place: &Place) -> bool {
     mounts().contains(place.mount().to_str().unwrap())
 }
 
 /// Source, type and options, as findmnt shows them.
-fn found(place: &Place) -> String {
+pub(crate) fn found(place: &Place) -> String {
     let found = run(
         "findmnt",
         &["-no", "SOURCE,FSTYPE,OPTIONS", "-M"]
@@ -65,7 +65,7 @@ fn found(place: &Place) -> String {
     found.out
 }
 
-fn umount(place: &Place, daemon: &Watched) {
+pub(crate) fn umount(place: &Place, daemon: &Watched) {
     run("umount", &[place.mount().as_os_str()]).succeeded();
     daemon.ended();
     place.assert_nothing_is_left();
