@@ -12,7 +12,7 @@ use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
 use super::writes::Writes;
 use crate::config::Backend;
-use crate::config::mount_settings::{self, Access, Ownership};
+use crate::config::mount_settings::{self, Access, Limits, Ownership};
 use crate::fs::{FileSystem, Owner, Settings};
 use crate::image::ImageId;
 use crate::mount::life::{self, EndSignals};
@@ -139,6 +139,8 @@ fn mount(connection: &Connection, uploads: Option<Arc<Uploads>>, point: &Path) -
         handed: None,
         access: Access::Owner,
         exec: true,
+        follow: true,
+        limits: Limits::default(),
         read_only: false,
         ownership: Ownership { uid, gid, file_mask: 0, folder_mask: 0 },
     };

@@ -6,35 +6,59 @@
 //! | `glancefs SRC DIR -o OPTIONS` | what mount.fuse3 calls; `-f` stays in the foreground |
 //! | `glancefs mount SRC DIR …` | the same, for people |
 //!
-//! All become the last form, with `-o` spelled out in long options, before clap sees them.
+//! All become the last form, with `-o` spelled out in long options, before clap sees them. With `setuid=` or
+//! `drop_privileges` the helper form is mount.fuse3's, which starts us again with less.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::output::{Code, Failure};
-use crate::config::mount_options::{self, LongOption};
+use crate::config::mount_options::{self, LongOption, Word};
 
 /// Names under which mount(8) calls its helpers.
 const HELPER_NAMES: [&str; 2] = ["mount.glancefs", "mount.fuse.glancefs"];
 
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arranged {
+    /// A command of this program.
+    Command(Line),
+    /// What mount.fuse3 does; its arguments.
+    MountFuse(Vec<OsString>),
+}
+
+/// A command line in the form `glancefs COMMAND …`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The words, the program's name first.
+    pub words: Vec<OsString>,
+    /// The long options among them that stood behind `-o`.
+    pub options: Vec<String>,
+}
+
 /// Rewrites the arguments, the program's name first, into the form `glancefs COMMAND …`.
-pub fn arrange(
-    arguments: Vec<OsString>,
-    subcommands: &[String],
-    known: &[LongOption],
-) -> Result<Vec<OsString>, Failure> {
+pub fn arrange(arguments: Vec<OsString>, subcommands: &[String], known: &[LongOption]) -> Result<Arranged, Failure> {
     let mut words = arguments.into_iter();
     let called = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
     if Path::new(&called).file_name().is_some_and(|name| HELPER_NAMES.iter().any(|helper| name == *helper)) {
-        return spell_out(helper_form(words)?, known);
+        let given = Given::of(helper_form(words)?)?;
+        return match given.for_mount_fuse() {
+            Some(arguments) => Ok(Arranged::MountFuse(arguments)),
+            None => given.spelled_out(known, Caller::Helper).map(Arranged::Command),
+        };
     }
     if is_bare_mount(&words, subcommands) {
-        return spell_out(words, known);
+        return Given::of(words)?.spelled_out(known, Caller::Helper).map(Arranged::Command);
     }
     match words.split_first() {
-        Some((first, rest)) if first == "mount" => spell_out(rest.to_vec(), known),
-        _ => Ok(std::iter::once("glancefs".into()).chain(words).collect()),
+        Some((first, rest)) if first == "mount" => {
+            Given::of(rest.to_vec())?.spelled_out(known, Caller::Person).map(Arranged::Command)
+        }
+        _ => {
+            let words = std::iter::once("glancefs".into()).chain(words).collect();
+            Ok(Arranged::Command(Line { words, options: Vec::new() }))
+        }
     }
 }
 
@@ -94,31 +118,87 @@ fn unknown_letter(word: &str) -> Failure {
     Failure::new(Code::Usage, format!("mount(8) asks for '{word}', which this program cannot do"))
 }
 
-/// Takes every `-o TEXT` and `-oTEXT` out and puts the long options they stand for in front, so that what was given as a
-/// long option itself comes later and wins.
-fn spell_out(words: Vec<OsString>, known: &[LongOption]) -> Result<Vec<OsString>, Failure> {
-    let sloppy = words.iter().any(|word| word == "--sloppy" || word == "-s");
-    let mut texts = Vec::new();
-    let mut kept = Vec::new();
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        match word.as_encoded_bytes() {
-            b"--" => {
-                kept.push(word);
-                kept.extend(words.by_ref());
+/// Who gives a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// A person, who knows the folder they are in.
+    Person,
+    /// mount(8), whose folder nobody chose.
+    Helper,
+}
+
+/// The arguments of a mount.
+struct Given {
+    /// What stood behind each `-o`.
+    options: Vec<Word>,
+    /// All others.
+    others: Vec<OsString>,
+}
+
+impl Given {
+    /// Takes every `-o TEXT` and `-oTEXT` out.
+    fn of(words: Vec<OsString>) -> Result<Self, Failure> {
+        let mut texts = Vec::new();
+        let mut others = Vec::new();
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            match word.as_encoded_bytes() {
+                b"--" => {
+                    others.push(word);
+                    others.extend(words.by_ref());
+                }
+                b"-o" => texts.push(text(words.next().ok_or_else(no_options)?)?),
+                [b'-', b'o', ..] => texts.push(text(word)?.split_off(2)),
+                _ => others.push(word),
             }
-            b"-o" => texts.push(text(words.next().ok_or_else(no_options)?)?),
-            [b'-', b'o', ..] => texts.push(text(word)?.split_off(2)),
-            _ => kept.push(word),
         }
+        let split = |text: &String| mount_options::split(text).map_err(Failure::with(Code::Usage));
+        let options = texts.iter().map(split).collect::<Result<Vec<_>, _>>()?.concat();
+        Ok(Self { options, others })
     }
-    let mut arranged: Vec<OsString> = vec!["glancefs".into(), "mount".into()];
-    for text in texts {
-        let spelled = mount_options::split(&text).and_then(|options| mount_options::expand(&options, known, sloppy));
-        arranged.extend(spelled.map_err(Failure::with(Code::Usage))?.into_iter().map(OsString::from));
+
+    /// Puts the long options that the words behind `-o` stand for in front, so that what was given as a long option itself
+    /// comes later and wins.
+    fn spelled_out(self, known: &[LongOption], caller: Caller) -> Result<Line, Failure> {
+        let sloppy = self.others.iter().any(|word| word == "--sloppy" || word == "-s");
+        if caller == Caller::Helper {
+            self.check_paths(known)?;
+        }
+        let spelled = mount_options::expand(&self.options, known, sloppy).map_err(Failure::with(Code::Usage))?;
+        let name = |option: &String| option.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
+        let options = spelled.iter().map(name).collect();
+        let words = ["glancefs", "mount"].into_iter().map(OsString::from);
+        Ok(Line { words: words.chain(spelled.into_iter().map(OsString::from)).chain(self.others).collect(), options })
     }
-    arranged.extend(kept);
-    Ok(arranged)
+
+    /// A path must lead to the same place each time.
+    fn check_paths(&self, known: &[LongOption]) -> Result<(), Failure> {
+        let is_path = |name: &str| known.iter().any(|option| option.is_path && option.name == name);
+        let relative = |word: &&Word| is_path(&word.name) && word.value.as_deref().is_some_and(is_relative);
+        let Some(Word { name, value: Some(value) }) = self.options.iter().find(relative) else { return Ok(()) };
+        let name = mount_options::spelled(name);
+        let sentence = format!("mount option {name}: '{value}' is relative, and which folder mount(8) is in is chance");
+        Err(Failure::new(Code::Usage, sentence))
+    }
+
+    /// The arguments for mount.fuse3, where it is to do what it alone can.
+    fn for_mount_fuse(&self) -> Option<Vec<OsString>> {
+        let is_asked = |name: &str| self.others.iter().any(|word| word == name);
+        let is_its_own = |word: &Word| matches!(word.name.as_str(), "setuid" | "drop-privileges");
+        if is_asked("--fake") || !self.options.iter().any(is_its_own) {
+            return None;
+        }
+        let added = [("--read-only", "ro"), ("--sloppy", "sloppy")].into_iter().filter(|(asked, _)| is_asked(asked));
+        let added = added.map(|(_, name)| Word { name: name.to_owned(), value: None });
+        // What it takes itself, it knows with underscores only.
+        let words: Vec<_> = self.options.iter().cloned().chain(added).map(Word::for_mount_fuse).collect();
+        let options = ["-t".into(), "fuse.glancefs".into(), "-o".into(), mount_options::join(&words).into()];
+        Some(self.others.iter().filter(|word| !is_dashed(word)).cloned().chain(options).collect())
+    }
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.starts_with('/')
 }
 
 fn no_options() -> Failure {
@@ -136,12 +216,16 @@ mod tests {
     use super::*;
 
     fn arranged(line: &str) -> Result<String, Failure> {
-        let option = |name: &str, takes_value| LongOption { name: name.to_owned(), takes_value };
-        let known = [option("read-only", false), option("allow-other", false), option("ttl", true)];
+        let option = |name: &str, takes_value, is_path| LongOption { name: name.to_owned(), takes_value, is_path };
+        let flags = ["read-only", "allow-other"].map(|name| option(name, false, false));
+        let known = [&flags[..], &[option("ttl", true, false), option("state-dir", true, true)]].concat();
         let subcommands = ["mount", "umount", "demo", "serve", "doctor"].map(str::to_owned);
         let words = line.split(' ').map(OsString::from).collect();
         let joined = |words: Vec<OsString>| words.join(OsStr::new(" ")).into_string().unwrap();
-        arrange(words, &subcommands, &known).map(joined)
+        arrange(words, &subcommands, &known).map(|arranged| match arranged {
+            Arranged::Command(line) => joined(line.words),
+            Arranged::MountFuse(words) => format!("mount.fuse3 {}", joined(words)),
+        })
     }
 
     #[test]
@@ -189,5 +273,29 @@ mod tests {
         assert_eq!(arranged("glancefs mount x /y -o frob").unwrap_err().code, 1);
         assert_eq!(arranged("glancefs mount x /y -s -o frob"), Ok("glancefs mount x /y -s".to_owned()));
         assert_eq!(arranged("glancefs mount x /y -o").unwrap_err().code, 1);
+    }
+
+    #[test]
+    fn what_mount_fuse3_alone_can_do_is_left_to_it() {
+        assert_eq!(
+            arranged("mount.fuse.glancefs cloud /mnt -rn -o rw,setuid=nobody,allow_other,ttl=3s"),
+            Ok("mount.fuse3 cloud /mnt -t fuse.glancefs -o rw,setuid=nobody,allow_other,ttl=3s,ro".to_owned())
+        );
+        assert_eq!(
+            arranged("mount.glancefs cloud /mnt -s -o drop_privileges"),
+            Ok("mount.fuse3 cloud /mnt -t fuse.glancefs -o drop_privileges,sloppy".to_owned())
+        );
+        let refused = arranged("glancefs mount cloud /mnt -o setuid=nobody").unwrap_err();
+        assert!(refused.code == 1 && refused.sentence.contains("mount -t fuse.glancefs"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_relative_path_is_taken_from_a_person_and_not_from_mount_8() {
+        for form in ["mount.glancefs cloud /mnt -o", "mount.fuse.glancefs cloud /mnt -o", "glancefs cloud /mnt -o"] {
+            let refused = arranged(&format!("{form} state_dir=state")).unwrap_err();
+            assert!(refused.code == 1 && refused.sentence.starts_with("mount option state_dir: 'state' is relative"));
+            assert!(arranged(&format!("{form} state_dir=/state")).is_ok());
+        }
+        assert!(arranged("glancefs mount cloud /mnt -o state_dir=state").is_ok());
     }
 }

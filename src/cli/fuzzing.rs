@@ -5,8 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::Parser;
 
+use super::dispatch::Arranged;
 use super::output::Code;
-use super::{Cli, arranged};
+use super::{Cli, arranged, refusal};
 
 /// How the program is called.
 const FORMS: [&[&str]; 5] = [
@@ -29,10 +30,15 @@ pub fn arguments(data: &[u8]) {
     let further = rest.split(|byte| *byte == 0).map(|argument| OsStr::from_bytes(argument).to_owned());
     let line: Vec<OsString> = called.iter().map(Into::into).chain(further).collect();
     match arranged(line) {
-        Ok(words) => match Cli::try_parse_from(&words) {
+        Ok(Arranged::Command(line)) => match Cli::try_parse_from(&line.words) {
             Ok(_) => {}
-            Err(words) => assert!(!words.to_string().is_empty()),
+            Err(words) => {
+                let refused = refusal::of_options(&words, &line.options);
+                assert!(refused.is_none_or(|failure| failure.sentence.starts_with("mount option ")));
+                assert!(!words.to_string().is_empty());
+            }
         },
+        Ok(Arranged::MountFuse(words)) => assert!(words.iter().any(|word| word == "fuse.glancefs")),
         Err(failure) => {
             assert_eq!(failure.code, Code::Usage as u8);
             assert!(!failure.sentence.is_empty());
@@ -45,7 +51,7 @@ mod tests {
     use super::*;
 
     /// What options are made of.
-    const PIECES: [&str; 40] = [
+    const PIECES: [&str; 45] = [
         "ro",
         "rw",
         "allow_other",
@@ -79,6 +85,11 @@ mod tests {
         "\u{ff}",
         "nofail",
         "remount",
+        "setuid=nobody",
+        "drop_privileges",
+        "sync",
+        "state_dir=",
+        "noexec",
         "os_cloud=",
         "os_password=",
         "service=",

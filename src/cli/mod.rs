@@ -17,8 +17,10 @@ pub mod man;
 pub mod mount;
 mod mounts;
 pub mod output;
+mod privileges;
 mod progress;
 pub mod put;
+mod refusal;
 pub mod serve;
 pub mod status;
 pub mod umount;
@@ -31,8 +33,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::dispatch::{Arranged, Line};
 use self::output::{Code, Failure};
-use crate::config::mount_options::LongOption;
+use crate::config::mount_options::{self, LongOption};
 use crate::telemetry::{self, Detail, Sink};
 
 /// Mount an OpenStack Image service (Glance) as a folder.
@@ -71,36 +74,47 @@ fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     output::end_on_closed_pipe();
     match arranged(std::env::args_os().collect()) {
-        Ok(arguments) => parse_and_run(arguments),
+        Ok(Arranged::Command(line)) => parse_and_run(&line),
+        Ok(Arranged::MountFuse(arguments)) => told(&privileges::hand_over(&arguments)),
         Err(failure) => told(&failure),
     }
 }
 
-fn arranged(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+fn arranged(arguments: Vec<OsString>) -> Result<Arranged, Failure> {
     let command = command();
     let subcommands: Vec<String> = command.get_subcommands().map(|known| known.get_name().to_owned()).collect();
-    dispatch::arrange(arguments, &subcommands, &mount_options(&command))
+    dispatch::arrange(arguments, &subcommands, &long_options(&command))
 }
 
 /// The long options of `mount`, each of which may be given behind `-o`.
-fn mount_options(command: &clap::Command) -> Vec<LongOption> {
+fn long_options(command: &clap::Command) -> Vec<LongOption> {
     let mount = command.find_subcommand("mount").into_iter();
     let option = |argument: &clap::Arg| {
         let takes_value = argument.get_action().takes_values();
-        argument.get_long().map(|name| LongOption { name: name.to_owned(), takes_value })
+        let is_path =
+            argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == "FILE" || name == "DIR"));
+        let name = argument.get_long().filter(|name| *name != mount_options::PASSED_OVER);
+        name.map(|name| LongOption { name: name.to_owned(), takes_value, is_path })
     };
     mount.flat_map(clap::Command::get_arguments).filter_map(option).collect()
 }
 
-fn parse_and_run(arguments: Vec<OsString>) -> ExitCode {
-    match Cli::try_parse_from(arguments) {
+fn parse_and_run(line: &Line) -> ExitCode {
+    match Cli::try_parse_from(&line.words) {
         Ok(cli) => run(cli.command).map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS),
-        Err(words) => match words.print() {
-            // clap's own code for wrong usage, 2, means "the system failed" to mount(8).
-            _ if words.use_stderr() => Code::Usage.into(),
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => told(&output::unwritten(&error)),
-        },
+        Err(words) => refused(&words, &line.options),
+    }
+}
+
+fn refused(words: &clap::Error, options: &[String]) -> ExitCode {
+    if let Some(failure) = refusal::of_options(words, options) {
+        return told(&failure);
+    }
+    match words.print() {
+        // clap's own code for wrong usage, 2, means "the system failed" to mount(8).
+        _ if words.use_stderr() => Code::Usage.into(),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => told(&output::unwritten(&error)),
     }
 }
 

@@ -12,12 +12,13 @@ use super::connect::{self, Connection, Target};
 use super::output::{self, Code, Failure};
 use super::writes::Writes;
 use crate::config::folders::variable;
-use crate::config::mount_settings::{self, Access, DiskCache, Ownership};
-use crate::config::{Backend, OpenStackOptions, quantity};
+use crate::config::mount_settings::{self, Access, DiskCache, Limits, Ownership};
+use crate::config::{Backend, OpenStackOptions, quantity, users};
 use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
+use crate::mount::guard::Guard;
 use crate::mount::handed::Handed;
-use crate::mount::life::{self, EndSignals, Kept};
+use crate::mount::life::{self, End, EndSignals, Kept};
 use crate::mount::{descriptors, manager, point, session};
 use crate::telemetry::listen::Listener;
 use crate::telemetry::{self, Detail, Sink};
@@ -69,11 +70,26 @@ pub struct Arguments {
     /// Forbid to run programs from the mount
     #[arg(long)]
     noexec: bool,
+    /// Follow no symbolic links of the mount, as mount(8) has it; it takes root
+    #[arg(long, hide = true)]
+    nosymfollow: bool,
+    /// Unmount also when the program dies
+    #[arg(long)]
+    auto_unmount: bool,
+    /// Bytes that the kernel may ask for at once
+    #[arg(long, value_name = "SIZE", value_parser = mount_settings::max_read, hide = true)]
+    max_read: Option<u32>,
+    /// Requests of read-ahead that the kernel may let wait at once
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..), hide = true)]
+    max_background: Option<u16>,
+    /// Words behind -o that this program decides by itself
+    #[arg(long, value_name = "NAME", hide = true)]
+    passed_over: Vec<String>,
     /// The user who owns everything in the mount [default: the one who mounts]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "USER", value_parser = users::user)]
     uid: Option<u32>,
     /// The group of everything in the mount [default: that of the user who mounts]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "GROUP", value_parser = users::group)]
     gid: Option<u32>,
     /// Mode bits to take away from files and folders
     #[arg(long, value_name = "OCTAL", value_parser = mount_settings::mask)]
@@ -85,7 +101,7 @@ pub struct Arguments {
     #[arg(long, value_name = "OCTAL", value_parser = mount_settings::mask)]
     dmask: Option<u16>,
     /// What the mount is called in findmnt and df [default: the SOURCE]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = mount_settings::name)]
     fsname: Option<String>,
     /// How old what is shown of images may be [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
@@ -141,6 +157,11 @@ struct How {
     visibility_may_change: bool,
     metrics: Option<SocketAddr>,
     detail: Detail,
+    /// Whether the mount is to go with the program.
+    auto_unmount: bool,
+    /// Who sees to that.
+    guard: Option<Guard>,
+    passed_over: Vec<String>,
 }
 
 /// Mounts, and returns when that is done, in the foreground when it is over.
@@ -156,7 +177,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn carry_out(plan: Plan, arguments: &Arguments, inherited: Inherited) -> Result<(), Failure> {
     output::survive_closed_pipe();
     if arguments.foreground {
-        telemetry::start(Sink::Stderr, plan.how.detail);
+        let log = arguments.log_file.as_deref().map_or(Ok(Sink::Stderr), named_log)?;
+        telemetry::start(log, plan.how.detail);
         return serve(plan, &mut None);
     }
     let log = log(arguments.log_file.as_deref(), &plan.how.kernel.point)?;
@@ -206,10 +228,7 @@ fn in_background(plan: Plan, log: Sink, readiness: Readiness) -> Result<(), Fail
 /// because every failure is also told to who caused it.
 fn log(named: Option<&Path>, point: &Path) -> Result<Sink, Failure> {
     if let Some(path) = named {
-        let opened = telemetry::open(path).map(Sink::File);
-        return opened.map_err(|error| {
-            Failure::new(Code::Usage, format!("the log {} cannot be opened: {error}", path.display()))
-        });
+        return named_log(path);
     }
     let usual = telemetry::default_file(point, &variable, point::is_root());
     let opened = usual.and_then(|path| {
@@ -219,8 +238,20 @@ fn log(named: Option<&Path>, point: &Path) -> Result<Sink, Failure> {
     Ok(opened.map_or(Sink::Nowhere, Sink::File))
 }
 
+fn named_log(path: &Path) -> Result<Sink, Failure> {
+    let refused = |error| Failure::new(Code::Usage, format!("the log {} cannot be opened: {error}", path.display()));
+    telemetry::open(path).map(Sink::File).map_err(refused)
+}
+
 /// Logs in, mounts, says so, and stays until the end.
-fn serve(plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure> {
+fn serve(mut plan: Plan, waiting: &mut Option<Readiness>) -> Result<(), Failure> {
+    for option in &plan.how.passed_over {
+        tracing::debug!(option, "passed over, because the program decides it by itself");
+    }
+    // What was handed over is fusermount3's to unmount, which mount.fuse3 has told so.
+    if plan.how.auto_unmount && plan.how.kernel.handed.is_none() {
+        plan.how.guard = Some(Guard::start(&plan.how.kernel.point).map_err(Failure::with(Code::System))?);
+    }
     descriptors::take_all();
     let runtime = connect::runtime()?;
     let outcome = runtime.block_on(live(plan, waiting));
@@ -258,7 +289,11 @@ async fn mounted(
         life::leave(&mut mounted, signals).await;
         return Err(Failure::new(Code::Mount, format!("the mount at {} {error}", how.kernel.point.display())));
     }
-    if let Err(error) = announce(waiting.take()) {
+    let guarded = match (&how.guard, mounted.device()) {
+        (Some(guard), Some(device)) => guard.mounted(device),
+        _ => Ok(()),
+    };
+    if let Err(error) = guarded.and_then(|()| announce(waiting.take())) {
         life::leave(&mut mounted, signals).await;
         return Err(Failure::new(Code::System, error));
     }
@@ -266,6 +301,9 @@ async fn mounted(
     manager::ready(&how.kernel.point);
     let watch = manager::watch(&how.kernel.point);
     let end = life::until_end(&mut mounted, signals).await;
+    if let (Some(guard), End::Unmounted | End::Signalled) = (&how.guard, end) {
+        guard.over();
+    }
     drop(watch);
     manager::stopping(how.writes.drain);
     tracing::info!(?end, "the mount has ended");
@@ -367,6 +405,8 @@ impl Arguments {
                 handed: None,
                 access: self.access(),
                 exec: !self.noexec,
+                follow: !self.nosymfollow,
+                limits: Limits { max_read: self.max_read, max_background: self.max_background },
                 read_only: self.read_only,
                 ownership: self.ownership(),
             },
@@ -378,6 +418,9 @@ impl Arguments {
             visibility_may_change: self.allow_visibility_change,
             metrics: self.metrics_listen,
             detail: if self.debug { Detail::Everything } else { Detail::Events },
+            auto_unmount: self.auto_unmount,
+            guard: None,
+            passed_over: self.passed_over.clone(),
         })
     }
 

@@ -4,6 +4,8 @@
 //! for itself; between double quotes commas are plain characters. In names `_` and `-` are the same, so that
 //! `allow_other` (the kernel's spelling) and `allow-other` (ours) both work.
 
+use super::mount_words::{self, Meaning};
+
 /// One option between two commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
@@ -20,6 +22,8 @@ pub struct LongOption {
     pub name: String,
     /// Whether it needs a value.
     pub takes_value: bool,
+    /// Whether that value is a path.
+    pub is_path: bool,
 }
 
 /// What is wrong with the text behind `-o`.
@@ -34,6 +38,9 @@ pub enum OptionError {
     /// A name that means nothing here.
     #[error("unknown mount option '{0}' (--sloppy passes over unknown ones)")]
     Unknown(String),
+    /// A word that makes no sense as a mount option, and why.
+    #[error("'{0}' is not for mount options: {1}")]
+    Refused(String, &'static str),
     /// A flag was given a value.
     #[error("the mount option '{0}' takes no value")]
     UnwantedValue(String),
@@ -45,45 +52,8 @@ pub enum OptionError {
     Remount,
 }
 
-/// Words that fstab, mount(8), mount.fuse3 and systemd pass along, and that ask nothing of this program: when to mount is
-/// their own business, device nodes and set-user-id bits are always off, and access times
-/// are never kept.
-const IGNORED: &[&str] = &[
-    "async",
-    "atime",
-    "auto",
-    "comment",
-    "defaults",
-    "dev",
-    "diratime",
-    "exec",
-    "fail",
-    "iversion",
-    "lazytime",
-    "mand",
-    "-netdev",
-    "no-netdev",
-    "noatime",
-    "noauto",
-    "nodev",
-    "nodiratime",
-    "nofail",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nouser",
-    "owner",
-    "relatime",
-    "rw",
-    "strictatime",
-    "subtype",
-    "suid",
-    "user",
-    "users",
-];
+/// The hidden option that tells which words were passed over, because this program decides what they ask for.
+pub const PASSED_OVER: &str = "passed-over";
 
 /// Splits the text behind `-o` into its words. Empty words (`a,,b`) are passed over.
 pub fn split(text: &str) -> Result<Vec<Word>, OptionError> {
@@ -123,39 +93,58 @@ pub fn join(words: &[Word]) -> String {
     words.iter().map(show).collect::<Vec<_>>().join(",")
 }
 
-/// Turns words into arguments (`--name`, `--name=value`). With `sloppy`, unknown ones are passed over.
+/// Turns words into arguments (`--name`, `--name=value`). Of `ro` and `rw`, and of their like, the last one counts. With
+/// `sloppy`, unknown ones are passed over.
 pub fn expand(words: &[Word], known: &[LongOption], sloppy: bool) -> Result<Vec<String>, OptionError> {
-    let mut arguments = Vec::new();
+    let sloppy = sloppy || words.iter().any(|word| word.name == "sloppy");
+    let mut arguments: Vec<String> = Vec::new();
     for word in words {
-        match argument(word, known) {
-            Ok(argument) => arguments.extend(argument),
-            Err(OptionError::Unknown(_)) if sloppy => {}
-            Err(error) => return Err(error),
+        match mount_words::meaning(&word.name) {
+            Some(Meaning::Without(name)) => arguments.retain(|argument| argument.strip_prefix("--") != Some(name)),
+            Some(Meaning::Elsewhere) => {}
+            Some(Meaning::Decided) => arguments.push(format!("--{PASSED_OVER}={}", word.shown())),
+            Some(Meaning::Refused(why)) => return Err(OptionError::Refused(word.shown(), why)),
+            Some(Meaning::Option(name)) => arguments.push(argument(word, name, known)?),
+            None => match argument(word, &word.name, known) {
+                Ok(argument) => arguments.push(argument),
+                Err(OptionError::Unknown(_)) if sloppy => {}
+                Err(error) => return Err(error),
+            },
         }
     }
     Ok(arguments)
 }
 
-fn argument(word: &Word, known: &[LongOption]) -> Result<Option<String>, OptionError> {
-    let name = match word.name.as_str() {
-        "remount" => return Err(OptionError::Remount),
-        "ro" => "read-only",
-        other => other,
-    };
+fn argument(word: &Word, name: &str, known: &[LongOption]) -> Result<String, OptionError> {
+    if name == "remount" {
+        return Err(OptionError::Remount);
+    }
     let Some(option) = known.iter().find(|option| option.name == name) else {
-        return if is_ignored(name) { Ok(None) } else { Err(OptionError::Unknown(word.name.clone())) };
+        return Err(OptionError::Unknown(word.shown()));
     };
     match (&word.value, option.takes_value) {
-        (None, false) => Ok(Some(format!("--{name}"))),
-        (Some(value), true) => Ok(Some(format!("--{name}={value}"))),
-        (Some(_), false) => Err(OptionError::UnwantedValue(word.name.clone())),
-        (None, true) => Err(OptionError::MissingValue(word.name.clone())),
+        (None, false) => Ok(format!("--{name}")),
+        (Some(value), true) => Ok(format!("--{name}={value}")),
+        (Some(_), false) => Err(OptionError::UnwantedValue(word.shown())),
+        (None, true) => Err(OptionError::MissingValue(word.shown())),
     }
 }
 
-/// `x-…` belongs to whoever reads fstab (systemd, desktops), `X-…` and `comment=` to nobody.
-fn is_ignored(name: &str) -> bool {
-    IGNORED.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
+/// The option's name as mount(8) and the kernel spell such names.
+pub fn spelled(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+impl Word {
+    /// The same with the name as the kernel and mount.fuse3 spell it.
+    #[must_use]
+    pub fn for_mount_fuse(self) -> Self {
+        Self { name: spelled(&self.name), ..self }
+    }
+
+    fn shown(&self) -> String {
+        spelled(&self.name)
+    }
 }
 
 /// A word while it is read.
@@ -198,13 +187,19 @@ mod tests {
     }
 
     fn known() -> Vec<LongOption> {
-        let option = |name: &str, takes_value| LongOption { name: name.to_owned(), takes_value };
+        let option = |name: &str, takes_value| LongOption { name: name.to_owned(), takes_value, is_path: false };
         vec![
             option("allow-other", false),
             option("read-only", false),
             option("ttl", true),
             option("os-region-name", true),
         ]
+    }
+
+    fn flags() -> Vec<LongOption> {
+        ["noexec", "nosymfollow", "sloppy"]
+            .map(|name| LongOption { name: name.to_owned(), takes_value: false, is_path: false })
+            .into()
     }
 
     fn arguments(text: &str, sloppy: bool) -> Result<Vec<String>, OptionError> {
@@ -233,13 +228,49 @@ mod tests {
     #[test]
     fn what_fstab_and_systemd_add_is_passed_over() {
         let line = "rw,nosuid,nodev,_netdev,nofail,noauto,user,defaults,relatime,x-systemd.automount,\
-                    x-systemd.idle-timeout=600,comment=hello,dev,suid,exec";
+                    x-systemd.idle-timeout=600,comment=hello,dev,suid,exec,group,_rnetdev,silent,loud,loop,private,\
+                    rprivate,shared,rshared,slave,rslave,unbindable,runbindable";
         assert_eq!(arguments(line, false), Ok(vec![]));
     }
 
     #[test]
     fn ro_is_read_only() {
         assert_eq!(arguments("ro,ttl=9s", false), Ok(vec!["--read-only".to_owned(), "--ttl=9s".to_owned()]));
+    }
+
+    #[test]
+    fn the_last_of_two_words_that_contradict_each_other_counts() {
+        let read_only = Ok(vec!["--read-only".to_owned()]);
+        assert_eq!((arguments("rw,ro", false), arguments("ro,rw,ro", false)), (read_only.clone(), read_only));
+        assert_eq!(arguments("ro,rw", false), Ok(vec![]));
+        let known = |text| expand(&split(text).unwrap(), &flags(), false);
+        assert_eq!(known("noexec,exec,nosymfollow,symfollow"), Ok(vec![]));
+        let (noexec, nosymfollow) = ("--noexec".to_owned(), "--nosymfollow".to_owned());
+        assert_eq!(known("exec,noexec,symfollow,nosymfollow"), Ok(vec![noexec, nosymfollow]));
+    }
+
+    #[test]
+    fn what_the_program_decides_is_passed_over_and_told() {
+        assert_eq!(
+            arguments("attr_timeout=1.5,sync,context=\"system_u:object_r:x:s0:c1,c2\",big_writes", false),
+            Ok(["attr_timeout", "sync", "context", "big_writes"].map(|name| format!("--passed-over={name}")).into())
+        );
+    }
+
+    #[test]
+    fn what_belongs_on_a_command_line_is_no_mount_option() {
+        for text in ["fake", "foreground", "setuid=nobody", "drop_privileges"] {
+            let sentence = arguments(text, true).unwrap_err().to_string();
+            let name = text.split('=').next().unwrap();
+            assert!(sentence.starts_with(&format!("'{name}' is not for mount options: ")), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn sloppy_among_the_options_is_the_same_as_on_the_command_line() {
+        let known = [flags(), known()].concat();
+        let expanded = expand(&split("frobnicate,ttl=1,sloppy").unwrap(), &known, false);
+        assert_eq!(expanded, Ok(vec!["--ttl=1".to_owned(), "--sloppy".to_owned()]));
     }
 
     #[test]
@@ -252,7 +283,7 @@ mod tests {
     #[test]
     fn a_value_is_asked_for_where_one_is_needed_and_refused_where_none_is() {
         assert_eq!(arguments("ttl", true), Err(OptionError::MissingValue("ttl".to_owned())));
-        assert_eq!(arguments("allow_other=yes", true), Err(OptionError::UnwantedValue("allow-other".to_owned())));
+        assert_eq!(arguments("allow_other=yes", true), Err(OptionError::UnwantedValue("allow_other".to_owned())));
     }
 
     proptest! {

@@ -32,6 +32,9 @@ pub const CACHE_SIZE: u64 = 16 << 30;
 /// The least size of a disk cache that is accepted: with less, four readers drive out each other's windows of 16 MiB.
 pub const LEAST_CACHE_SIZE: u64 = 64 << 20;
 
+/// The least that the kernel asks for at once: a page.
+pub const LEAST_READ: u32 = 4096;
+
 /// How long the end of a mount waits for uploads. What is left then is kept, and the next mount goes on; systemd kills after
 /// 90 s.
 pub const DRAIN: Duration = Duration::from_mins(1);
@@ -55,6 +58,15 @@ pub enum Access {
     Root,
     /// Everybody, as far as the mode bits allow.
     Everyone,
+}
+
+/// How much the kernel may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in one request. By default as many as it grants.
+    pub max_read: Option<u32>,
+    /// Requests of read-ahead that may wait at once. By default what lets parallel readers over a network have its rate.
+    pub max_background: Option<u16>,
 }
 
 /// Whose the files appear to be, and with which modes.
@@ -98,6 +110,18 @@ pub enum SettingError {
     /// A folder whose absolute path cannot be told.
     #[error("--state-dir '{folder}' cannot be used: {cause}", folder = .0.display(), cause = .1)]
     StateFolder(PathBuf, io::ErrorKind),
+    /// No number of a user, and nobody's name.
+    #[error("'{0}' is neither the name nor the number of a user")]
+    User(String),
+    /// No number of a group, and no group's name.
+    #[error("'{0}' is neither the name nor the number of a group")]
+    Group(String),
+    /// A mount has to be called something.
+    #[error("'' is no name: what the mount is called in findmnt and df cannot be empty")]
+    EmptyName,
+    /// Less than the kernel asks for at once.
+    #[error("'{0}' is not a number of bytes from {LEAST_READ}")]
+    MaxRead(String),
     /// Not an octal mode mask.
     #[error("'{0}' is not a mask of mode bits in octal digits (such as 022 or 0077)")]
     Mask(String),
@@ -154,6 +178,17 @@ pub fn state_folder(
     let Some(folder) = folder.map(Path::to_owned).or_else(usual) else { return Ok(None) };
     let absolute = std::path::absolute(&folder);
     absolute.map(Some).map_err(|error| SettingError::StateFolder(folder, error.kind()))
+}
+
+/// Parses `--fsname`: a name that is not empty.
+pub fn name(text: &str) -> Result<String, SettingError> {
+    if text.is_empty() { Err(SettingError::EmptyName) } else { Ok(text.to_owned()) }
+}
+
+/// Parses `--max-read`: bytes, at least [`LEAST_READ`].
+pub fn max_read(text: &str) -> Result<u32, SettingError> {
+    let bytes = quantity::size(text).ok().and_then(|bytes| u32::try_from(bytes).ok());
+    bytes.filter(|bytes| *bytes >= LEAST_READ).ok_or_else(|| SettingError::MaxRead(text.to_owned()))
 }
 
 /// Parses a mask of mode bits in octal digits.
@@ -228,6 +263,14 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         for (given, meant) in [("images", here.join("images")), ("./a/b", here.join("a/b"))] {
             assert_eq!(disk(given, None, &[], false).unwrap().unwrap().folder, meant);
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_not_asked_for_less_than_a_page() {
+        assert_eq!((max_read("4096"), max_read("128KiB")), (Ok(LEAST_READ), Ok(128 << 10)));
+        for wrong in ["0", "4095", "8GiB", "-1", "many"] {
+            assert_eq!(max_read(wrong), Err(SettingError::MaxRead(wrong.to_owned())));
         }
     }
 

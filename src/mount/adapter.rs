@@ -30,7 +30,7 @@ use super::reply::{self, GENERATION, name_list, send_attribute};
 use super::session::Passthrough;
 use super::waiting::Shown;
 use super::{convert, memory, session};
-use crate::config::mount_settings::Ownership;
+use crate::config::mount_settings::{Limits, Ownership};
 use crate::fs::{self, Asked, Entry, FileSystem, HandleId, Listed, Mode, Modified, Opened, Unmakeable, Writing};
 use crate::write::Allocation;
 
@@ -38,6 +38,7 @@ use crate::write::Allocation;
 pub(super) struct Adapter {
     files: Arc<FileSystem>,
     ownership: Ownership,
+    limits: Limits,
     runtime: Handle,
     backings: Arc<Backings<INodeNo, HandleId, BackingId>>,
     /// Told when the session is over.
@@ -46,8 +47,8 @@ pub(super) struct Adapter {
 
 impl Adapter {
     /// An adapter that waits on the current runtime.
-    pub(super) fn new(files: Arc<FileSystem>, ownership: Ownership, end: oneshot::Sender<()>) -> Self {
-        Self { files, ownership, runtime: Handle::current(), backings: Arc::default(), end: Some(end) }
+    pub(super) fn new(files: Arc<FileSystem>, ownership: Ownership, limits: Limits, end: oneshot::Sender<()>) -> Self {
+        Self { files, ownership, limits, runtime: Handle::current(), backings: Arc::default(), end: Some(end) }
     }
 
     /// Sends an entry.
@@ -72,7 +73,7 @@ fn granted(
 
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> io::Result<()> {
-        if session::negotiate(kernel) == Passthrough::Offered {
+        if session::negotiate(kernel, self.limits) == Passthrough::Offered {
             self.backings.offer();
         }
         Ok(())

@@ -65,8 +65,17 @@ impl Inherited {
     pub fn close(self, handed: Option<&Handed>) {
         let stays =
             |descriptor| handed.is_some_and(|handed| handed.number() == descriptor || handed::is_socket(descriptor));
+        self.close_unless(stays);
+    }
+
+    /// Closes all but this one, for a process that does nothing else from here on than what it needs that for.
+    pub(super) fn close_but(self, needed: RawFd) {
+        self.close_unless(|descriptor| descriptor == needed);
+    }
+
+    fn close_unless(self, stays: impl Fn(RawFd) -> bool) {
         for descriptor in self.0.into_iter().filter(|&descriptor| !stays(descriptor)) {
-            // SAFETY: it was open before anything here could open one, so nothing here owns it.
+            // SAFETY: nothing here owns it, because it was open before, or does anything with it any more.
             unsafe { libc::close(descriptor) };
         }
     }
@@ -86,15 +95,21 @@ pub fn channel() -> io::Result<(Waiting, Readiness)> {
 /// Forks. Refused when this process has more than one thread, because the others would be missing in the child together
 /// with the locks that they hold.
 pub fn fork() -> io::Result<Side> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("a process that has started threads cannot go into the background"));
-    }
+    check_alone()?;
     let (waiting, readiness) = channel()?;
     // SAFETY: this is the only thread, so no other one can hold a lock or be in the middle of a change.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Side::Child(readiness)),
         _ => Ok(Side::Parent(waiting)),
+    }
+}
+
+/// Refuses to fork where there are other threads.
+pub(super) fn check_alone() -> io::Result<()> {
+    match std::fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        _ => Err(io::Error::other("a process that has started threads cannot go into the background")),
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::point;
 use super::session::Options;
-use crate::config::mount_settings::Access;
+use crate::config::mount_settings::{Access, Limits};
 
 /// Mounts, and answers the kernel's end; `None` where this user needs the helper.
 pub(super) fn mount(options: &Options) -> io::Result<Option<OwnedFd>> {
@@ -21,8 +21,8 @@ pub(super) fn mount(options: &Options) -> io::Result<Option<OwnedFd>> {
     let device = OwnedFd::from(OpenOptions::new().read(true).write(true).open("/dev/fuse")?);
     let source = CString::new(options.source.as_bytes())?;
     let target = CString::new(options.point.as_os_str().as_bytes())?;
-    let data = CString::new(data(device.as_raw_fd(), options.access))?;
-    let done = call(&source, &target, flags(options.exec, options.read_only), &data);
+    let data = CString::new(data(device.as_raw_fd(), options.access, options.limits))?;
+    let done = call(&source, &target, flags(options), &data);
     match done.map_err(|error| (error.raw_os_error(), error)) {
         Ok(()) => Ok(Some(device)),
         // Root of a container may not mount by itself, but perhaps with the helper.
@@ -39,37 +39,66 @@ fn call(source: &CString, target: &CString, flags: libc::c_ulong, data: &CString
     }
 }
 
-fn flags(exec: bool, read_only: bool) -> libc::c_ulong {
-    let chosen = [(!exec, libc::MS_NOEXEC), (read_only, libc::MS_RDONLY)];
+fn flags(options: &Options) -> libc::c_ulong {
+    let chosen = [
+        (!options.exec, libc::MS_NOEXEC),
+        (options.read_only, libc::MS_RDONLY),
+        // A kernel that does not know it follows links (before Linux 5.10).
+        (!options.follow, libc::MS_NOSYMFOLLOW),
+    ];
     let always = libc::MS_NODEV | libc::MS_NOSUID;
     chosen.into_iter().filter(|(asked, _)| *asked).fold(always, |flags, (_, flag)| flags | flag)
 }
 
 /// The options that the kernel's FUSE itself reads. `rootmode` is that of a folder, in octal digits.
-fn data(device: i32, access: Access) -> String {
+fn data(device: i32, access: Access, limits: Limits) -> String {
     let (user, group) = point::user();
     // `allow_root` is unknown to the kernel: everybody is let in, and the session turns the others away.
     let others = if access == Access::Owner { "" } else { ",allow_other" };
-    format!("fd={device},rootmode=40000,user_id={user},group_id={group},default_permissions,subtype=glancefs{others}")
+    let read = limits.max_read.map(|bytes| format!(",max_read={bytes}")).unwrap_or_default();
+    let always = "default_permissions,subtype=glancefs";
+    format!("fd={device},rootmode=40000,user_id={user},group_id={group},{always}{read}{others}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::mount_settings::Ownership;
 
     #[test]
     fn others_are_let_in_only_when_asked() {
-        assert!(!data(3, Access::Owner).contains("allow_other"));
-        assert!(data(3, Access::Root).ends_with(",allow_other"));
-        assert!(data(3, Access::Everyone).starts_with("fd=3,rootmode=40000,user_id="));
+        let data = |access| data(3, access, Limits::default());
+        assert!(!data(Access::Owner).contains("allow_other"));
+        assert!(data(Access::Root).ends_with(",allow_other"));
+        assert!(data(Access::Everyone).starts_with("fd=3,rootmode=40000,user_id="));
+    }
+
+    #[test]
+    fn the_kernel_is_told_of_a_limit_when_there_is_one() {
+        let limits = Limits { max_read: Some(8192), max_background: None };
+        assert!(data(3, Access::Owner, limits).ends_with(",max_read=8192"));
+        assert!(!data(3, Access::Owner, Limits::default()).contains("max_read"));
     }
 
     #[test]
     fn devices_and_set_user_id_bits_are_always_off() {
-        for (exec, read_only) in [(true, true), (true, false), (false, true), (false, false)] {
-            let (expected, chosen) = (libc::MS_NODEV | libc::MS_NOSUID, flags(exec, read_only));
-            assert_eq!(chosen & expected, expected);
+        let options = |exec, read_only, follow| Options {
+            source: String::new(),
+            point: "/mnt".into(),
+            handed: None,
+            access: Access::Owner,
+            read_only,
+            exec,
+            follow,
+            limits: Limits::default(),
+            ownership: Ownership { uid: 0, gid: 0, file_mask: 0, folder_mask: 0 },
+        };
+        for number in 0..8 {
+            let (exec, read_only, follow) = (number & 1 != 0, number & 2 != 0, number & 4 != 0);
+            let (always, chosen) = (libc::MS_NODEV | libc::MS_NOSUID, flags(&options(exec, read_only, follow)));
+            assert_eq!(chosen & always, always);
             assert_eq!((chosen & libc::MS_NOEXEC == 0, chosen & libc::MS_RDONLY != 0), (exec, read_only));
+            assert_eq!(chosen & libc::MS_NOSYMFOLLOW == 0, follow);
         }
     }
 }

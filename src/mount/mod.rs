@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`point`] | the folder to mount at, checked before anything else |
+//! | [`guard`] | taking the mount of a program that died out of the tree |
 //! | [`handed`] | a mount that another program has made |
 //! | [`session`] | mounting, and what is agreed with the kernel |
 //! | `kernel` | mount(2) without a helper, for root |
@@ -26,6 +27,7 @@ mod caller;
 mod convert;
 pub mod daemon;
 pub mod descriptors;
+pub mod guard;
 pub mod handed;
 mod kernel;
 pub mod life;

@@ -14,7 +14,7 @@ use super::handed::Handed;
 use super::kernel;
 use super::unmount::{self, How, UnmountError};
 use super::{mountinfo, notify};
-use crate::config::mount_settings::{Access, Ownership};
+use crate::config::mount_settings::{Access, Limits, Ownership};
 use crate::fs::FileSystem;
 
 /// Threads that take requests from the kernel. A second one gains 3 to 60 % while pages are filled, 30 % for one direct
@@ -25,11 +25,10 @@ const THREADS: usize = 2;
 /// reader is half as fast where each request takes 5 ms.
 const MAX_REQUEST: u32 = 1 << 20;
 
-/// Requests of read-ahead that may wait at once, and the number from which the kernel holds back. The kernel's own 12 and
-/// 9 starve parallel readers over a network: with them, a window of 16 requests of 5 ms each has a third of its rate.
-/// From the second number on the kernel reads only what somebody waits for.
+/// Requests of read-ahead that may wait at once. The kernel's own 12 starve parallel readers over a network: with them, a
+/// window of 16 requests of 5 ms each has a third of its rate. From three quarters of the number on the kernel holds back,
+/// and reads only what somebody waits for.
 const MAX_BACKGROUND: u16 = 64;
-const CONGESTION: u16 = 48;
 
 /// Filesystems on top of each other when the kernel reads a local file in our place: ours and the local one, which
 /// therefore is none that is itself on top of another (overlayfs). With 2 it could be, but then overlayfs could not use
@@ -60,6 +59,10 @@ pub struct Options {
     pub read_only: bool,
     /// Whether programs may be run from it.
     pub exec: bool,
+    /// Whether symbolic links in it are followed.
+    pub follow: bool,
+    /// How much the kernel may ask for.
+    pub limits: Limits,
     /// Whose the files appear to be.
     pub ownership: Ownership,
 }
@@ -100,7 +103,7 @@ pub struct Mounted {
 pub fn start(filesystem: Arc<FileSystem>, options: &Options) -> Result<Mounted, MountError> {
     let (end, ended) = oneshot::channel();
     let files = Arc::downgrade(&filesystem);
-    let adapter = Adapter::new(filesystem, options.ownership, end);
+    let adapter = Adapter::new(filesystem, options.ownership, options.limits, end);
     let refused = |error: io::Error| explain(&options.point, &error);
     let device = match &options.handed {
         Some(handed) => handed.device().map(Some),
@@ -144,6 +147,11 @@ impl Mounted {
         }
     }
 
+    /// The kernel's number for it, `MAJOR:MINOR`, where it is known.
+    pub fn device(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
     /// Takes the mount out of the tree. Files that are open are served until they are closed; [`Self::ended`] tells
     /// when the last one was.
     pub fn unmount(&mut self) -> Result<(), UnmountError> {
@@ -166,8 +174,6 @@ fn configuration(options: &Options) -> Config {
     let mut configuration = Config::default();
     configuration.mount_options = mount_options(options);
     configuration.acl = match options.access {
-        // Who made the mount may be another one than who serves it; the kernel keeps the others out by itself.
-        Access::Owner if options.handed.is_some() => SessionACL::All,
         Access::Owner => SessionACL::Owner,
         Access::Root => SessionACL::RootAndOwner,
         Access::Everyone => SessionACL::All,
@@ -190,6 +196,12 @@ fn mount_options(options: &Options) -> Vec<MountOption> {
     if !options.exec {
         chosen.push(MountOption::NoExec);
     }
+    if let Some(bytes) = options.limits.max_read {
+        chosen.push(MountOption::CUSTOM(format!("max_read={bytes}")));
+    }
+    if !options.follow {
+        tracing::debug!("fusermount3 has no word for nosymfollow: links are followed");
+    }
     chosen
 }
 
@@ -208,7 +220,7 @@ pub(super) enum Passthrough {
 }
 
 /// What is negotiated at the start. A kernel that cannot do something goes without.
-pub(super) fn negotiate(kernel: &mut KernelConfig) -> Passthrough {
+pub(super) fn negotiate(kernel: &mut KernelConfig, limits: Limits) -> Passthrough {
     let wanted = [
         InitFlags::FUSE_DO_READDIRPLUS,
         InitFlags::FUSE_PARALLEL_DIROPS,
@@ -226,13 +238,19 @@ pub(super) fn negotiate(kernel: &mut KernelConfig) -> Passthrough {
     }
     let passthrough =
         kernel.set_max_stack_depth(STACK_DEPTH).is_ok() && kernel.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
+    let background = limits.max_background.unwrap_or(MAX_BACKGROUND);
     let granted = [
         kernel.set_max_write(MAX_REQUEST).is_ok(),
-        kernel.set_max_background(MAX_BACKGROUND).is_ok(),
-        kernel.set_congestion_threshold(CONGESTION).is_ok(),
+        kernel.set_max_background(background).is_ok(),
+        kernel.set_congestion_threshold(congestion(background)).is_ok(),
     ];
     tracing::debug!(?granted, passthrough, "agreed with the kernel");
     if passthrough { Passthrough::Offered } else { Passthrough::Unknown }
+}
+
+/// Three quarters, as in the kernel's own numbers.
+fn congestion(background: u16) -> u16 {
+    background.saturating_sub(background / 4)
 }
 
 /// Root only; elsewhere the kernel's own value stays, and readers wait more often.

@@ -15,7 +15,7 @@ use super::point::{self, PointError};
 use super::session::{self, Mounted, Options};
 use super::unmount::{self, How, UnmountError};
 use super::{life, mountinfo};
-use crate::config::mount_settings::{Access, Ownership};
+use crate::config::mount_settings::{Access, Limits, Ownership};
 use crate::fs::testing::{Fake, id, image};
 use crate::fs::{FileSystem, Owner, Settings};
 use crate::read;
@@ -63,6 +63,8 @@ impl Place {
             handed: None,
             access,
             exec: true,
+            follow: true,
+            limits: Limits::default(),
             read_only: true,
             ownership,
         };
@@ -210,6 +212,8 @@ async fn a_mount_that_took_the_place_meanwhile_is_left_alone() {
         handed: None,
         access: Access::Owner,
         exec: true,
+        follow: true,
+        limits: Limits::default(),
         read_only: true,
         ownership,
     };

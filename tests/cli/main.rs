@@ -6,6 +6,7 @@ mod cache;
 mod commands;
 mod direct;
 mod manager;
+mod mount_options;
 mod mounts;
 mod options;
 mod pages;

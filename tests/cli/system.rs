@@ -15,7 +15,7 @@ const CONTENT: &str = "what an image holds\n";
 /// Installs the program for the mounts that this thread and its children see, and for nobody else: as `name` in `folder`.
 fn installed(place: &Place, folder: &CStr, name: &str) {
     let programs = place.path("programs");
-    fs::create_dir(&programs).unwrap();
+    fs::create_dir_all(&programs).unwrap();
     symlink(env!("CARGO_BIN_EXE_glancefs"), programs.join(name)).unwrap();
     let programs = CString::new(programs.into_os_string().into_vec()).unwrap();
     let none = std::ptr::null();
@@ -36,8 +36,10 @@ pub(crate) fn in_the_path(place: &Place) {
     installed(place, c"/usr/local/sbin", "glancefs");
 }
 
-/// As mount(8) finds its helpers.
+/// As mount(8) finds its helpers. That of all FUSE programs stays beside.
 pub(crate) fn as_a_helper(place: &Place) {
+    fs::create_dir(place.path("programs")).unwrap();
+    fs::copy("/usr/sbin/mount.fuse3", place.path("programs/mount.fuse3")).unwrap();
     installed(place, c"/usr/sbin", "mount.fuse.glancefs");
 }
 
@@ -150,14 +152,28 @@ fn what_is_wrong_in_an_option_is_said_by_mount_with_its_own_status() {
     in_the_path(&place);
     let mount = place.mount();
     for (options, code, words) in [
-        ("ttl=soon", 1, "soon"),
-        ("umask=9", 1, "octal"),
-        ("cache_size=1", 1, "--cache-size"),
-        ("frobnicate", 1, "frobnicate"),
+        ("ttl=soon", 1, "glancefs: mount option ttl: 'soon' is not a duration"),
+        ("umask=9", 1, "glancefs: mount option umask: '9' is not a mask"),
+        ("cache_size=1", 1, "glancefs: mount option cache_size: 1B is too little"),
+        ("uid=ada-of-nowhere", 1, "glancefs: mount option uid: 'ada-of-nowhere' is neither the name nor the number"),
+        ("service=network", 1, "glancefs: mount option service: 'network' is none of: image, compute"),
+        (
+            "metrics_listen=9464",
+            1,
+            "glancefs: mount option metrics_listen: '9464' cannot be used: invalid socket address",
+        ),
+        ("max_background=0", 1, "glancefs: mount option max_background: 0 is not in 1..=65535"),
+        ("allow_root,allow_other", 1, "glancefs: mount option allow_root: it and allow_other exclude each other"),
+        ("fsname=", 1, "glancefs: mount option fsname: '' is no name"),
+        ("max_read=1", 1, "glancefs: mount option max_read: '1' is not a number of bytes from 4096"),
+        ("state_dir=state", 1, "glancefs: mount option state_dir: 'state' is relative"),
+        ("foreground", 1, "glancefs: 'foreground' is not for mount options"),
+        ("frobnicate", 1, "unknown mount option 'frobnicate'"),
     ] {
         let arguments = ["-t", "fuse.glancefs", "-o", options, &service.url].map(OsStr::new);
         let refused = run("mount", &arguments.into_iter().chain([mount.as_os_str()]).collect::<Vec<_>>());
         assert!(refused.code == Some(code) && refused.err.contains(words), "{options}: {refused:?}");
+        assert!(!refused.err.contains("--help"), "{options}: {refused:?}");
         assert!(!is_mounted(&place));
     }
     place.assert_nothing_is_left();
