@@ -13,6 +13,7 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watch;
 
 use std::collections::HashSet;
@@ -30,7 +31,7 @@ use self::pages::Part;
 pub use self::snapshot::Snapshot;
 use self::state::{Held, State};
 use self::watch::Watcher;
-use crate::image::{Image, ImageId, Member, Usage, Visibility};
+use crate::image::{Image, ImageId, Member, Visibility};
 use crate::service::{ImageService, Kind, ListQuery, Marker, Result};
 
 /// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
@@ -283,31 +284,6 @@ impl Catalogue {
             seen.value.iter().map(|member| member.project.clone()).collect()
         } else {
             vec![format!("{age:?}")]
-        }
-    }
-
-    /// How much of the quota is used; `None` where the service does not tell. While it is away, what it last told.
-    pub async fn usage(&self) -> Result<Option<Usage>> {
-        let (before, away) = {
-            let state = self.state();
-            (state.usage.clone(), state.away)
-        };
-        if let Some(fresh) = before.as_ref().and_then(|known| known.within(self.0.ttl)) {
-            return Ok(fresh.value);
-        }
-        if let (true, Some(known)) = (away, &before) {
-            // Which finds out that the service is back.
-            let _ = self.listing().await;
-            return Ok(known.value);
-        }
-        let since = Instant::now();
-        match (self.0.service.usage().await, before) {
-            (Ok(value), _) => {
-                self.state().usage = Some(Timed { value, since });
-                Ok(value)
-            }
-            (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.value),
-            (Err(error), _) => Err(error),
         }
     }
 

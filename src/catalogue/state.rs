@@ -46,6 +46,7 @@ pub(super) struct State {
     /// How often members were forgotten. What was asked for before the last time may lack what was changed.
     pub(super) forgotten: u64,
     pub(super) usage: Option<Timed<Option<Usage>>>,
+    pub(super) asked_usage: Flight<Option<Usage>>,
     pub(super) watch: Watch,
     /// What whoever watches is to be told when the lock is given back.
     news: Difference,
@@ -69,6 +70,7 @@ impl Default for State {
             members: LruCache::new(REMEMBERED),
             forgotten: 0,
             usage: None,
+            asked_usage: Flight::default(),
             watch: Watch::default(),
             news: Difference::default(),
         }

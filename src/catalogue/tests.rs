@@ -112,6 +112,28 @@ async fn the_quota_stays_known_while_the_service_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_long_for_the_quota_and_it_is_taken_in_when_it_comes() {
+    let service = Fake::with([]);
+    let usage = crate::image::Usage { limit: Some(10), used: 4, image_limit: None, images: 1 };
+    let held = Arc::new(Semaphore::new(0));
+    service.change(|world| {
+        world.usage = Some(usage);
+        world.holding.insert("usage", Arc::clone(&held));
+    });
+    let catalogue = catalogue(&service);
+    let begun = Instant::now();
+    assert_eq!(catalogue.usage().await.unwrap(), None);
+    assert_eq!(catalogue.usage().await.unwrap(), None);
+    assert_eq!((begun.elapsed().as_secs(), service.calls("usage")), (2, 1), "one question is under way");
+    held.add_permits(1);
+    assert_eq!(catalogue.usage().await.unwrap(), Some(usage));
+    tokio::time::advance(TTL).await;
+    let begun = Instant::now();
+    assert_eq!(catalogue.usage().await.unwrap(), Some(usage), "as it was last told");
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_changed_here_shows_at_once_and_in_listings_that_were_asked_for_before() {
     let service = Fake::with([image(1, "one"), image(2, "two")]);
     let catalogue = catalogue(&service);

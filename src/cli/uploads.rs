@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use self::found::{Found, Keeper, Search};
 use super::mounts;
 use super::output::{self, Code, Failure};
-use crate::config::{folders, mount_settings, quantity};
+use super::writes;
+use crate::config::folders::{self, Purpose};
+use crate::config::{mount_settings, quantity};
 use crate::image::ImageId;
 use crate::mount::point;
 use crate::write::{Uploads, WriteError};
@@ -65,13 +67,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = mount_settings::state_folder(named, &folders::variable, point::is_root())
         .map_err(Failure::with(Code::Usage))?
         .ok_or_else(|| Failure::new(Code::Usage, "nothing tells where uploads are: name it with --state-dir"))?;
-    let mut search = Search::new(folder, named.is_some());
+    let mut search = if named.is_some() { Search::at(folder) } else { Search::everywhere(usual_and_systems(folder)) };
     match &arguments.action {
         None => list(&mut search, arguments.json),
         Some(Action::List { json }) => list(&mut search, *json || arguments.json),
         Some(Action::Retry { image }) => on_one(&mut search, *image, "retry", Uploads::retry_in),
         Some(Action::Discard { image }) => on_one(&mut search, *image, "discard", Uploads::discard_in),
-        Some(Action::Wait { images, timeout }) => wait::wait(&mut search, images, *timeout),
+        Some(Action::Wait { images, timeout }) => {
+            wait::wait(&mut search, images, *timeout).and_then(|()| readable(&search))
+        }
     }
 }
 
@@ -80,7 +84,29 @@ fn list(search: &mut Search, json: bool) -> Result<(), Failure> {
     for found in look(search)? {
         output::line(if json { found.to_json() } else { shown::shown(&found, now) })?;
     }
-    Ok(())
+    readable(search)
+}
+
+/// Fails where there are uploads that cannot be read: nobody goes on with them.
+fn readable(search: &Search) -> Result<(), Failure> {
+    let unreadable = search.unreadable()?;
+    unreadable.iter().for_each(output::problem);
+    if unreadable.is_empty() { Ok(()) } else { Err(Failure::new(Code::System, "")) }
+}
+
+/// The usual folder, and for root those that mounts without a home and the units have.
+fn usual_and_systems(usual: PathBuf) -> Vec<PathBuf> {
+    let mut folders = vec![usual];
+    if point::is_root()
+        && let Some(system) = folders::usual(Purpose::State, &|_| None, true)
+    {
+        let of_units = std::fs::read_dir(&system).into_iter().flatten().flatten().map(|entry| entry.path());
+        let all = std::iter::once(system.clone()).chain(of_units);
+        let new: Vec<_> =
+            all.filter(|folder| writes::folder_of_all(folder).is_dir() && !folders.contains(folder)).collect();
+        folders.extend(new);
+    }
+    folders
 }
 
 /// All uploads; mounts that do not answer are named.

@@ -138,6 +138,7 @@ fn of_write(error: &WriteError) -> i32 {
             source.raw_os_error().unwrap_or(libc::EIO)
         }
         WriteError::Owner(_) => libc::EACCES,
+        WriteError::Unreadable(_) => libc::EIO,
     }
 }
 

@@ -178,6 +178,7 @@ impl FileSystem {
             began,
         });
         if let Some(uploads) = &fs.uploads {
+            fs.tell_unreadable(uploads.aside());
             let told = Arc::downgrade(&fs);
             uploads.on_failure(move |image, cause| {
                 if let Some(fs) = told.upgrade() {

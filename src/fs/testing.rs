@@ -232,7 +232,9 @@ impl ImageService for Fake {
     }
 
     async fn usage(&self) -> Result<Option<Usage>> {
-        self.call("usage", |world| Ok(world.usage))
+        let told = self.call("usage", |world| Ok(world.usage));
+        self.arrives("usage").await;
+        told
     }
 
     async fn create(&self, new: &NewImage) -> Result<Image> {

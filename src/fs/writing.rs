@@ -15,13 +15,13 @@ use super::error::FsError;
 use super::handle::{Handle, HandleId};
 use super::inode::Ino;
 use super::mode::Mode;
-use super::node::Node;
+use super::node::{ControlFile, Node};
 use super::open::{Asked, Opened, Writing};
 use super::write_handle::{Waits, WriteHandle};
 use super::{FileSystem, Result};
 use crate::image::{DATA_MTIME, Image, ImageId};
 use crate::service::Change;
-use crate::write::{Allocation, Cause, Upload, WriteError, Writer};
+use crate::write::{Allocation, Aside, Cause, Upload, WriteError, Writer};
 
 /// A process, by the number of its thread group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,6 +293,16 @@ impl FileSystem {
         let failed: Result<()> = Err(FsError::Write(WriteError::Failed(cause)));
         // It is remembered, and there is nobody to be told.
         let _ = self.noted(self.inodes.number(&node), &node, failed);
+    }
+
+    /// Tells of uploads that an earlier mount has left and that cannot be read.
+    pub(super) fn tell_unreadable(&self, uploads: &[Aside]) {
+        let node = Node::ControlFile(ControlFile::Uploads);
+        for aside in uploads {
+            let failed: Result<()> = Err(FsError::Write(WriteError::Unreadable(aside.clone())));
+            // As above.
+            let _ = self.noted(self.inodes.number(&node), &node, failed);
+        }
     }
 
     pub(super) async fn settled(&self, upload: &Upload) -> Result<()> {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::journal::Aside;
 use super::state::Cause;
 use crate::image::{ImageId, Status};
 use crate::service::ServiceError;
@@ -45,6 +46,12 @@ pub enum WriteError {
     /// There is no upload of this image, or none that this can be done with.
     #[error("there is no upload of image {0} to {1}")]
     Unknown(ImageId, &'static str),
+    /// The record of an upload cannot be read.
+    #[error(
+        "{path}: an upload that cannot be read, and is not sent: {sentence}; what there is of its bytes is in 'data' there: write them again, and remove the folder",
+        path = .0.path.display(), sentence = .0.sentence
+    )]
+    Unreadable(Aside),
     /// Nothing can be written any more.
     #[error("nothing can be written any more: the mount is ending")]
     Closed,

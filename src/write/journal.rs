@@ -7,6 +7,7 @@
 //! What cannot be read is moved to `aside/`, never deleted. In `mounts/` each mount that shares the folder has a file with
 //! its place, and a lock on it.
 
+mod aside;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+pub use self::aside::Aside;
 pub(super) use self::spare::Removed;
 use self::spare::{SPARE, Spares};
 use super::SMALL;
@@ -86,15 +88,6 @@ impl Drop for Announced {
         // What stays is not locked any more, and means nothing.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// What was moved aside because it cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aside {
-    /// Where it is now.
-    pub path: PathBuf,
-    /// Why.
-    pub sentence: String,
 }
 
 fn sort(found: Found, entries: &mut Vec<Entry>, aside: &mut Vec<Aside>) {
@@ -336,13 +329,6 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
             Err(_) => self.set_aside(folder, "it has no file with bytes"),
         }
-    }
-
-    fn set_aside(&self, folder: &Path, sentence: &str) -> io::Result<Found> {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = self.aside.join(format!("{name}-{:08x}", fastrand::u32(..)));
-        fs::rename(folder, &path)?;
-        Ok(Found::Unreadable(Aside { path, sentence: sentence.to_owned() }))
     }
 
     /// Takes all uploads that are on disk and that no other process has.

@@ -50,8 +50,7 @@ impl Uploads {
         let home = Arc::new(Home::new(settings, journal, service));
         let table = Arc::new(Table::default());
         for moved in &aside {
-            let path = moved.path.display();
-            tracing::warn!(%path, "an upload could not be taken up and was moved aside: {}", moved.sentence);
+            tracing::warn!("{}", WriteError::Unreadable(moved.clone()));
         }
         let dispatcher = tokio::spawn(dispatch(Arc::clone(&home), Arc::clone(&table)));
         let uploads = Self { home, table, aside, dispatcher: Mutex::new(Some(dispatcher)) };
@@ -204,6 +203,12 @@ impl Uploads {
         Ok(records.into_iter().map(report).collect())
     }
 
+    /// What is in a folder of uploads and cannot be read. It blocks.
+    pub fn unreadable(folder: &Path) -> Result<Vec<Aside>, WriteError> {
+        let failed = |source| WriteError::Folder { folder: folder.to_owned(), source: Arc::new(source) };
+        Journal::unreadable(folder).map_err(failed)
+    }
+
     /// Where the mounts are that share a folder of uploads. It blocks.
     pub fn mounts(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
         let failed = |source| WriteError::Folder { folder: folder.to_owned(), source: Arc::new(source) };
@@ -227,7 +232,8 @@ impl Uploads {
         match journal.take(image).map_err(failed)? {
             Found::Entry(_) => journal.remove(image).map_err(failed),
             Found::Busy => Err(WriteError::Busy(image)),
-            Found::Nothing | Found::Unreadable(_) => Err(WriteError::Unknown(image, "discard")),
+            Found::Nothing => Err(WriteError::Unknown(image, "discard")),
+            Found::Unreadable(moved) => Err(WriteError::Unreadable(moved)),
         }
     }
 
@@ -241,7 +247,8 @@ impl Uploads {
         let mut entry = match journal.take(image).map_err(failed)? {
             Found::Entry(entry) => entry,
             Found::Busy => return Err(WriteError::Busy(image)),
-            Found::Nothing | Found::Unreadable(_) => return Err(WriteError::Unknown(image, "retry")),
+            Found::Nothing => return Err(WriteError::Unknown(image, "retry")),
+            Found::Unreadable(moved) => return Err(WriteError::Unreadable(moved)),
         };
         let sealed = match &entry.job.state {
             State::Failed { sealed, .. } | State::Waiting { sealed, .. } => sealed.clone(),

@@ -17,4 +17,5 @@ mod status;
 mod support;
 mod system;
 mod units;
+mod uploads;
 mod usage;

@@ -9,7 +9,7 @@ use crate::cli::mounts::{Mounts, UPLOADS};
 use crate::cli::output::{Code, Failure};
 use crate::cli::writes;
 use crate::image::ImageId;
-use crate::write::{Line, Report, Uploads};
+use crate::write::{Line, Report, Uploads, WriteError};
 
 /// Who is at an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub(super) keeper: Keeper,
     /// The folder of its service; `None` where only its mount knows.
     pub(super) folder: Option<PathBuf>,
+    /// The folder of `--state-dir`, where it is not the usual one.
+    pub(super) elsewhere: Option<PathBuf>,
 }
 
 /// The form for programs: the line of the mount, and where that is.
@@ -58,24 +60,46 @@ impl Found {
 /// Where uploads are looked for.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// The folder of all that mounts keep.
-    state: PathBuf,
+    /// The folders of all that mounts keep, the usual one first.
+    states: Vec<PathBuf>,
     /// Only what is kept there, and not what mounts keep elsewhere.
     is_named: bool,
     mounts: Mounts,
 }
 
 impl Search {
-    /// In the folder `state`, and where it was not named in all mounts too.
-    pub(super) fn new(state: PathBuf, is_named: bool) -> Self {
-        Self { state, is_named, mounts: Mounts::of(UPLOADS) }
+    /// In the folder that was named.
+    pub(super) fn at(state: PathBuf) -> Self {
+        Self { states: vec![state], is_named: true, mounts: Mounts::of(UPLOADS) }
+    }
+
+    /// In these folders, and in all mounts.
+    pub(super) fn everywhere(states: Vec<PathBuf>) -> Self {
+        Self { states, is_named: false, mounts: Mounts::of(UPLOADS) }
+    }
+
+    /// The folders of all services.
+    fn folders(&self) -> Result<Vec<PathBuf>, Failure> {
+        let mut folders = Vec::new();
+        for state in &self.states {
+            let unreadable = |error| format!("what is kept in {} cannot be read: {error}", state.display());
+            folders.extend(services(state).map_err(|error| Failure::new(Code::System, unreadable(error)))?);
+        }
+        Ok(folders)
+    }
+
+    /// What is kept and cannot be read.
+    pub(super) fn unreadable(&self) -> Result<Vec<WriteError>, Failure> {
+        let folders = self.folders()?;
+        let found = folders.iter().map(|folder| Uploads::unreadable(folder).map_err(Failure::with(Code::System)));
+        let found: Vec<_> = found.collect::<Result<_, _>>()?;
+        Ok(found.into_iter().flatten().map(WriteError::Unreadable).collect())
     }
 
     /// All uploads that are not done now, sorted.
     pub(super) fn look(&mut self) -> Result<Vec<Found>, Failure> {
         // First the mounts: what is done meanwhile is missing on the disk then, and not taken for one that nobody is at.
-        let unreadable = |error| format!("what is kept in {} cannot be read: {error}", self.state.display());
-        let folders = services(&self.state).map_err(|error| Failure::new(Code::System, unreadable(error)))?;
+        let folders = self.folders()?;
         let only = if self.is_named { Some(points(&folders)?) } else { None };
         let answers = self.answers(only.as_deref()).map_err(Failure::with(Code::System))?;
         let mut found = Vec::new();
@@ -83,11 +107,14 @@ impl Search {
             for report in Uploads::peek(&folder).map_err(Failure::with(Code::System))? {
                 found.extend(kept(&folder, &report, &answers)?);
             }
+            for one in found.iter_mut().filter(|one| one.folder.as_deref() == Some(&*folder)) {
+                one.elsewhere = state_of(&folder).filter(|state| self.states.first() != Some(state));
+            }
         }
         if !self.is_named {
             for Answer { point, lines } in answers {
                 let elsewhere: Vec<_> = lines.into_iter().filter(|line| !has(&found, line.image)).collect();
-                let kept = |line| Found { line, keeper: Keeper::Mount(point.clone()), folder: None };
+                let kept = |line| Found { line, keeper: Keeper::Mount(point.clone()), folder: None, elsewhere: None };
                 found.extend(elsewhere.into_iter().map(kept));
             }
         }
@@ -134,10 +161,15 @@ fn kept(folder: &Path, report: &Report, answers: &[Answer]) -> Result<Option<Fou
             None => return Ok(None),
         },
     };
-    Ok(Some(Found { line, keeper, folder: Some(folder.to_owned()) }))
+    Ok(Some(Found { line, keeper, folder: Some(folder.to_owned()), elsewhere: None }))
 }
 
-/// The folders of all services, sorted.
+/// The folder of `--state-dir` that the folder of a service is in.
+fn state_of(folder: &Path) -> Option<PathBuf> {
+    folder.parent().and_then(Path::parent).map(Path::to_owned)
+}
+
+/// The folders of all services, sorted. What is no folder is not ours.
 fn services(state: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(writes::folder_of_all(state)) {
         Ok(entries) => entries,
@@ -145,6 +177,7 @@ fn services(state: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) => return Err(error),
     };
     let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    folders.retain(|folder| folder.is_dir());
     folders.sort();
     Ok(folders)
 }

@@ -65,7 +65,8 @@ pub(super) fn standing(found: &Found) -> Option<String> {
         (Keeper::Nobody, _) => "no mount is at it: the next one of its service goes on",
         (Keeper::Mount(_), _) => return None,
     };
-    Some(words.to_owned())
+    let place = found.elsewhere.as_ref().filter(|_| found.keeper == Keeper::Nobody);
+    Some(place.map_or_else(|| words.to_owned(), |place| format!("{words} (with --state-dir {})", place.display())))
 }
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ mod tests {
             reason: None,
             sentence: None,
         };
-        Found { line, keeper, folder: None }
+        Found { line, keeper, folder: None, elsewhere: None }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -128,6 +129,8 @@ mod tests {
         ] {
             assert!(shown(&found(state, keeper), at(0)).contains(words), "{state}");
         }
+        let left = Found { elsewhere: Some("/var/lib/glancefs/c".into()), ..found("sealed", Keeper::Nobody) };
+        assert!(shown(&left, at(0)).ends_with("goes on (with --state-dir /var/lib/glancefs/c)"));
         for state in ["sealed", "writing", "failed"] {
             assert_eq!(shown(&found(state, mounted()), at(0)).lines().count(), 1, "{state}");
         }

@@ -81,6 +81,9 @@ fn what_cannot_be_read_is_moved_aside_with_its_bytes() {
     let of_image = aside.iter().find(|aside| aside.path.to_string_lossy().contains(image.id.as_str())).unwrap();
     assert_eq!(fs::read_to_string(of_image.path.join("data")).unwrap(), "precious");
     assert!(of_image.sentence.contains("job.json"), "{}", of_image.sentence);
+    let mut told = Journal::unreadable(outer.path()).unwrap();
+    told.sort_by(|one, other| one.path.cmp(&other.path));
+    assert!(aside.iter().all(|aside| told.contains(aside)), "{told:?}");
     assert!(journal.take_all().unwrap().1.is_empty());
 }
 
