@@ -18,7 +18,7 @@ use super::output::{self, Code, Failure};
 pub struct Arguments {
     /// The command whose page it is, or semantics [default: the page of glancefs itself]
     #[arg(value_name = "COMMAND", conflicts_with = "folder")]
-    page: Option<String>,
+    page: Vec<String>,
     /// Write all pages into this folder, as they are named below share/man
     #[arg(long = "dir", value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -37,8 +37,8 @@ pub fn run(arguments: &Arguments, command: &Command) -> Result<(), Failure> {
     if let Some(folder) = &arguments.folder {
         return pages.iter().try_for_each(|page| page.write(folder));
     }
-    let wanted = arguments.page.as_deref().unwrap_or("glancefs");
-    let is_wanted = |page: &&Page| page.name == wanted || page.name.strip_prefix("glancefs-") == Some(wanted);
+    let wanted = if arguments.page.is_empty() { "glancefs".to_owned() } else { arguments.page.join("-") };
+    let is_wanted = |page: &&Page| page.name == wanted || page.name.strip_prefix("glancefs-") == Some(&*wanted);
     let page = pages.iter().find(is_wanted).ok_or_else(|| {
         let names: Vec<_> = pages.iter().map(|page| page.name.as_str()).collect();
         Failure::new(Code::Usage, format!("there is no page '{wanted}', but {}", names.join(", ")))
@@ -59,11 +59,8 @@ impl Page {
 fn pages(command: &Command) -> io::Result<Vec<Page>> {
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();
-    let mut pages = vec![page_of(built.clone(), "glancefs".to_owned())?];
-    for one in built.get_subcommands().filter(|one| !one.is_hide_set()) {
-        let name = format!("glancefs-{}", one.get_name());
-        pages.push(page_of(one.clone(), name)?);
-    }
+    let mut pages = Vec::new();
+    add(&mut pages, &built, "glancefs".to_owned())?;
     if let Some(mount) = built.find_subcommand("mount") {
         let text = helper_page(mount)?;
         pages.push(Page { name: "mount.glancefs".to_owned(), section: "8", text });
@@ -75,10 +72,23 @@ fn pages(command: &Command) -> io::Result<Vec<Page>> {
     Ok(pages)
 }
 
+/// The page of a command, and those of the commands below it.
+fn add(pages: &mut Vec<Page>, command: &Command, name: String) -> io::Result<()> {
+    for one in command.get_subcommands().filter(|one| !one.is_hide_set()) {
+        add(pages, one, format!("{name}-{}", one.get_name()))?;
+    }
+    pages.push(page_of(command.clone(), name)?);
+    Ok(())
+}
+
 fn page_of(command: Command, name: String) -> io::Result<Page> {
     let mut text = Vec::new();
     let title = name.to_uppercase();
     Man::new(command).title(title).manual("glancefs").render(&mut text)?;
+    let common: &[&str] = if name == "glancefs" { &["Exit status", "Environment", "Files"] } else { &["Exit status"] };
+    for heading in common {
+        text.extend(markdown::section(CONFIGURATION, heading).unwrap_or_default().into_bytes());
+    }
     let others = [("glancefs", "1"), ("mount.glancefs", "8"), ("glancefs-semantics", "7")];
     see_also(&mut text, others.into_iter().filter(|(other, _)| *other != name))?;
     Ok(Page { name, section: "1", text })
@@ -108,6 +118,8 @@ fn see_also<'a>(text: &mut Vec<u8>, others: impl Iterator<Item = (&'a str, &'a s
 }
 
 const SEMANTICS: &str = include_str!("../../docs/semantics.md");
+
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 /// The page of the mount helper. Its options are those of `glancefs mount`, written as in fstab.
 fn helper_page(mount: &Command) -> io::Result<Vec<u8>> {
@@ -196,15 +208,21 @@ mod tests {
 
     #[test]
     fn each_command_has_a_page_that_names_each_of_its_options() {
-        let (command, texts) = (crate::cli::command(), texts());
-        for one in command.get_subcommands() {
-            let name = format!("glancefs-{}", one.get_name());
-            let (_, text) = texts.iter().find(|(page, _)| *page == name).unwrap();
-            let options = one.get_arguments().filter(|option| !option.is_hide_set()).filter_map(Arg::get_long);
+        fn has_page(texts: &[(String, String)], command: &Command, name: &str) -> usize {
+            let (_, text) = texts.iter().find(|(page, _)| page == name).unwrap();
+            let options = command.get_arguments().filter(|option| !option.is_hide_set()).filter_map(Arg::get_long);
             for option in options {
                 assert!(text.contains(&option.replace('-', "\\-")), "{name} does not name --{option}");
             }
+            assert!(text.contains("EXIT STATUS"), "{name}");
+            let below =
+                command.get_subcommands().map(|one| has_page(texts, one, &format!("{name}-{}", one.get_name())));
+            1 + below.sum::<usize>()
         }
+        let (command, texts) = (crate::cli::command(), texts());
+        assert!(has_page(&texts, &command, "glancefs") > 20);
+        let (_, text) = texts.iter().find(|(page, _)| page == "glancefs").unwrap();
+        assert!(text.contains("ENVIRONMENT") && text.contains("FILES") && text.contains("GLANCEFS_LOG"), "{text}");
     }
 
     #[test]

@@ -45,3 +45,14 @@ fn every_option_of_every_command_is_in_the_page_of_the_configuration() {
     let missing: Vec<_> = all.iter().filter(|(_, name)| !is_there(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn every_option_of_a_mount_has_its_default_and_a_reason_for_it() {
+    let (_, table) = PAGE.split_once("| option | default | why this default |\n").unwrap();
+    let rows: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 18, "{rows:?}");
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
+}

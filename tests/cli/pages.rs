@@ -28,7 +28,13 @@ fn each_command_has_a_page_of_the_manual() {
     let place = Place::new();
     let folder = place.path("man");
     place.run(["man", "--dir", folder.to_str().unwrap()]).succeeded();
-    for page in ["man1/glancefs.1", "man1/glancefs-mount.1", "man1/glancefs-uploads.1", "man8/mount.glancefs.8"] {
+    for page in [
+        "man1/glancefs.1",
+        "man1/glancefs-mount.1",
+        "man1/glancefs-uploads.1",
+        "man1/glancefs-cache-warm.1",
+        "man8/mount.glancefs.8",
+    ] {
         let text = fs::read_to_string(folder.join(page)).unwrap();
         assert!(text.starts_with(".ie") || text.starts_with(".TH"), "{page}: {text}");
     }
@@ -39,6 +45,7 @@ fn each_command_has_a_page_of_the_manual() {
         ran.succeeded();
         assert_eq!(ran.out, fs::read_to_string(folder.join("man1/glancefs-mount.1")).unwrap());
     }
+    assert!(place.run(["man", "uploads", "wait"]).out.contains("timeout"));
     place.run(["man", "nonsense"]).refused(1, &["no page 'nonsense'", "mount.glancefs"]);
     place.run(["man", "--dir", "/proc/nowhere"]).refused(2, &["/proc/nowhere"]);
 }

@@ -13,8 +13,8 @@ const IMAGE: &str = "0a0b0c0d-0000-4000-8000-000000000001";
 /// The folder of the service, once a mount of it has made that.
 fn folder(state: &Path) -> PathBuf {
     let found: Vec<_> = fs::read_dir(state.join("uploads")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let [folder] = found.as_slice() else { panic!("{found:?}") };
-    folder.clone()
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
 }
 
 fn mount(place: &Place, service: &Service) -> Watched {

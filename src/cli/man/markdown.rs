@@ -12,7 +12,18 @@ const HEAD: &str = ".nh\n.SH DESCRIPTION\n";
 /// The sections of a page: `.SH` for each heading of the second level, what is before the first of them as DESCRIPTION.
 /// The title of the document is left to who writes the page's head.
 pub(super) fn sections(markdown: &str) -> String {
-    let mut roff = String::from(HEAD);
+    String::from(HEAD) + &body(markdown)
+}
+
+/// The section of a document with this heading, as one of a page.
+pub(super) fn section(markdown: &str, heading: &str) -> Option<String> {
+    let (_, rest) = markdown.split_once(&format!("\n## {heading}\n"))?;
+    let text = rest.split("\n## ").next().unwrap_or(rest);
+    Some(body(&format!("## {heading}\n{text}")))
+}
+
+fn body(markdown: &str) -> String {
+    let mut roff = String::new();
     let mut lines = markdown.lines().peekable();
     while let Some(line) = lines.next() {
         if line.starts_with("```") {
