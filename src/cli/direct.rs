@@ -13,7 +13,7 @@ use super::writes::Writes;
 use crate::config::folders::variable;
 use crate::config::{Backend, OpenStackOptions, mount_settings};
 use crate::fs::{self, Asked, Entry, FileKind, FileSystem, FsError, HandleId, Ino, Process, Writing};
-use crate::image::ImageId;
+use crate::image::{ImageId, Status};
 use crate::mount::life::{self, End, EndSignals};
 use crate::mount::point;
 use crate::telemetry::{self, Detail, Sink, VARIABLE};
@@ -225,18 +225,34 @@ impl Direct {
 
     /// A file to read: the one at `path`, or the data of the image at `path`.
     pub(super) async fn file(&self, path: &Path) -> Result<Entry, Failure> {
-        let failed = |error: FsError| failure(path, &error);
-        let found = self.walk(path).await.map_err(failed)?;
-        if found.attr.kind != FileKind::Directory {
-            return Ok(found);
+        let found = self.walk(path).await.map_err(|error| failure(path, &error))?;
+        let found = match found.attr.kind {
+            FileKind::Directory => self.data_in(path, &found).await?,
+            _ => found,
+        };
+        // An image without data is an empty file of the tree; who asks for its data alone is told.
+        match self.status_of_data(path, &found).await? {
+            Some(status) if !status.has_data() => {
+                let sentence = format!("{}: it has no data yet: its status is {status}", path.display());
+                Err(Failure::new(Code::Usage, sentence))
+            }
+            _ => Ok(found),
         }
-        match self.files.lookup(found.attr.ino, OsStr::new("data")).await {
+    }
+
+    async fn data_in(&self, path: &Path, folder: &Entry) -> Result<Entry, Failure> {
+        match self.files.lookup(folder.attr.ino, OsStr::new("data")).await {
             Err(FsError::NotFound { .. }) => {
                 let sentence = format!("{}: it is a folder that has no data: name an image or a file", path.display());
                 Err(Failure::new(Code::Usage, sentence))
             }
-            found => found.map_err(failed),
+            found => found.map_err(|error| failure(path, &error)),
         }
+    }
+
+    /// The status of the image whose data a file is.
+    pub(super) async fn status_of_data(&self, path: &Path, file: &Entry) -> Result<Option<Status>, Failure> {
+        self.files.status_of_data(file.attr.ino).await.map_err(|error| failure(path, &error))
     }
 
     /// Opens a file for reading.

@@ -1,13 +1,18 @@
 //! `glancefs get`: an image's bytes, or another file of the tree, without a mount.
 
+mod target;
+mod whole;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use self::target::{Target, refused};
+use self::whole::Whole;
 use super::direct::{self, Access, Direct, Open};
-use super::output::{Code, Failure};
+use super::output::{self, Code, Failure};
 use super::progress::Progress;
-use crate::fs::{FileKind, FsError};
+use crate::fs::FsError;
 
 /// Download an image, compared with its hash, or another file of the tree, without a mount
 #[derive(Debug, clap::Args)]
@@ -15,7 +20,8 @@ pub struct Arguments {
     /// The image, by its name or id, or a path as in a mount (by-name/debian/metadata.json)
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// Where to write it; it is there when it is whole. - is standard output [default: -]
+    /// Where to write it; it is there when it is whole, in place of what was there, whose other names (hard links) keep
+    /// that. - is standard output [default: -]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -24,19 +30,19 @@ pub struct Arguments {
 
 /// Gets what is asked for.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (path, file) = (direct::path(&arguments.image), arguments.file.as_deref());
+    let (path, target) = (direct::path(&arguments.image), Target::of(arguments.file.as_deref())?);
     direct::run(&arguments.options, Access::Reading, async |direct, signals| {
-        direct::unless_interrupted(signals, get(direct, &path, file)).await?
+        direct::unless_interrupted(signals, get(direct, &path, target)).await?
     })
 }
 
-async fn get(direct: &Direct, path: &Path, to: Option<&Path>) -> Result<(), Failure> {
+async fn get(direct: &Direct, path: &Path, to: Target) -> Result<(), Failure> {
     let entry = direct.file(path).await?;
     let failed = |error: FsError| direct::failure(path, &error);
     let mut open = direct.open(entry.attr.ino).await.map_err(failed)?;
     // Opening may have told more of it.
     let size = direct.files.getattr(entry.attr.ino).await.map_err(failed)?.attr.size;
-    let mut sink = Sink::open(to.filter(|file| *file != Path::new("-")), is_data(path, entry.attr.kind))?;
+    let mut sink = Sink::open(to, direct.status_of_data(path, &entry).await?.is_some())?;
     let progress = Progress::new(&path.to_string_lossy(), size);
     copy(&mut open, &mut sink, &progress, size).await.map_err(|error| match error {
         Broken::Reading(error) => failed(error),
@@ -44,14 +50,6 @@ async fn get(direct: &Direct, path: &Path, to: Option<&Path>) -> Result<(), Fail
         Broken::Short(got) => Failure::new(Code::System, format!("{}: {got} of {size} bytes came", path.display())),
     })?;
     sink.finish()
-}
-
-/// Whether it is an image's data, which no terminal can show.
-fn is_data(path: &Path, kind: FileKind) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    kind == FileKind::File
-        && !["metadata.json", "status", "checksums", "import"].contains(&name)
-        && path.iter().count() < 4
 }
 
 /// Why a copy did not come to its end.
@@ -75,53 +73,24 @@ async fn copy(open: &mut Open<'_>, sink: &mut Sink, progress: &Progress, size: u
 /// Where the bytes go.
 enum Sink {
     Standard,
-    /// A device, a pipe: what is there is written to.
     Direct(PathBuf, File),
-    /// A file that comes to be when it is whole.
-    Whole {
-        part: Part,
-        file: File,
-    },
-}
-
-/// A file under a name of its own until it is whole; without that it goes.
-struct Part {
-    path: PathBuf,
-    to: PathBuf,
-    is_whole: bool,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.is_whole {
-            // Nothing can be done where it cannot be removed, and what went wrong is told already.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
+    Whole(Whole),
 }
 
 impl Sink {
-    fn open(to: Option<&Path>, is_data: bool) -> Result<Self, Failure> {
-        let Some(to) = to else {
-            if is_data && io::stdout().is_terminal() {
-                return Err(Failure::new(Code::Usage, "these bytes are not for a terminal: name a file"));
+    fn open(target: Target, is_data: bool) -> Result<Self, Failure> {
+        match target {
+            // No terminal can show them.
+            Target::Standard if is_data && io::stdout().is_terminal() => {
+                Err(Failure::new(Code::Usage, "these bytes are not for a terminal: name a file"))
             }
-            return Ok(Self::Standard);
-        };
-        let refused = |error: io::Error| Failure::new(Code::Usage, format!("{}: {error}", to.display()));
-        match to.metadata() {
-            Ok(found) if found.is_dir() => Err(refused(io::ErrorKind::IsADirectory.into())),
-            Ok(found) if !found.is_file() => {
-                let file = OpenOptions::new().write(true).open(to).map_err(refused)?;
-                Ok(Self::Direct(to.to_owned(), file))
+            Target::Standard => Ok(Self::Standard),
+            Target::Direct(path) => {
+                let file = OpenOptions::new().write(true).open(&path).map_err(|error| refused(&path, &error))?;
+                Ok(Self::Direct(path, file))
             }
-            _ => {
-                let mut name = std::ffi::OsString::from(".");
-                name.push(to.file_name().unwrap_or_default());
-                name.push(format!(".{:08x}", fastrand::u32(..)));
-                let path = to.with_file_name(name);
-                let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(refused)?;
-                Ok(Self::Whole { part: Part { path, to: to.to_owned(), is_whole: false }, file })
+            Target::File(path, before) => {
+                Whole::open(path.clone(), before).map(Self::Whole).map_err(|error| refused(&path, &error))
             }
         }
     }
@@ -129,30 +98,25 @@ impl Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Standard => io::stdout().write_all(bytes),
-            Self::Direct(_, file) | Self::Whole { file, .. } => file.write_all(bytes),
+            Self::Direct(_, file) => file.write_all(bytes),
+            Self::Whole(whole) => whole.write(bytes),
         }
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
-        if matches!(self, Self::Standard) && error.kind() == io::ErrorKind::BrokenPipe {
-            return Failure::new(Code::Pipe, "");
-        }
         let place = match self {
-            Self::Standard => "standard output".to_owned(),
-            Self::Direct(path, _) => path.display().to_string(),
-            Self::Whole { part, .. } => part.to.display().to_string(),
+            Self::Standard => return output::unwritten(error),
+            Self::Direct(path, _) => path,
+            Self::Whole(whole) => &whole.to,
         };
-        Failure::new(Code::System, format!("{place}: {error}"))
+        Failure::new(Code::System, format!("{}: {error}", place.display()))
     }
 
     fn finish(mut self) -> Result<(), Failure> {
         let ended = match &mut self {
             Self::Standard => io::stdout().flush(),
-            // What takes no such call, a pipe, has nothing to be kept.
-            Self::Direct(_, file) => file.sync_all().or(Ok(())),
-            Self::Whole { part, file } => {
-                file.sync_all().and_then(|()| std::fs::rename(&part.path, &part.to)).map(|()| part.is_whole = true)
-            }
+            Self::Direct(_, file) => whole::sync(file),
+            Self::Whole(whole) => whole.finish(),
         };
         ended.map_err(|error| self.failed(&error))
     }

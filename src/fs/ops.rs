@@ -18,7 +18,7 @@ use super::offered::server_of;
 use super::scratch::Place;
 use super::writing::Asker;
 use super::{FileSystem, Result};
-use crate::image::{Image, ImageId};
+use crate::image::{Image, ImageId, Status};
 use crate::name::{LONGEST, encode_item};
 use crate::service::Kind;
 use crate::write::Upload;
@@ -137,6 +137,12 @@ impl FileSystem {
     /// The kernel forgot `count` of the times that it was told of `ino`.
     pub fn forget(&self, ino: Ino, count: u64) {
         self.inodes.forget(ino, count);
+    }
+
+    /// The status of the image whose data a file is; `None` of any other file.
+    pub async fn status_of_data(&self, ino: Ino) -> Result<Option<Status>> {
+        let Node::Data(id) = self.node(ino)? else { return Ok(None) };
+        Ok(Some(self.catalogue.image(id).await?.value.status.clone()))
     }
 
     /// What `stat` shows.

@@ -5,6 +5,7 @@
 mod cache;
 mod commands;
 mod direct;
+mod get;
 mod manager;
 mod mount_options;
 mod mounts;
