@@ -19,6 +19,7 @@ use crate::fs::{Asked, Closing, Entry, FsError, HandleId, Ino, Process};
 use crate::image::ImageId;
 use crate::mount::life::EndSignals;
 use crate::name;
+use crate::schema::Schema;
 use crate::write::{State, Uploads};
 
 /// How often the bar looks how far an upload is.
@@ -42,6 +43,15 @@ pub struct Arguments {
     /// Who may see it: private, shared, community or public [default: as the service makes images]
     #[arg(long, value_name = "WORD")]
     visibility: Option<String>,
+    /// GiB of disk that a server of it needs at least
+    #[arg(long, value_name = "GIB")]
+    min_disk: Option<u32>,
+    /// MiB of memory that a server of it needs at least
+    #[arg(long, value_name = "MIB")]
+    min_ram: Option<u32>,
+    /// Nobody may delete it until somebody takes that back
+    #[arg(long)]
+    protected: bool,
     /// A property, as KEY=VALUE; may be given several times
     #[arg(long = "property", value_name = "KEY=VALUE", value_parser = property)]
     properties: Vec<(String, String)>,
@@ -56,17 +66,26 @@ pub struct Arguments {
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
-    let parts = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    parts.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "it is no KEY=VALUE".to_owned())
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+        return Err("it is no KEY=VALUE".to_owned());
+    };
+    let schema = Schema::builtin();
+    match () {
+        () if schema.is_attribute(key) => Err(format!("'{key}' is an attribute that every image has, and no property")),
+        () if schema.is_read_only(key) => Err(format!("'{key}' is for the service alone to write")),
+        () => Ok((key.to_owned(), value.to_owned())),
+    }
 }
 
 /// Makes the image.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let access = Access::Writing { state: arguments.state_dir.clone() };
     let name = arguments.name()?;
+    let attributes = arguments.attributes()?;
     let source = Source::open(&arguments.file)?;
     let image = direct::run(&arguments.options, access, async |direct, signals| {
-        put(direct, &name, arguments, source.start()?, signals).await
+        let how = How { attributes: &attributes, arguments };
+        put(direct, &name, &how, source.start()?, signals).await
     })?;
     output::line(image)
 }
@@ -74,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn put(
     direct: &Direct,
     name: &str,
-    how: &Arguments,
+    how: &How<'_>,
     mut pieces: Pieces,
     signals: &mut EndSignals,
 ) -> Result<ImageId, Failure> {
@@ -95,6 +114,12 @@ async fn put(
     outcome.map(|()| own.id)
 }
 
+/// What the image is to be.
+struct How<'a> {
+    attributes: &'a Map<String, Value>,
+    arguments: &'a Arguments,
+}
+
 /// Bytes on their way into an image.
 struct Put<'a> {
     direct: &'a Direct,
@@ -104,16 +129,18 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    async fn fill(&self, image: &Entry, how: &Arguments, pieces: &mut Pieces) -> Result<(), Failure> {
+    async fn fill(&self, image: &Entry, how: &How<'_>, pieces: &mut Pieces) -> Result<(), Failure> {
         let document = self.file(image, "metadata.json").await?;
-        self.save(document, &how.attributes()).await?;
+        self.save(document, how.attributes).await?;
         let data = self.file(image, "data").await?;
         let opened = self.open(data).await?;
         let size = self.spool(opened, pieces).await?;
         pieces.is_unchanged(size)?;
-        self.send(opened, size, how).await?;
+        self.send(opened, size, how.arguments.disk_format.as_deref()).await?;
         self.direct.files.release(opened);
-        Ok(())
+        // Not before, because it keeps the image from being taken away.
+        let protected = how.arguments.protected.then(|| ("protected".to_owned(), json!(true)));
+        self.save(document, &protected.into_iter().collect()).await
     }
 
     fn failed(&self, error: &FsError) -> Failure {
@@ -161,9 +188,9 @@ impl Put<'_> {
     }
 
     /// Waits until the service has them, and the image is active.
-    async fn send(&self, opened: HandleId, size: u64, how: &Arguments) -> Result<(), Failure> {
+    async fn send(&self, opened: HandleId, size: u64, format: Option<&str>) -> Result<(), Failure> {
         let progress = Progress::new("sending", size);
-        let sending = self.seal(opened, how);
+        let sending = self.seal(opened, format);
         let mut sending = std::pin::pin!(sending);
         loop {
             tokio::select! {
@@ -177,12 +204,12 @@ impl Put<'_> {
     }
 
     /// Says that the bytes are all. A close without data leaves it open whether they are: here it is known.
-    async fn seal(&self, opened: HandleId, how: &Arguments) -> Result<(), Failure> {
+    async fn seal(&self, opened: HandleId, format: Option<&str>) -> Result<(), Failure> {
         close(self.direct, opened).await.map_err(|error| self.failed(&error))?;
         let Some(upload) = self.uploads.of(self.own.id) else { return Ok(()) };
         upload.seal().await.map_err(|error| self.failed(&error.into()))?;
         if upload.state() == State::Writing {
-            let format = how.disk_format.as_deref().unwrap_or_default();
+            let format = format.unwrap_or_default();
             let sentence = format!("{}: no bytes are no disk of the format '{format}'", self.path.display());
             return Err(Failure::new(Code::Usage, sentence));
         }
@@ -201,21 +228,26 @@ impl Arguments {
     }
 
     /// What a person says of the image, as a document.
-    fn attributes(&self) -> Map<String, Value> {
+    fn attributes(&self) -> Result<Map<String, Value>, Failure> {
         let mut document = Map::new();
         for (key, value) in &self.properties {
-            document.insert(key.clone(), json!(value));
+            if document.insert(key.clone(), json!(value)).is_some() {
+                let sentence = format!("the property '{key}' is given twice, and can have one value");
+                return Err(Failure::new(Code::Usage, sentence));
+            }
         }
         for (key, value) in [
-            ("disk_format", &self.disk_format),
-            ("container_format", &self.container_format),
-            ("visibility", &self.visibility),
+            ("disk_format", self.disk_format.as_ref().map(|word| json!(word))),
+            ("container_format", self.container_format.as_ref().map(|word| json!(word))),
+            ("visibility", self.visibility.as_ref().map(|word| json!(word))),
+            ("min_disk", self.min_disk.map(|number| json!(number))),
+            ("min_ram", self.min_ram.map(|number| json!(number))),
         ] {
-            document.extend(value.as_ref().map(|value| (key.to_owned(), json!(value))));
+            document.extend(value.map(|value| (key.to_owned(), value)));
         }
         if !self.tags.is_empty() {
             document.insert("tags".to_owned(), json!(self.tags));
         }
-        document
+        Ok(document)
     }
 }

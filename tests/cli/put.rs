@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -237,4 +239,67 @@ fn a_signal_that_was_ignored_when_it_began_ends_no_put() {
     drop(input);
     Ran::of(child.wait_with_output().unwrap()).succeeded();
     assert_eq!(names(&place, &service), "kept\n");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_no_image() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    let file = fs::File::create(place.path("disk")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let mut child = place.command();
+    child.args(["put", "--source", &service.url, "disk"]).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    // From before its beginning to its end.
+    while child.try_wait().unwrap().is_none() {
+        file.write_all_at(b"x", 0).unwrap();
+    }
+    Ran::of(child.wait_with_output().unwrap()).refused(2, &["disk changed while it was read"]);
+    nothing_is_left(&place, &service);
+}
+
+#[test]
+fn what_is_said_of_an_image_is_in_it_and_what_would_be_passed_over_is_refused() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    fs::write(place.path("disk"), "bytes").unwrap();
+    for (arguments, words) in [
+        (&["--property", "id=5"][..], &["'id'", "attribute"][..]),
+        (&["--property", "name=other"], &["'name'", "attribute"]),
+        (&["--property", "min_disk=1"], &["'min_disk'", "attribute"]),
+        (&["--property", "locations=x"], &["'locations'"]),
+        (&["--property", "os_glance_x=1"], &["'os_glance_x'", "service alone"]),
+        (&["--property", "a=1", "--property", "a=2"], &["'a' is given twice"]),
+        (&["--min-disk", "much"], &["'much'"]),
+    ] {
+        run(&place, &service, &[&["put", "disk"], arguments].concat()).refused(1, words);
+    }
+    nothing_is_left(&place, &service);
+    let said = ["--min-disk", "3", "--min-ram", "512", "--protected", "--property", "a=1=2", "--visibility", "private"];
+    run(&place, &service, &[&["put", "disk"], &said[..]].concat()).succeeded();
+    let shown: Value =
+        serde_json::from_str(&run(&place, &service, &["get", "by-name/disk/metadata.json"]).out).unwrap();
+    let of = |key: &str| shown[key].clone();
+    assert_eq!((of("min_disk"), of("min_ram"), of("protected")), (3.into(), 512.into(), true.into()));
+    assert_eq!((of("a"), of("visibility"), of("status")), ("1=2".into(), "private".into(), "active".into()));
+    // What keeps an image from being removed is not in the way of a put that fails.
+    service.behave(|behaviour| behaviour.size_cap = 2);
+    run(&place, &service, &["put", "disk", "large", "--protected"]).refused(1, &["by-name/large"]);
+    assert_eq!(names(&place, &service), "disk\n");
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_needs_one_that_is() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    let file = std::ffi::OsStr::from_bytes(b"bad\xff");
+    fs::write(place.path("").join(file), "bytes").unwrap();
+    let put = |name: Option<&str>| {
+        let mut command = place.command();
+        command.args(["put", "--source", &service.url]).arg(file).args(name);
+        Ran::of(command.output().unwrap())
+    };
+    put(None).refused(1, &["give a name"]);
+    put(Some("good")).succeeded();
+    assert_eq!(names(&place, &service), "good\n");
 }

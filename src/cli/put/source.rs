@@ -169,3 +169,43 @@ pub(super) fn name_of(file: &Path) -> Result<String, Failure> {
         None => Err(refused(format!("{}: this has no name: give one", file.display()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    async fn read(change: impl FnOnce(&File)) -> Result<(), Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        std::fs::write(&path, "bytes").unwrap();
+        let mut pieces = Source::open(&path).unwrap().start().unwrap();
+        pieces.begin().await.unwrap();
+        change(&File::options().write(true).open(&path).unwrap());
+        let mut read = 0;
+        while let Some(piece) = pieces.next().await.unwrap() {
+            read += u64::try_from(piece.len()).unwrap();
+        }
+        pieces.is_unchanged(read)
+    }
+
+    #[tokio::test]
+    async fn a_file_is_the_same_at_the_end_as_in_the_beginning_or_it_is_not_taken() {
+        read(|_| {}).await.unwrap();
+        let time = |file: &File| file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        for change in [time as fn(&File), |file| file.set_len(1).unwrap(), |file| file.write_all_at(b"x", 9).unwrap()] {
+            assert_eq!(read(change).await.unwrap_err().code, 2);
+        }
+    }
+
+    #[test]
+    fn an_image_is_called_as_its_file_without_the_ending() {
+        let named =
+            |file: &[u8]| name_of(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(file)));
+        assert_eq!(named(b"in/disk.tar.gz").unwrap(), "disk.tar");
+        for file in [&b"-"[..], b"..", b"bad\xff.raw"] {
+            assert!(named(file).unwrap_err().sentence.contains("give"), "{file:?}");
+        }
+    }
+}
