@@ -54,6 +54,7 @@ impl FileSystem {
             ranged_requests: stats.ranges,
             streams: stats.streams,
             fetched_bytes: stats.fetched,
+            disk_bytes: stats.from_disk,
             delivered_bytes: stats.delivered,
             memory_hits: stats.hits,
             memory_misses: stats.misses,

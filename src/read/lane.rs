@@ -128,6 +128,7 @@ impl Lane {
         if self.way == Way::Local {
             let Some(read) = self.take_from_disk(blocks, buffer).await else { return Ok(None) };
             buffer = read;
+            add(&self.reads.counters.from_disk, length);
         } else {
             self.gather(blocks).await;
             self.open(blocks.start).await?.fill(&mut buffer).await?;

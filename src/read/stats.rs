@@ -14,6 +14,7 @@ pub(super) struct Counters {
     pub(super) ranges: AtomicU64,
     pub(super) streams: AtomicU64,
     pub(super) fetched: AtomicU64,
+    pub(super) from_disk: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
@@ -28,8 +29,10 @@ pub struct Stats {
     pub ranges: u64,
     /// Streams of whole images begun.
     pub streams: u64,
-    /// Bytes that arrived and became blocks.
+    /// Bytes that arrived from the service and became blocks.
     pub fetched: u64,
+    /// Bytes that came from the disk instead.
+    pub from_disk: u64,
     /// Bytes that went to readers, wherever they came from.
     pub delivered: u64,
     /// Blocks that a reader found in memory.
@@ -85,6 +88,7 @@ impl Reads {
             ranges: count(&self.counters.ranges),
             streams: count(&self.counters.streams),
             fetched: count(&self.counters.fetched),
+            from_disk: count(&self.counters.from_disk),
             delivered: count(&self.counters.delivered),
             hits: count(&self.counters.hits),
             misses: count(&self.counters.misses),

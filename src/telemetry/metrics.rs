@@ -68,12 +68,8 @@ impl Numbers {
         for (name, help, unit, count) in [
             ("ranged_requests", "Requests for ranges of image data", None, reading.ranged_requests),
             ("streams", "Requests for whole images", None, reading.streams),
-            (
-                "fetched",
-                "Image data that came from the service or the cache on disk",
-                Some(&bytes),
-                reading.fetched_bytes,
-            ),
+            ("fetched", "Image data that came from the service", Some(&bytes), reading.fetched_bytes),
+            ("disk_read", "Image data that came from the cache on disk", Some(&bytes), reading.disk_bytes),
             ("delivered", "Image data that programs were given", Some(&bytes), reading.delivered_bytes),
             ("memory_hits", "Pieces of images that were in memory when a program asked", None, reading.memory_hits),
             ("memory_misses", "Pieces of images that a program had to wait for", None, reading.memory_misses),
@@ -110,7 +106,7 @@ impl Numbers {
         }
         let help = "The time of the service's answers to their first byte, of uploads to the end";
         let seconds = Unit::Seconds;
-        let mut times = to.encode_descriptor("requests", help, Some(&seconds), MetricType::Histogram)?;
+        let mut times = to.encode_descriptor("request_duration", help, Some(&seconds), MetricType::Histogram)?;
         for asked in &service.requests {
             #[expect(clippy::cast_precision_loss, reason = "the ends of classes are small")]
             let end = |millis: Option<u64>| millis.map_or(f64::INFINITY, |millis| millis as f64 / 1000.0);
@@ -167,9 +163,9 @@ mod tests {
             "glancefs_errors_total{errno=\"EIO\"} 3",
             "glancefs_token_left_seconds 60",
             "glancefs_failed_requests_total{purpose=\"list\"} 2",
-            "# UNIT glancefs_requests_seconds seconds",
-            "glancefs_requests_seconds_sum{purpose=\"list\"} 1.5",
-            "glancefs_requests_seconds_count{purpose=\"list\"} 6",
+            "# UNIT glancefs_request_duration_seconds seconds",
+            "glancefs_request_duration_seconds_sum{purpose=\"list\"} 1.5",
+            "glancefs_request_duration_seconds_count{purpose=\"list\"} 6",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
@@ -183,9 +179,9 @@ mod tests {
         assert_eq!(
             buckets,
             [
-                "glancefs_requests_seconds_bucket{le=\"0.001\",purpose=\"list\"} 3",
-                "glancefs_requests_seconds_bucket{le=\"0.02\",purpose=\"list\"} 5",
-                "glancefs_requests_seconds_bucket{le=\"+Inf\",purpose=\"list\"} 6",
+                "glancefs_request_duration_seconds_bucket{le=\"0.001\",purpose=\"list\"} 3",
+                "glancefs_request_duration_seconds_bucket{le=\"0.02\",purpose=\"list\"} 5",
+                "glancefs_request_duration_seconds_bucket{le=\"+Inf\",purpose=\"list\"} 6",
             ]
         );
     }

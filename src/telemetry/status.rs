@@ -53,8 +53,10 @@ pub struct Reading {
     pub ranged_requests: u64,
     /// Streams of whole images begun.
     pub streams: u64,
-    /// Bytes that came from the service or the cache on disk.
+    /// Bytes that came from the service.
     pub fetched_bytes: u64,
+    /// Bytes that came from the disk instead, without those that the kernel reads there by itself.
+    pub disk_bytes: u64,
     /// Bytes that programs were given.
     pub delivered_bytes: u64,
     /// Pieces that a program found in memory.

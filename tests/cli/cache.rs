@@ -45,6 +45,7 @@ fn an_image_that_was_fetched_ahead_is_read_by_a_mount_without_asking_for_its_byt
         status["service"]["requests"].as_array().unwrap().iter().map(|row| &row["purpose"]).collect();
     assert!(purposes.contains(&&"list".into()) && !purposes.contains(&&"data".into()), "{purposes:?}");
     assert_eq!(status["cache"]["images"], 1);
+    assert_eq!(status["reading"]["fetched_bytes"], 0);
     place.run(["umount".as_ref(), mount.as_os_str()]).succeeded();
     daemon.ended();
     place.assert_nothing_is_left();

@@ -70,7 +70,9 @@ impl Look {
             more => format!("{more} open files"),
         };
         let (delivered, fetched) = (bytes(reading.delivered_bytes), bytes(reading.fetched_bytes));
-        facts.push(("read", format!("{delivered} given to programs, {fetched} fetched; {programs}")));
+        let from_disk = Some(reading.disk_bytes).filter(|kept| *kept > 0);
+        let from_disk = from_disk.map_or_else(String::new, |kept| format!(", {} from the cache on disk", bytes(kept)));
+        facts.push(("read", format!("{delivered} given to programs, {fetched} fetched{from_disk}; {programs}")));
         let hits = reading.hit_ratio().map_or_else(String::new, |ratio| format!(", {:.0}% found there", ratio * 100.0));
         facts.push(("memory", format!("{}{hits}", bytes(reading.memory_bytes))));
         facts.extend(cache.as_ref().map(|cache| ("cache", kept(cache))));
@@ -186,7 +188,13 @@ mod tests {
         let list = Requests { purpose: "list".to_owned(), requests: 10, failed: 1, seconds: 1.0, classes };
         let text = look(Status {
             catalogue: Listing { images: 3, stale: true, listed_seconds_ago: Some(7), ..Listing::default() },
-            reading: Reading { memory_hits: 3, memory_misses: 1, open_files: 1, ..Reading::default() },
+            reading: Reading {
+                memory_hits: 3,
+                memory_misses: 1,
+                open_files: 1,
+                disk_bytes: 1024,
+                ..Reading::default()
+            },
             cache: Some(Cache { images: 1, bytes: 1 << 20, size: 1 << 30, folder: "/c".into() }),
             service: Service { token_seconds_left: Some(240), requests: vec![list] },
             errors: [("EIO".to_owned(), 2), ("EPERM".to_owned(), 1)].into(),
@@ -197,7 +205,7 @@ mod tests {
             "cloud on /mnt, mounted for 0 s\n",
             "images    3, as they were 7 s ago: the service cannot be asked\n",
             "token     4 min left\n",
-            "0 B fetched; 1 open file\n",
+            "0 B fetched, 1.0 KiB from the cache on disk; 1 open file\n",
             "75% found there\n",
             "cache     1 image, 1.0 MiB of 1.0 GiB in /c\n",
             "errors    EIO 2, EPERM 1\n",
