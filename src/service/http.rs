@@ -214,7 +214,11 @@ impl Http {
         self.meter.count(method, url, time, status.is_some_and(|status| status.is_success()));
         let (status, request) = (status.map_or(0, |status| status.as_u16()), answer.and_then(request_id));
         let request = request.as_deref().unwrap_or("-");
-        tracing::debug!(%method, path = url.path(), status, ?time, %request, "asked the service");
+        if matches!(*method, Method::GET | Method::HEAD) {
+            tracing::debug!(%method, path = url.path(), status, ?time, %request, "asked the service");
+        } else {
+            tracing::info!(%method, path = url.path(), status, ?time, %request, "asked the service for a change");
+        }
     }
 
     /// A successful answer with its body yet to come.
