@@ -5,6 +5,7 @@
 //! | `mount.glancefs SRC DIR [-sfnrvw] [-t TYPE] [-o OPTIONS]` | the helper form of mount(8); `-f` is "fake" |
 //! | `glancefs SRC DIR -o OPTIONS` | what mount.fuse3 calls; `-f` stays in the foreground |
 //! | `glancefs mount SRC DIR …` | the same, for people |
+//! | `umount.glancefs DIR [-flnrv] [-N NS] [-t TYPE]` | the helper form of umount(8) |
 //!
 //! All become the last form, with `-o` spelled out in long options, before clap sees them. With `setuid=` or
 //! `drop_privileges` the helper form is mount.fuse3's, which starts us again with less.
@@ -17,6 +18,9 @@ use crate::config::mount_options::{self, LongOption, Word};
 
 /// Names under which mount(8) calls its helpers.
 const HELPER_NAMES: [&str; 2] = ["mount.glancefs", "mount.fuse.glancefs"];
+
+/// Names under which umount(8) calls its helpers.
+const UMOUNT_NAMES: [&str; 2] = ["umount.glancefs", "umount.fuse.glancefs"];
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +45,12 @@ pub fn arrange(arguments: Vec<OsString>, subcommands: &[String], known: &[LongOp
     let mut words = arguments.into_iter();
     let called = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
-    if Path::new(&called).file_name().is_some_and(|name| HELPER_NAMES.iter().any(|helper| name == *helper)) {
+    let is_called =
+        |names: &[&str]| Path::new(&called).file_name().is_some_and(|name| names.iter().any(|known| name == *known));
+    if is_called(&UMOUNT_NAMES) {
+        return Ok(Arranged::Command(Line { words: umount_form(words), options: Vec::new() }));
+    }
+    if is_called(&HELPER_NAMES) {
         let given = Given::of(helper_form(words)?)?;
         return match given.for_mount_fuse() {
             Some(arguments) => Ok(Arranged::MountFuse(arguments)),
@@ -100,6 +109,34 @@ fn helper_form(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         }
     }
     Ok(translated)
+}
+
+/// Translates what umount(8) gives its helpers, which is given back to it when it is to do the rest.
+fn umount_form(words: Vec<OsString>) -> Vec<OsString> {
+    let flag = |word: OsString| {
+        let mut flag = OsString::from("--system=");
+        flag.push(word);
+        flag
+    };
+    // Something is always there that tells who asks.
+    let mut translated: Vec<OsString> = ["glancefs", "umount"].map(OsString::from).into();
+    let mut points = vec!["--".into()];
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            // The type is known by the name under which we were called.
+            Some("-t") => drop(words.next()),
+            Some("-N") => translated.extend([word].into_iter().chain(words.next()).map(flag)),
+            Some(text) if text.starts_with('-') => {
+                // Not a long option, so that each letter is one.
+                translated.extend((text.contains('l')).then(|| "--lazy".into()));
+                translated.push(flag(word));
+            }
+            _ => points.push(word),
+        }
+    }
+    translated.push(flag("-i".into()));
+    translated.into_iter().chain(points).collect()
 }
 
 fn letters(word: &str) -> Result<Vec<OsString>, Failure> {
@@ -297,5 +334,14 @@ mod tests {
             assert!(arranged(&format!("{form} state_dir=/state")).is_ok());
         }
         assert!(arranged("glancefs mount cloud /mnt -o state_dir=state").is_ok());
+    }
+
+    #[test]
+    fn umount_8_is_understood_under_both_names() {
+        assert_eq!(
+            arranged("/sbin/umount.fuse.glancefs /mnt -fln -t fuse.glancefs -N 5"),
+            Ok("glancefs umount --lazy --system=-fln --system=-N --system=5 --system=-i -- /mnt".to_owned())
+        );
+        assert_eq!(arranged("umount.glancefs /mnt"), Ok("glancefs umount --system=-i -- /mnt".to_owned()));
     }
 }

@@ -10,12 +10,13 @@ use super::output::Code;
 use super::{Cli, arranged, refusal};
 
 /// How the program is called.
-const FORMS: [&[&str]; 5] = [
+const FORMS: [&[&str]; 6] = [
     &["glancefs"],
     &["glancefs", "mount", "cloud", "/mnt", "-o"],
     &["/sbin/mount.glancefs", "cloud", "/mnt", "-o"],
     &["mount.fuse.glancefs", "cloud", "/mnt"],
     &["glancefs", "cloud", "/mnt", "-o"],
+    &["umount.fuse.glancefs", "/mnt"],
 ];
 
 /// Parses a command line: the first byte of `data` chooses how the program is called, and the rest are further arguments

@@ -31,6 +31,7 @@ impl FileSystem {
             downloads: self.download_status(),
             cache: self.cache_status(),
             uploads: self.upload_status(),
+            uploads_folder: self.uploads.as_ref().map(|uploads| uploads.folder().to_owned()),
             service: service_status(&self.service.vitals()),
             errors: self.failures.counts(),
         }

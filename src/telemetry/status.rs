@@ -23,6 +23,8 @@ pub struct Status {
     pub cache: Option<Cache>,
     /// Uploads that are not done, by the word for their state.
     pub uploads: BTreeMap<String, u64>,
+    /// Where they are on the disk; null in a mount through which nothing can be written.
+    pub uploads_folder: Option<PathBuf>,
     /// How it goes with the service.
     pub service: Service,
     /// How often something failed, by the name of the errno that a program was given.

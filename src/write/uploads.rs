@@ -181,6 +181,11 @@ impl Uploads {
         all
     }
 
+    /// The folder of all of them.
+    pub fn folder(&self) -> &Path {
+        &self.home.settings.folder
+    }
+
     /// The same as people see them.
     pub fn list(&self) -> Vec<Report> {
         self.all().iter().map(|upload| upload.report()).collect()

@@ -17,6 +17,7 @@ mod put;
 mod status;
 mod support;
 mod system;
+mod umount;
 mod units;
 mod uploads;
 mod usage;

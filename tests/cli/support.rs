@@ -121,5 +121,6 @@ fn works_on(pid: i32, path: &str) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     let line = String::from_utf8_lossy(&line);
     let program = line.split('\0').next().unwrap_or_default();
-    line.contains(path) && ["glancefs", "mount.fuse.glancefs"].iter().any(|name| program.ends_with(name))
+    line.contains(path)
+        && ["glancefs", "mount.fuse.glancefs", "umount.fuse.glancefs"].iter().any(|name| program.ends_with(name))
 }

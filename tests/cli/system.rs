@@ -40,6 +40,7 @@ pub(crate) fn in_the_path(place: &Place) {
 pub(crate) fn as_a_helper(place: &Place) {
     fs::create_dir(place.path("programs")).unwrap();
     fs::copy("/usr/sbin/mount.fuse3", place.path("programs/mount.fuse3")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_glancefs"), place.path("programs/umount.fuse.glancefs")).unwrap();
     installed(place, c"/usr/sbin", "mount.fuse.glancefs");
 }
 
