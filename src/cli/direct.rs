@@ -23,8 +23,14 @@ use crate::{name, read};
 /// Bytes asked for at once: as many as the kernel asks for.
 const PIECE: u32 = 1 << 20;
 
+/// The folder of images by their names.
+const BY_NAME: &str = "by-name";
+
+/// That of images by their ids.
+const BY_ID: &str = "by-id";
+
 /// Folders of the root: a path that begins with one of them is one of the tree.
-const FOLDERS: [&str; 5] = ["by-id", "by-name", "files", "query", ".glancefs"];
+const FOLDERS: [&str; 5] = [BY_ID, BY_NAME, "files", "query", ".glancefs"];
 
 /// Links that are followed on the way to a file, as many as Linux follows (`MAXSYMLINKS`).
 const LINKS: u32 = 40;
@@ -80,6 +86,12 @@ pub(super) fn run<T>(
     }
     let settings = options.settings()?;
     let target = connect::target(connect::source(options.source.as_deref())?, &options.cloud, options.service)?;
+    // What is only read is not made.
+    if let (Target::Folder(folder, _), Access::Reading) = (&target, &access)
+        && !folder.is_dir()
+    {
+        return Err(Failure::new(Code::Usage, format!("there is no image folder {}", folder.display())));
+    }
     let runtime = connect::runtime()?;
     let (outcome, came) = runtime.block_on(async {
         let mut signals = match EndSignals::unless_ignored() {
@@ -185,16 +197,27 @@ impl Options {
 
 /// Where `text` leads: a path of the tree, the id of an image, or its name.
 pub(super) fn path(text: &str) -> PathBuf {
-    let first = text.split('/').find(|part| !part.is_empty()).unwrap_or_default();
+    let mut parts = text.split('/').filter(|part| !part.is_empty());
+    let first = parts.next().unwrap_or_default();
+    if first == BY_ID
+        && let Some(id) = parts.next().and_then(image_id)
+    {
+        return parts.fold(Path::new(BY_ID).join(id), |path, part| path.join(part));
+    }
     if text.is_empty() || text == "/" || FOLDERS.contains(&first) {
         return PathBuf::from(text.trim_start_matches('/'));
     }
-    if text.parse::<ImageId>().is_ok() {
-        return Path::new("by-id").join(text);
+    if let Some(id) = image_id(text) {
+        return Path::new(BY_ID).join(id);
     }
     // An entry of the folder is taken as it is; what could be none is a name to be made one.
     let entry = if name::decode(text).is_some() { text.to_owned() } else { name::encode(text) };
-    Path::new("by-name").join(entry)
+    Path::new(BY_NAME).join(entry)
+}
+
+/// A UUID as services spell them, whatever the case in which somebody wrote it.
+fn image_id(text: &str) -> Option<String> {
+    text.parse::<ImageId>().is_ok().then(|| text.to_ascii_lowercase())
 }
 
 impl Direct {
@@ -225,7 +248,10 @@ impl Direct {
 
     /// A file to read: the one at `path`, or the data of the image at `path`.
     pub(super) async fn file(&self, path: &Path) -> Result<Entry, Failure> {
-        let found = self.walk(path).await.map_err(|error| failure(path, &error))?;
+        let found = match self.walk(path).await {
+            Ok(found) => found,
+            Err(error) => return Err(self.failed(path, &error).await),
+        };
         let found = match found.attr.kind {
             FileKind::Directory => self.data_in(path, &found).await?,
             _ => found,
@@ -237,6 +263,25 @@ impl Direct {
                 Err(Failure::new(Code::Usage, sentence))
             }
             _ => Ok(found),
+        }
+    }
+
+    /// What failed on `path`. Of a name that several images have, their entries are told.
+    pub(super) async fn failed(&self, path: &Path, error: &FsError) -> Failure {
+        let refused = failure(path, error);
+        let FsError::NotFound { folder, name } = error else { return refused };
+        // Where they cannot be asked for, it is as it was.
+        let several = if folder == BY_NAME { self.files.namesakes(name).await.unwrap_or_default() } else { Vec::new() };
+        match several.split_last() {
+            Some((last, others)) if !others.is_empty() => Failure {
+                sentence: format!(
+                    "{}: several images are called '{name}': name one by its id, or as {} or {last}",
+                    path.display(),
+                    others.join(", "),
+                ),
+                ..refused
+            },
+            _ => refused,
         }
     }
 
@@ -314,6 +359,7 @@ pub(super) fn failure(path: &Path, error: &FsError) -> Failure {
         libc::EIO | libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::ENOSPC | libc::ENOMEM => Code::System,
         _ => Code::Usage,
     };
+    let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     Failure::new(code, format!("{}: {error}", path.display()))
 }
 
@@ -329,6 +375,8 @@ mod tests {
             ("a/b", "by-name/a%2Fb"),
             ("a%2Fb", "by-name/a%2Fb"),
             (id, &*format!("by-id/{id}")),
+            (&*id.to_uppercase(), &*format!("by-id/{id}")),
+            (&*format!("/by-id/{}/status", id.to_uppercase()), &*format!("by-id/{id}/status")),
             ("by-name/debian/status", "by-name/debian/status"),
             ("/query/status=active", "query/status=active"),
             ("", ""),

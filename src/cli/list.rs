@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::direct::{self, Access, Direct};
 use super::output::{self, Failure};
@@ -16,10 +17,10 @@ pub struct Arguments {
     /// An image, by its name or id, or a path as in a mount (query/status=active) [default: by-name]
     #[arg(value_name = "PATH", default_value = "by-name")]
     path: String,
-    /// With id, status, size and time of each image
+    /// With id, status, size and time of each image; with size and time of other files
     #[arg(short, long)]
     long: bool,
-    /// The document of each image, one a line
+    /// The document of each image, one a line; name, kind, size and mtime of other files
     #[arg(long, conflicts_with = "long")]
     json: bool,
     #[command(flatten)]
@@ -30,8 +31,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = direct::path(&arguments.path);
     let lines = direct::run(&arguments.options, Access::Reading, async |direct, signals| {
-        let listed = direct::unless_interrupted(signals, list(direct, &path, arguments)).await?;
-        listed.map_err(|error| direct::failure(&path, &error))
+        let listed = direct::unless_interrupted(signals, async {
+            match list(direct, &path, arguments).await {
+                Ok(lines) => Ok(lines),
+                Err(error) => Err(direct.failed(&path, &error).await),
+            }
+        });
+        listed.await?
     })?;
     lines.into_iter().try_for_each(output::line)
 }
@@ -39,7 +45,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn list(direct: &Direct, path: &Path, how: &Arguments) -> Result<Vec<String>, FsError> {
     let found = direct.walk(path).await?;
     if found.attr.kind != FileKind::Directory {
-        return Ok(vec![path.display().to_string()]);
+        let name = path.display().to_string();
+        return Ok(vec![match (how.json, how.long) {
+            (true, _) => object(&found, &name),
+            (_, true) => row(&found, &name),
+            _ => Plain(&name).to_string(),
+        }]);
     }
     let mut lines = Vec::new();
     let mut names = names(direct, found.attr.ino).await?;
@@ -48,10 +59,17 @@ async fn list(direct: &Direct, path: &Path, how: &Arguments) -> Result<Vec<Strin
         names.sort_unstable();
     }
     for name in names {
-        lines.extend(match (how.json, how.long) {
-            (true, _) => document(direct, &path.join(&name)).await?,
-            (_, true) => Some(row(direct, &path.join(&name), &name).await?),
-            _ => Some(Plain(&name).to_string()),
+        if !how.json && !how.long {
+            lines.push(Plain(&name).to_string());
+            continue;
+        }
+        // An entry that went since it was listed is none.
+        let Some(entry) = at(direct, &path.join(&name)).await? else { continue };
+        lines.push(match (document(direct, &path.join(&name), &entry).await?, how.json) {
+            (Some(document), true) => document.to_string(),
+            (Some(document), false) => image_row(direct, &path.join(&name), &entry, &document, &name).await?,
+            (None, true) => object(&entry, &name),
+            (None, false) => row(&entry, &name),
         });
     }
     Ok(lines)
@@ -70,7 +88,6 @@ async fn names(direct: &Direct, folder: Ino) -> Result<Vec<String>, FsError> {
     Ok(names)
 }
 
-/// An entry that went since it was listed is none.
 async fn at(direct: &Direct, path: &Path) -> Result<Option<Entry>, FsError> {
     match direct.walk(path).await {
         Err(FsError::NotFound { .. }) => Ok(None),
@@ -78,23 +95,49 @@ async fn at(direct: &Direct, path: &Path) -> Result<Option<Entry>, FsError> {
     }
 }
 
-/// The document of an image on one line.
-async fn document(direct: &Direct, image: &Path) -> Result<Option<String>, FsError> {
-    let Some(file) = at(direct, &image.join("metadata.json")).await? else { return Ok(None) };
+/// The document of an image; `None` of what is none.
+async fn document(direct: &Direct, path: &Path, entry: &Entry) -> Result<Option<Value>, FsError> {
+    if !direct.files.is_image(entry.attr.ino) {
+        return Ok(None);
+    }
+    let Some(file) = at(direct, &path.join("metadata.json")).await? else { return Ok(None) };
     let text = direct.text(file.attr.ino).await?;
-    let document = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
-    Ok(Some(document.to_string()))
+    Ok(Some(serde_json::from_str(&text).unwrap_or_default()))
 }
 
-async fn row(direct: &Direct, path: &Path, name: &str) -> Result<String, FsError> {
-    let Some(entry) = at(direct, path).await? else { return Ok(String::new()) };
-    let time = Timestamp::try_from(entry.attr.mtime).unwrap_or_default();
-    let time = time.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let Some(text) = document(direct, path).await? else {
-        return Ok(format!("{:>10}  {time}  {}", bytes(entry.attr.size), Plain(name)));
-    };
-    let document: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let word = |key: &str| document.get(key).and_then(serde_json::Value::as_str).unwrap_or("-").to_owned();
+async fn image_row(
+    direct: &Direct,
+    path: &Path,
+    entry: &Entry,
+    document: &Value,
+    name: &str,
+) -> Result<String, FsError> {
+    let word = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
     let size = at(direct, &path.join("data")).await?.map_or_else(|| "-".to_owned(), |data| bytes(data.attr.size));
+    let time = shown(time(entry));
     Ok(format!("{:<36}  {:<11}  {size:>10}  {time}  {}", word("id"), word("status"), Plain(name)))
+}
+
+/// What is no image: a folder has no size.
+fn row(entry: &Entry, name: &str) -> String {
+    let is_folder = entry.attr.kind == FileKind::Directory;
+    let size = if is_folder { "-".to_owned() } else { bytes(entry.attr.size) };
+    format!("{size:>10}  {}  {}{}", shown(time(entry)), Plain(name), if is_folder { "/" } else { "" })
+}
+
+fn object(entry: &Entry, name: &str) -> String {
+    let kind = match entry.attr.kind {
+        FileKind::Directory => "folder",
+        FileKind::File => "file",
+        FileKind::Link => "link",
+    };
+    json!({ "name": name, "kind": kind, "size": entry.attr.size, "mtime": time(entry) }).to_string()
+}
+
+fn time(entry: &Entry) -> Timestamp {
+    Timestamp::try_from(entry.attr.mtime).unwrap_or_default()
+}
+
+fn shown(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

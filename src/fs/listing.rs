@@ -16,6 +16,7 @@ use super::scratch::Place;
 use super::{FileSystem, Result};
 use crate::catalogue::Snapshot;
 use crate::image::{Image, ImageId, Visibility};
+use crate::name::encode;
 
 /// What a folder lists now, each line at its position.
 pub struct Listing {
@@ -68,6 +69,15 @@ pub struct Listed<'a> {
 }
 
 impl FileSystem {
+    /// The entries of `by-name` of all images that are called as the entry `name` says, in their order.
+    pub async fn namesakes(&self, name: &str) -> Result<Vec<String>> {
+        let listing = self.catalogue.listing().await?.value;
+        let names = listing.names();
+        let is_one = |image: &Image| image.name.as_deref().is_some_and(|own| encode(own) == name);
+        let all = (0..names.len()).map_while(|number| names.at(number));
+        Ok(all.filter(|(_, image)| is_one(image)).map(|(entry, _)| entry.into_owned()).collect())
+    }
+
     /// What the folder lists now behind the position `from`.
     pub(super) async fn list(&self, folder: Node, from: u64) -> Result<Listing> {
         let listing = Listing { folder, image: None, from, lines: Lines::Rows(Vec::new()), hold: Hold::NONE };

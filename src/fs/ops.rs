@@ -139,6 +139,11 @@ impl FileSystem {
         self.inodes.forget(ino, count);
     }
 
+    /// Whether it is the folder of an image.
+    pub fn is_image(&self, ino: Ino) -> bool {
+        matches!(self.node(ino), Ok(Node::Image(..)))
+    }
+
     /// The status of the image whose data a file is; `None` of any other file.
     pub async fn status_of_data(&self, ino: Ino) -> Result<Option<Status>> {
         let Node::Data(id) = self.node(ino)? else { return Ok(None) };

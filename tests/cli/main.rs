@@ -6,6 +6,7 @@ mod cache;
 mod commands;
 mod direct;
 mod get;
+mod ls;
 mod manager;
 mod mount_options;
 mod mounts;

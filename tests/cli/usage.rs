@@ -43,7 +43,7 @@ fn every_command_refuses_what_it_does_not_know_and_names_what_it_cannot_read() {
         ("status /", 1, "not of glancefs"),
         ("put --source local:images file --state-dir file", 1, "file/uploads"),
         ("get --source local:images x --cache-dir file", 1, "the folder of --cache-dir"),
-        ("ls --source local:none/images", 2, "there is no"),
+        ("put --source local:none/images file", 2, "there is no"),
         ("man nothing", 1, "there is no page 'nothing'"),
         ("completions csh", 1, "'csh'"),
     ] {
