@@ -174,15 +174,14 @@ impl Put<'_> {
 
     /// Writes the bytes to the spool; answers how many there are.
     async fn spool(&self, opened: HandleId, pieces: &mut Pieces) -> Result<u64, Failure> {
-        let progress = pieces.size().map(|size| Progress::new("copying", size));
+        let progress =
+            pieces.size().map_or_else(|| Progress::endless("reading"), |size| Progress::new("copying", size));
         let mut at = 0;
         while let Some(piece) = pieces.next().await? {
             let length = u64::try_from(piece.len()).unwrap_or_default();
             self.direct.files.write(opened, at, piece).await.map_err(|error| self.failed(&error))?;
             at += length;
-            if let Some(progress) = &progress {
-                progress.reached(at);
-            }
+            progress.reached(at);
         }
         Ok(at)
     }

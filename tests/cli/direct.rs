@@ -120,9 +120,13 @@ fn a_put_that_fails_leaves_no_image_and_one_that_is_taken_changes_none() {
 
 /// Runs a command on a terminal of this kind, and answers what that was sent.
 fn on_a_terminal(place: &Place, term: &str, command: &str) -> String {
-    let program = env!("CARGO_BIN_EXE_glancefs");
+    in_a_terminal(place, term, &format!("{} {command}", env!("CARGO_BIN_EXE_glancefs")))
+}
+
+/// The same for a line of a shell.
+fn in_a_terminal(place: &Place, term: &str, line: &str) -> String {
     let mut script = place.command_as("script".as_ref());
-    script.args(["--quiet", "--return", "--command", &format!("{program} {command}"), "/dev/null"]).env("TERM", term);
+    script.args(["--quiet", "--return", "--command", line, "/dev/null"]).env("TERM", term);
     let ran = script.output().unwrap();
     assert!(ran.status.success(), "{ran:?}");
     String::from_utf8(ran.stdout).unwrap()
@@ -136,13 +140,34 @@ fn a_long_job_shows_a_bar_on_a_terminal_and_nothing_where_none_can_be_drawn() {
     service.behave(|behaviour| (behaviour.rate, behaviour.upload_rate) = (Some(4 << 20), Some(4 << 20)));
     let url = &service.url;
     let put = on_a_terminal(&place, "xterm", &format!("put --source {url} disk"));
-    assert!(put.contains("sending [") && put.contains("% of 2.67 MiB"), "{put:?}");
+    assert!(put.contains("sending") && put.contains(" [") && put.contains("% of 2.67 MiB"), "{put:?}");
     assert!(!put.contains("\u{1b}[3") && !put.contains("\u{1b}[9"), "no colours: {put:?}");
     let get = |term| on_a_terminal(&place, term, &format!("get --source {url} disk copy"));
     let drawn = get("xterm");
-    assert!(drawn.contains("by-name/disk [") && drawn.contains("a second") | drawn.contains("/s"), "{drawn:?}");
+    assert!(drawn.contains("by-name/disk") && drawn.contains("a second") | drawn.contains("/s"), "{drawn:?}");
     assert_eq!(get("dumb"), "");
+    // On a narrow one there is no room for all of it.
+    let program = env!("CARGO_BIN_EXE_glancefs");
+    let narrow = in_a_terminal(
+        &place,
+        "xterm",
+        &format!("stty rows 24 cols 20; {program} get --source {url} by-name/disk/../disk/data copy"),
+    );
+    let lines: Vec<&str> = narrow.split("\r\u{1b}[2K").collect();
+    assert!(lines.len() > 1 && lines[0].contains('%'), "{narrow:?}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 20), "{narrow:?}");
     assert_eq!(run(&place, &service, &["get", "disk", "copy"]).err, "");
+}
+
+#[test]
+fn a_put_of_a_pipe_shows_on_a_terminal_how_many_bytes_have_come() {
+    let place = Place::new();
+    let service = Service::empty(place.path("images"));
+    fs::write(place.path("disk"), bytes()).unwrap();
+    let line = |name| format!("cat disk | {} put --source {} - {name}", env!("CARGO_BIN_EXE_glancefs"), service.url);
+    let shown = in_a_terminal(&place, "xterm", &line("one"));
+    assert!(shown.contains("reading") && shown.contains("B/s"), "{shown:?}");
+    assert!(!in_a_terminal(&place, "dumb", &line("two")).contains("reading"));
 }
 
 #[test]
