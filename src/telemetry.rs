@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
@@ -35,7 +35,7 @@ pub enum Sink {
     /// their own.
     Stderr,
     /// To a file, for programs in the background.
-    File(File),
+    File(Log),
     /// Nowhere.
     Nowhere,
 }
@@ -79,9 +79,9 @@ pub fn start(sink: Sink, detail: Detail) {
                 lines.with(layer.with_writer(io::stderr)).try_init()
             }
         }
-        Sink::File(file) => {
+        Sink::File(log) => {
             let layer = Layer::new().fmt_fields(fields()).with_ansi(false);
-            lines.with(layer.with_writer(Mutex::new(file))).try_init()
+            lines.with(layer.with_writer(LOG.get_or_init(|| Arc::new(log)).clone())).try_init()
         }
         Sink::Nowhere => return,
     };
@@ -103,8 +103,52 @@ fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Re
     }
 }
 
-/// Opens a log file to append to; a new one is for its owner only, because it names images and projects.
-pub fn open(path: &Path) -> io::Result<File> {
+/// The log of this process, where that is a file.
+static LOG: OnceLock<Arc<Log>> = OnceLock::new();
+
+/// Opens the log file anew: under its name there may be none any more, because it was moved away when it had grown large.
+pub fn reopen() {
+    if let Some(log) = LOG.get() {
+        match log.reopen() {
+            Ok(()) => tracing::info!("the log was opened anew"),
+            Err(error) => tracing::warn!(%error, "the log stays where it is, because it cannot be opened anew"),
+        }
+    }
+}
+
+/// A log file.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Log {
+    /// Opens it to append to; a new one is for its owner only, because it names images and projects.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        // The program goes to another working folder.
+        let path = std::path::absolute(path)?;
+        Ok(Self { file: Mutex::new(open(&path)?), path })
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        let new = open(&self.path)?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+}
+
+impl io::Write for &Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 

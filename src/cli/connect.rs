@@ -12,7 +12,7 @@ use crate::config::{Backend, Cloud, OpenStackOptions, Source, Surroundings, Tls}
 use crate::server::{Server, WebAccess};
 use crate::service::compute::Compute;
 use crate::service::glance::Glance;
-use crate::service::{ImageService, ServiceError};
+use crate::service::{ImageService, Kind, ServiceError};
 
 /// Where the images are, as far as it can be known without asking anybody.
 #[derive(Debug)]
@@ -21,6 +21,19 @@ pub enum Target {
     Service(Box<Cloud>),
     /// The embedded Image service on this folder, as this one of its APIs shows it.
     Folder(PathBuf, Backend),
+}
+
+impl Target {
+    /// Who is asked first, as people know it.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Folder(folder, _) => format!("the Image service on {}", folder.display()),
+            Self::Service(cloud) => match &cloud.auth_url {
+                Some(url) => format!("the cloud {} ({url})", cloud.name),
+                None => format!("the service {}", cloud.name),
+            },
+        }
+    }
 }
 
 /// A service, and the embedded server behind it if there is one.
@@ -95,8 +108,16 @@ pub async fn open(target: Target, visibility_may_change: bool) -> Result<Connect
         }
         Err(error) => {
             stop(server).await;
-            Err(Failure::new(Code::Mount, error))
+            Err(Failure::new(code(&error.kind), error))
         }
+    }
+}
+
+/// A login that is refused stays so until somebody changes it; whatever else it is may pass.
+fn code(kind: &Kind) -> Code {
+    match kind {
+        Kind::Login | Kind::Unauthorized | Kind::Forbidden => Code::Usage,
+        _ => Code::Mount,
     }
 }
 

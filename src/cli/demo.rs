@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(images) => std::path::absolute(images).map_err(failed)?,
         None => scratch.folder("images").map_err(failed)?,
     };
-    let point = point::prepare(&point).map_err(Failure::with(Code::Mount))?;
+    let point = super::mount::prepared(&point)?;
     let runtime = connect::runtime()?;
     let writes = Writes { folder: Some(scratch.0.join("state")), behind: false, drain: mount_settings::DRAIN };
     let outcome = runtime.block_on(live(arguments, images, &point, &writes));

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::handed::{self, Handed};
 
@@ -27,6 +28,8 @@ pub enum Outcome {
     },
     /// The child ended without a word.
     Silent,
+    /// A signal came, and the child has ended.
+    Interrupted,
 }
 
 /// The parent's end.
@@ -97,11 +100,58 @@ pub fn channel() -> io::Result<(Waiting, Readiness)> {
 pub fn fork() -> io::Result<Side> {
     check_alone()?;
     let (waiting, readiness) = channel()?;
+    let parent = std::process::id();
     // SAFETY: this is the only thread, so no other one can hold a lock or be in the middle of a change.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Side::Child(readiness)),
-        _ => Ok(Side::Parent(waiting)),
+        0 => {
+            end_with(parent)?;
+            Ok(Side::Child(readiness))
+        }
+        child => {
+            forward_signals(child);
+            Ok(Side::Parent(waiting))
+        }
+    }
+}
+
+/// Who is told of signals to the parent.
+static CHILD: AtomicI32 = AtomicI32::new(0);
+
+/// Whether one came.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
+
+/// The parent is what people and service managers know, and the child does the work: what is to end one is to end both.
+fn forward_signals(child: i32) {
+    CHILD.store(child, Ordering::SeqCst);
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the handler calls nothing that may not be called in one.
+        unsafe { libc::signal(signal, forward as *const () as libc::sighandler_t) };
+    }
+}
+
+extern "C" fn forward(_: i32) {
+    SIGNALLED.store(true, Ordering::SeqCst);
+    // SAFETY: the child is nobody else as long as it is not waited for, which nobody does.
+    unsafe { libc::kill(CHILD.load(Ordering::SeqCst), libc::SIGTERM) };
+}
+
+/// In the child: it ends with its parent, until [`detach`].
+fn end_with(parent: u32) -> io::Result<()> {
+    set_signal_of_parents_death(libc::SIGTERM)?;
+    // It may have ended before.
+    if std::os::unix::process::parent_id() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::other("the command that was to wait for the mount has been killed"))
+    }
+}
+
+fn set_signal_of_parents_death(signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes a number, and changes only which signal this process is sent.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -120,6 +170,7 @@ impl Waiting {
         // What came before an error still counts; none came when there is nothing.
         let _ = self.0.read_to_end(&mut told);
         match told.split_first() {
+            None if SIGNALLED.load(Ordering::SeqCst) => Outcome::Interrupted,
             None => Outcome::Silent,
             Some((&READY, _)) => Outcome::Ready,
             Some((&code, words)) => Outcome::Failed { code, sentence: String::from_utf8_lossy(words).into_owned() },
@@ -145,6 +196,7 @@ impl Readiness {
 /// Leaves the terminal: a session of its own, `/` as working folder so that no other filesystem is kept busy, and
 /// `/dev/null` in place of the standard streams so that who reads our output sees its end.
 pub fn detach() -> io::Result<()> {
+    set_signal_of_parents_death(0)?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     std::env::set_current_dir("/")?;
     // SAFETY: the call takes no arguments and touches no memory. It fails for the leader of a group, which a forked

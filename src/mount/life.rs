@@ -27,6 +27,8 @@ pub struct EndSignals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
     hang_up: Option<Signal>,
+    /// What SIGHUP asks for where it does not ask for an end.
+    reopen: Option<fn()>,
     came: Option<SignalKind>,
 }
 
@@ -63,21 +65,41 @@ impl EndSignals {
         Self::of(|kind| if is_ignored(kind)? { Ok(None) } else { signal(kind).map(Some) })
     }
 
+    /// For a mount in the foreground: a SIGHUP that was ignored stays so, because `nohup` has asked for it.
+    pub fn of_mount() -> io::Result<Self> {
+        Self::of(|kind| {
+            let stays = kind == SignalKind::hangup() && is_ignored(kind)?;
+            if stays { Ok(None) } else { signal(kind).map(Some) }
+        })
+    }
+
+    /// For one in the background, where SIGHUP asks only that what writes the log does `reopen`.
+    pub fn of_daemon(reopen: fn()) -> io::Result<Self> {
+        Ok(Self { reopen: Some(reopen), ..Self::of_mount()? })
+    }
+
     fn of(taken: impl Fn(SignalKind) -> io::Result<Option<Signal>>) -> io::Result<Self> {
         Ok(Self {
             terminate: taken(SignalKind::terminate())?,
             interrupt: taken(SignalKind::interrupt())?,
             hang_up: taken(SignalKind::hangup())?,
+            reopen: None,
             came: None,
         })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) {
-        let came = tokio::select! {
-            () = arrives(&mut self.terminate) => SignalKind::terminate(),
-            () = arrives(&mut self.interrupt) => SignalKind::interrupt(),
-            () = arrives(&mut self.hang_up) => SignalKind::hangup(),
+        let came = loop {
+            let came = tokio::select! {
+                () = arrives(&mut self.terminate) => SignalKind::terminate(),
+                () = arrives(&mut self.interrupt) => SignalKind::interrupt(),
+                () = arrives(&mut self.hang_up) => SignalKind::hangup(),
+            };
+            match self.reopen {
+                Some(reopen) if came == SignalKind::hangup() => reopen(),
+                _ => break came,
+            }
         };
         self.came = Some(came);
     }

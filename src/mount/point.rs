@@ -31,14 +31,19 @@ pub enum PointError {
     Other(PathBuf, io::Error),
 }
 
+/// Clears away a mount of ours at `path` whose program has died (each access answers ENOTCONN), and says whether there was
+/// one.
+pub fn clear_dead(path: &Path) -> Result<bool, PointError> {
+    match dead_mount(path) {
+        Some(dead) => clear(path, &dead).map(|()| true),
+        None => Ok(false),
+    }
+}
+
 /// Checks that something can be mounted at `path`, and answers the path without symbolic links.
 ///
-/// A mount of ours whose program has died (each access answers ENOTCONN) is cleared away first. A folder that is not
-/// empty is accepted, as mount(8) accepts it.
+/// A folder that is not empty is accepted, as mount(8) accepts it. What [`clear_dead`] clears away is refused.
 pub fn prepare(path: &Path) -> Result<PathBuf, PointError> {
-    if let Some(dead) = dead_mount(path) {
-        clear(path, &dead)?;
-    }
     let point = path.canonicalize().map_err(|error| refusal(path, error))?;
     let about = point.metadata().map_err(|error| refusal(path, error))?;
     if !about.is_dir() {
@@ -113,7 +118,6 @@ pub fn resolve_through_parent(path: &Path) -> PathBuf {
 fn clear(path: &Path, point: &Path) -> Result<(), PointError> {
     match mountinfo::at(point) {
         Ok(Some(mount)) if mount.is_ours() => {
-            tracing::warn!(point = %point.display(), "clearing away the mount of a program that has died");
             unmount::unmount(point, How::Lazy).map_err(|error| PointError::Dead(path.to_owned(), error.to_string()))
         }
         Ok(Some(mount)) => Err(PointError::Dead(path.to_owned(), format!("it belongs to {}", mount.kind))),

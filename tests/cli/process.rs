@@ -38,8 +38,14 @@ impl Watched {
     /// Waits until it has ended.
     #[track_caller]
     pub(crate) fn ended(&self) {
+        self.ended_within(LIMIT_MILLISECONDS);
+    }
+
+    /// The same where it is to end before something else ends it.
+    #[track_caller]
+    pub(crate) fn ended_within(&self, milliseconds: i32) {
         let mut waiting = libc::pollfd { fd: self.descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one structure that outlives the call.
-        assert_eq!(unsafe { libc::poll(&raw mut waiting, 1, LIMIT_MILLISECONDS) }, 1, "it does not end");
+        assert_eq!(unsafe { libc::poll(&raw mut waiting, 1, milliseconds) }, 1, "it does not end");
     }
 }
