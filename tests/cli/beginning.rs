@@ -116,6 +116,9 @@ fn in_the_foreground_sighup_ends_the_mount_unless_it_was_to_be_ignored() {
         assert!(log.by_ref().any(|line| line.contains("mounted")));
         std::thread::spawn(move || log.for_each(drop));
         let program = Watched::new(i32::try_from(child.id()).unwrap());
+        let status = fs::read_to_string(format!("/proc/{}/status", program.pid)).unwrap();
+        let masks = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+        assert_eq!(u64::from_str_radix(masks, 16).unwrap() & 1 == 1, ignored, "{status}");
         program.signal(libc::SIGHUP);
         if ignored {
             assert_eq!(fs::read_to_string(data(&place)).unwrap(), "what an image holds\n");
