@@ -189,7 +189,13 @@ fn warm(folder: Option<&Path>, images: &[String], options: &direct::Options) -> 
         let kept = here.iter().filter(is_it).map(|kept| kept.here).max().unwrap_or(0);
         if kept < size {
             let part = format!("{} of {} stay in the cache", bytes(kept), bytes(size));
-            put_behind(&mut last, Failure::new(Code::System, format!("{path}: {part}: it takes --cache-size at most, and leaves a twentieth of the disk free")));
+            put_behind(
+                &mut last,
+                Failure::new(
+                    Code::System,
+                    format!("{path}: {part}: it takes --cache-size at most, and leaves a twentieth of the disk free"),
+                ),
+            );
         }
     }
     last

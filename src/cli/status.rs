@@ -63,7 +63,8 @@ fn watch(search: &mut Search, json: bool, pause: Duration) -> Result<(), Failure
             clear()?;
             seen.print(&before)?;
         }
-        if search.only.is_some() && seen.looks.is_empty() {
+        // One that does not answer now may do so later.
+        if search.only.is_some() && seen.looks.is_empty() && search.status.silent().next().is_none() {
             return seen.outcome(search);
         }
         // On a screen that was cleared it has to be said again.

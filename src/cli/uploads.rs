@@ -94,10 +94,12 @@ fn readable(search: &Search) -> Result<(), Failure> {
     if unreadable.is_empty() { Ok(()) } else { Err(Failure::new(Code::System, "")) }
 }
 
-/// The usual folder, and for root those that mounts without a home and the units have.
+/// The usual folder, and for root those that mounts without a home and the units have, unless the environment says where
+/// to look.
 fn usual_and_systems(usual: PathBuf) -> Vec<PathBuf> {
     let mut folders = vec![usual];
     if point::is_root()
+        && folders::variable("XDG_STATE_HOME").is_none()
         && let Some(system) = folders::usual(Purpose::State, &|_| None, true)
     {
         let of_units = std::fs::read_dir(&system).into_iter().flatten().flatten().map(|entry| entry.path());

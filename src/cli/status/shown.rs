@@ -25,7 +25,8 @@ pub(super) struct Look {
 /// Why a mount told nothing.
 pub(super) fn problem(point: &Path, error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(libc::ENOTCONN) => mounts::died(point),
+        // The latter is for who was asking at that moment.
+        Some(libc::ENOTCONN | libc::ECONNABORTED) => mounts::died(point),
         _ if error.kind() == io::ErrorKind::NotFound => {
             format!("the mount at {} is of a version that tells nothing", point.display())
         }

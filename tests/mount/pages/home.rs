@@ -86,7 +86,8 @@ impl<'a> Home<'a> {
         command.args(words).arg("-c").arg(format!("exec 2>&1\n{}", self.meant(lines)));
         command.env_clear().current_dir(&self.folder).env("HOME", &self.folder).env("PATH", crate::guides::path());
         command.env("LC_ALL", "C").env("TZ", "UTC").env("USER", "ada").env("TERM", "dumb");
-        command.env("PROJECT", &self.project);
+        // Root's mounts have folders of the system besides.
+        command.env("XDG_STATE_HOME", self.folder.join(".local/state")).env("PROJECT", &self.project);
         Ran::of(command.output().unwrap())
     }
 
