@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing::field::Field;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FormatFields, Layer};
 use tracing_subscriber::layer::SubscriberExt;
@@ -65,7 +65,8 @@ impl Detail {
 pub fn start(sink: Sink, detail: Detail) {
     let wanted = std::env::var(VARIABLE).ok();
     let chosen = wanted.as_deref().unwrap_or(detail.directives());
-    let filter = EnvFilter::try_new(chosen).unwrap_or_else(|_| EnvFilter::new(detail.directives()));
+    // Both are words of ours where the variable cannot be read.
+    let filter: Targets = chosen.parse().or_else(|_| detail.directives().parse()).unwrap_or_default();
     let lines = registry().with(filter);
     // It fails only where a log was started before, which then stays.
     let _ = match sink {

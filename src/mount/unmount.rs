@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::mountinfo;
+
 /// How to treat files that are still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -86,7 +88,10 @@ fn fusermount(point: &Path, how: How) -> Result<(), UnmountError> {
     Err(if words.contains("busy") {
         UnmountError::Busy(point.to_owned())
     } else if words.contains("not found in") || words.contains("Invalid argument") {
-        UnmountError::NotMounted(point.to_owned())
+        // It looks for mounts of this user alone.
+        let is_there = mountinfo::all().is_ok_and(|mounts| mounts.iter().any(|mount| mount.point == point));
+        let of_another = || UnmountError::NotPermitted(point.to_owned(), "another user has mounted it".to_owned());
+        if is_there { of_another() } else { UnmountError::NotMounted(point.to_owned()) }
     } else {
         UnmountError::NotPermitted(point.to_owned(), words)
     })

@@ -253,6 +253,26 @@ fn keeping(place: &Place, service: &Service) -> (Child, Watched) {
 }
 
 #[test]
+fn the_mount_of_another_user_is_not_denied_to_be_there() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (place, _service, daemon) = mounted();
+    tool("chmod", &[OsStr::new("711"), place.path("").as_os_str()]).succeeded();
+    // Where nobody else reaches it is built, root alone can run the program.
+    let program = place.path("glancefs");
+    fs::copy(env!("CARGO_BIN_EXE_glancefs"), &program).unwrap();
+    let mut command = place.command_as("setpriv".as_ref());
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("umount").arg(place.mount());
+    let ran = Ran::of(command.output().unwrap());
+    assert!(ran.code == Some(1) && !ran.err.contains("nothing is mounted"), "{}", ran.err);
+    assert!(ran.err.contains("another user has mounted it"), "{}", ran.err);
+    tool("umount", &[place.mount().as_os_str()]).succeeded();
+    daemon.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
 fn a_mount_that_lingers_after_its_end_is_not_in_the_way_of_the_next_one() {
     let place = Place::new();
     let service = Service::with_image(place.path("images"));

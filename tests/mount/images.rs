@@ -53,9 +53,9 @@ fn small_images(target: &Target) -> Vec<PathBuf> {
     if !files.is_empty() {
         return files;
     }
-    let iso = target.file("rescue.iso");
+    let mut iso = target.file("rescue.iso");
     if fs::copy(RESCUE_ISO, &iso).is_err() {
-        fs::write(&iso, noise(20, 5_081_088)).unwrap();
+        iso = target.file_with("rescue.raw", noise(20, 5_081_088));
     }
     let disk = target.file("disk.qcow2");
     printed("qemu-img", ["convert", "-c", "-f", "raw", "-O", "qcow2", iso.to_str().unwrap(), disk.to_str().unwrap()]);
