@@ -86,7 +86,10 @@ impl Sink {
             }
             Target::Standard => Ok(Self::Standard),
             Target::Direct(path) => {
-                let file = OpenOptions::new().write(true).open(&path).map_err(|error| refused(&path, &error))?;
+                // A file that a program has open goes on where that is; a device has no end to go on at.
+                let appends = path.metadata().is_ok_and(|found| found.is_file());
+                let file = OpenOptions::new().write(true).append(appends).open(&path);
+                let file = file.map_err(|error| refused(&path, &error))?;
                 Ok(Self::Direct(path, file))
             }
             Target::File(path, before) => {

@@ -64,9 +64,11 @@ fn pages(command: &Command) -> io::Result<Vec<Page>> {
     if let Some(mount) = built.find_subcommand("mount") {
         let text = helper_page(mount)?;
         pages.push(Page { name: "mount.glancefs".to_owned(), section: "8", text });
-        // The same helper, under the name that mount(8) looks for first where the type is fuse.glancefs.
-        let text = b".so man8/mount.glancefs.8\n".to_vec();
-        pages.push(Page { name: "mount.fuse.glancefs".to_owned(), section: "8", text });
+        // The same helper, under the names that mount(8) and umount(8) look for besides.
+        for name in ["mount.fuse.glancefs", "umount.glancefs", "umount.fuse.glancefs"] {
+            let text = b".so man8/mount.glancefs.8\n".to_vec();
+            pages.push(Page { name: name.to_owned(), section: "8", text });
+        }
     }
     pages.push(Page { name: "glancefs-semantics".to_owned(), section: "7", text: semantics_page()? });
     Ok(pages)
@@ -174,6 +176,8 @@ fn value_of(option: &Arg) -> String {
 const DESCRIPTION: &[&str] = &[
     "This is what mount(8) runs for the type glancefs, and for fuse.glancefs. It returns when the mount answers; the \
      program goes on in the background until umount(8).",
+    "umount.glancefs is what umount(8) runs: it unmounts, and waits until the program has sent what was written, for \
+     drain_timeout at most; what is left it says.",
     "SOURCE is a cloud of clouds.yaml (NAME or NAME/REGION), the URL of an Image service without Keystone, or local:DIR \
      for the embedded Image service on a folder.",
     "mount(8) gives its helpers neither HOME nor PATH when systemd runs it. Then clouds.yaml is looked for in \

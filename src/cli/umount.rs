@@ -36,7 +36,7 @@ const USUAL_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let for_system = !arguments.system.is_empty();
     let point = point_of(&arguments.point);
-    let waits = !arguments.lazy && !arguments.no_wait;
+    let waits = !arguments.lazy && !arguments.no_wait && !arguments.system.iter().any(is_for_good);
     let queue = point.as_ref().ok().filter(|_| waits).and_then(|point| Queue::of(point));
     if for_system {
         umount(&arguments.point, &arguments.system)?;
@@ -48,6 +48,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         queue.finish();
     }
     Ok(())
+}
+
+/// Whether umount(8) was told not to wait for a program (-f, -l), to leave the mount (-r), or to look elsewhere (-N).
+fn is_for_good(word: &OsString) -> bool {
+    let word = word.to_string_lossy();
+    word.starts_with('-') && word.contains(['f', 'l', 'r', 'N'])
 }
 
 /// Has umount(8) do it by itself, which called us: it keeps a table of mounts that is its own.

@@ -73,9 +73,10 @@ impl EndSignals {
         })
     }
 
-    /// For one in the background, where SIGHUP asks only that what writes the log does `reopen`.
+    /// For one in the background, where SIGHUP asks only that what writes the log does `reopen`, also where it was ignored at
+    /// the start.
     pub fn of_daemon(reopen: fn()) -> io::Result<Self> {
-        Ok(Self { reopen: Some(reopen), ..Self::of_mount()? })
+        Ok(Self { reopen: Some(reopen), ..Self::of(|kind| signal(kind).map(Some))? })
     }
 
     fn of(taken: impl Fn(SignalKind) -> io::Result<Option<Signal>>) -> io::Result<Self> {

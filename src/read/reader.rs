@@ -25,7 +25,7 @@ pub struct Reader {
     /// A read had to wait since the last one that was counted.
     waited: AtomicBool,
     /// The reads that were given up last, and when.
-    given_up: Mutex<Option<(Range<u64>, Instant)>>,
+    given_up: Mutex<Vec<(Range<u64>, Instant)>>,
 }
 
 /// For how long a read that was given up is answered at once when it is asked for again. The kernel does not report that
@@ -70,16 +70,18 @@ impl Reader {
     /// Remembers that this read met its deadline, beside those that did so together with it.
     fn give_up(&self, read: Range<u64>) {
         let mut given_up = lock(&self.given_up);
-        let beside = given_up.take().filter(|(_, at)| at.elapsed() < GIVEN_UP).map_or(read.clone(), |(range, _)| range);
-        *given_up = Some((read.start.min(beside.start)..read.end.max(beside.end), Instant::now()));
+        given_up.retain(|(_, at)| at.elapsed() < GIVEN_UP);
+        given_up.push((read, Instant::now()));
     }
 
     /// Whether bytes of this read were waited for in vain a moment ago. It is said once.
     fn was_given_up(&self, read: &Range<u64>) -> bool {
-        let met = |(range, at): &mut (Range<u64>, Instant)| {
+        let mut given_up = lock(&self.given_up);
+        let met = |(range, at): &(Range<u64>, Instant)| {
             range.start < read.end && read.start < range.end && at.elapsed() < GIVEN_UP
         };
-        lock(&self.given_up).take_if(met).is_some()
+        let found = given_up.iter().position(met);
+        found.map(|place| given_up.swap_remove(place)).is_some()
     }
 
     /// The bytes `wanted`, not empty and within the image.

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
@@ -36,8 +37,7 @@ pub(crate) fn is_behind_stderr() -> bool {
 /// The journal, where it is what standard error goes to.
 pub(super) fn behind_stderr() -> Option<Socket> {
     let socket = is_behind_stderr().then(|| UnixDatagram::unbound().ok()).flatten()?;
-    socket.connect(SOCKET).ok()?;
-    Some(Socket(Arc::new(socket)))
+    Some(Socket { socket: Arc::new(socket), journal: SOCKET.into() })
 }
 
 /// Whether `told` names this file: the device and the inode, as two numbers with a colon between them.
@@ -46,14 +46,18 @@ fn is_stream(told: &str, device: u64, inode: u64) -> bool {
     numbers == Some((device, inode))
 }
 
-/// The journal's end.
+/// The way to the journal.
 #[derive(Clone, Debug)]
-pub(super) struct Socket(Arc<UnixDatagram>);
+pub(super) struct Socket {
+    socket: Arc<UnixDatagram>,
+    /// Looked up for each entry, because the journal makes it anew when it is started anew.
+    journal: PathBuf,
+}
 
 impl io::Write for Socket {
     /// An entry. Where the journal is away, there is nobody to be told.
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
-        let _ = self.0.send(entry);
+        let _ = self.socket.send_to(entry, &self.journal);
         Ok(entry.len())
     }
 
@@ -147,8 +151,10 @@ mod tests {
 
     /// What the journal gets of what is logged.
     fn entries(log: impl FnOnce()) -> Vec<String> {
-        let (ours, journals) = UnixDatagram::pair().unwrap();
-        let socket = Socket(Arc::new(ours));
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("socket");
+        let journals = UnixDatagram::bind(&journal).unwrap();
+        let socket = Socket { socket: Arc::new(UnixDatagram::unbound().unwrap()), journal };
         let layer = Layer::new().fmt_fields(super::super::fields()).with_ansi(false).event_format(Entry);
         let layer = layer.with_writer(move || socket.clone());
         tracing::subscriber::with_default(registry().with(layer), log);

@@ -82,7 +82,8 @@ impl Uploads {
     /// [`WriteError::Spool`] where the disk fails.
     pub async fn orphans(&self, name: &str) -> Result<Vec<Orphan>, WriteError> {
         let (journal, folder, name) = (self.home.journal.clone(), self.home.settings.folder.clone(), name.to_owned());
-        let is_one = move |job: &Job| job.foretold && job.name.as_deref() == Some(&name);
+        // What another boot or another machine has begun may be somebody's by now.
+        let is_one = move |job: &Job| job.foretold && job.is_of_this_machine() && job.name.as_deref() == Some(&name);
         let found = self.home.blocking(move || {
             let mut found = Vec::new();
             for (image, _) in Journal::peek(&folder)?.into_iter().filter(|(_, job)| is_one(job)) {

@@ -113,6 +113,11 @@ impl Job {
         !self.durable && self.boot != boot()
     }
 
+    /// Whether it was begun on this machine, and since that was started.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        self.boot == boot()
+    }
+
     /// From now on the bytes are those of this boot.
     pub(super) fn is_of_this_boot(&mut self) {
         boot().clone_into(&mut self.boot);

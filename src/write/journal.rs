@@ -415,7 +415,10 @@ impl Journal {
     /// Whether a process has the upload of `image`, for who has none himself and only wants to know. `None` where there
     /// is no such upload.
     pub(super) fn is_taken(folder: &Path, image: ImageId) -> io::Result<Option<bool>> {
-        match File::open(folder.join("jobs").join(image.as_str()).join(DATA)) {
+        // Whatever lies there, opening it does not wait.
+        let mut opened = OpenOptions::new();
+        opened.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        match opened.open(folder.join("jobs").join(image.as_str()).join(DATA)) {
             Ok(data) => match data.try_lock_shared() {
                 Ok(()) => Ok(Some(false)),
                 Err(TryLockError::WouldBlock) => Ok(Some(true)),

@@ -260,6 +260,8 @@ impl Uploads {
             _ => return Err(WriteError::Unknown(image, "retry")),
         };
         entry.job.state = State::Sealed(sealed);
+        // Somebody wants these bytes in the service.
+        entry.job.foretold = false;
         entry.job.write(&journal.folder(image), true).map_err(failed)
     }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use crate::direct::{bytes, files, run};
 use crate::mounts::Service;
 use crate::process::Watched;
-use crate::support::Place;
+use crate::support::{Place, Ran};
 
 const CONTENT: &str = "what an image holds\n";
 
@@ -121,4 +121,38 @@ fn an_image_without_data_is_told_of_and_gives_no_file() {
         run(&place, &service, &["get", image, "copy"]).refused(1, &["no data yet", "queued"]);
     }
     assert_eq!(files(&place), before);
+}
+
+#[test]
+fn a_file_that_a_program_has_open_is_written_to_and_not_replaced() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    let lines = "echo precious > out; $0 get -s $1 debian /dev/stdout >> out && cat out; \
+                 exec 5>> five; echo keep >&5; $0 get -s $1 debian /dev/fd/5 && echo after >&5; cat five; \
+                 $0 get -s $1 debian /dev/stdout | cat";
+    let mut command = place.command_as(Path::new("bash"));
+    let ran = command.args(["-c", lines, env!("CARGO_BIN_EXE_glancefs"), &service.url]).output().unwrap();
+    let ran = Ran::of(ran);
+    ran.succeeded();
+    assert_eq!(ran.out, format!("precious\n{CONTENT}keep\n{CONTENT}after\n{CONTENT}"));
+}
+
+#[test]
+fn a_file_that_may_not_be_written_to_is_not_replaced() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    fs::write(place.path("roots"), "before").unwrap();
+    for path in ["", "roots"] {
+        fs::set_permissions(place.path(path), Permissions::from_mode(if path.is_empty() { 0o777 } else { 0o644 }))
+            .unwrap();
+    }
+    let program = place.path("glancefs");
+    fs::copy(env!("CARGO_BIN_EXE_glancefs"), &program).unwrap();
+    let mut command = place.command_as(Path::new("setpriv"));
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    // Nobody is asked: this service is away.
+    let ran = command.args(["get", "--source", "away", "debian", "roots"]).output().unwrap();
+    Ran::of(ran).refused(1, &["roots: Permission denied"]);
 }

@@ -49,6 +49,23 @@ fn the_mount_goes_with_a_killed_program_if_that_is_asked_for() {
 }
 
 #[test]
+fn a_guarded_mount_that_is_forced_to_end_leaves_nothing() {
+    let place = Place::new();
+    let service = Service::with_image(place.path("images"));
+    as_a_helper(&place);
+    mount(&place, &service.url, "auto_unmount").succeeded();
+    let (program, guard) = guarded(&place);
+    let file = fs::File::open(data(&place)).unwrap();
+    // The second one does not wait for who has a file open.
+    program.signal(libc::SIGTERM);
+    program.signal(libc::SIGINT);
+    program.ended();
+    drop(file);
+    guard.ended();
+    place.assert_nothing_is_left();
+}
+
+#[test]
 fn the_mount_of_a_user_goes_with_a_killed_program_too() {
     let place = Place::new();
     let service = Service::with_image(place.path("images"));

@@ -203,6 +203,21 @@ fn the_mount_of_a_killed_program_is_cleared_away_by_the_next_one() {
 }
 
 #[test]
+fn the_mount_of_a_program_that_stands_still_can_be_unmounted() {
+    for more in [&[][..], &["--no-wait"], &["--lazy"]] {
+        let (place, _service, daemon) = mounted();
+        daemon.signal(libc::SIGSTOP);
+        let point = place.mount();
+        let arguments = more.iter().map(OsStr::new).chain([point.as_os_str()]);
+        place.run([OsStr::new("umount")].into_iter().chain(arguments)).succeeded();
+        assert!(!is_mounted(&place), "{more:?}");
+        daemon.signal(libc::SIGCONT);
+        daemon.ended();
+        place.assert_nothing_is_left();
+    }
+}
+
+#[test]
 fn umount_clears_the_mount_of_a_killed_program() {
     let (place, _service, daemon) = mounted();
     daemon.signal(libc::SIGKILL);

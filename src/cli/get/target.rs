@@ -1,6 +1,6 @@
 //! Where a `get` is to write, found before anything is downloaded.
 
-use std::fs::Metadata;
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,12 +25,16 @@ impl Target {
     pub(super) fn of(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else { return Ok(Self::Standard) };
         let failed = |error: io::Error| refused(path, &error);
-        let file = behind_links(path).map_err(failed)?;
+        let Some(file) = behind_links(path).map_err(failed)? else { return Ok(Self::Direct(path.to_owned())) };
         match file.metadata() {
             Ok(found) if found.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
             // The system says the same of a file in whose place a folder is named.
             Ok(_) if names_a_folder(path) => Err(failed(io::ErrorKind::NotADirectory.into())),
-            Ok(found) if found.is_file() => Ok(Self::File(file, Some(Box::new(found)))),
+            Ok(found) if found.is_file() => {
+                // Who may not write to it may not replace it either, although the folder would let him.
+                OpenOptions::new().write(true).open(&file).map_err(failed)?;
+                Ok(Self::File(file, Some(Box::new(found))))
+            }
             Ok(_) => Ok(Self::Direct(file)),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
             Err(_) if names_a_folder(path) || file.file_name().is_none() => {
@@ -61,14 +65,17 @@ fn names_a_folder(path: &Path) -> bool {
     bytes.ends_with(b"/") || bytes.ends_with(b"/.")
 }
 
-/// The file that `path` leads to, or is to be made there: links stay as they are.
-fn behind_links(path: &Path) -> io::Result<PathBuf> {
+/// The file that `path` leads to, or is to be made there: links stay as they are. `None` where it is one that a program has
+/// open already (`/dev/stdout`, `/dev/fd/5`): what such a link says is no path.
+fn behind_links(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut file = path.to_owned();
     for _ in 0..LINKS {
-        match file.read_link() {
-            Ok(target) => file = folder_of(&file).join(target),
-            Err(_) => return Ok(file),
+        let Ok(target) = file.read_link() else { return Ok(Some(file)) };
+        // `/proc/self` is a link like any other.
+        if folder_of(&file).canonicalize().is_ok_and(|folder| folder.starts_with("/proc") && folder.ends_with("fd")) {
+            return Ok(None);
         }
+        file = folder_of(&file).join(target);
     }
     Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
@@ -90,6 +97,10 @@ mod tests {
         }
         let of = |name: &str| Target::of(Some(&at(name)));
         assert!(matches!(of("b").unwrap(), Target::File(path, Some(_)) if path == at("in/file")));
+        for open in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+            let target = Target::of(Some(Path::new(open))).unwrap();
+            assert!(matches!(target, Target::Direct(path) if path == Path::new(open)), "{open}");
+        }
         assert!(matches!(of("in/c").unwrap(), Target::File(path, None) if path == at("in/../new")));
         assert_eq!(of("round").unwrap_err().code, 1);
     }

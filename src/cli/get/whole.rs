@@ -111,11 +111,12 @@ fn beside(file: &Path) -> PathBuf {
 /// Gives a file the mode of another one, and the owner where that is permitted.
 fn take_after(file: &File, other: &Metadata) -> io::Result<()> {
     let own = file.metadata()?;
-    let mut mode = other.permissions().mode() & 0o7777;
-    let is_given = |uid, gid| fchown(file, uid, gid).is_ok();
-    if (own.uid(), own.gid()) != (other.uid(), other.gid()) && !is_given(Some(other.uid()), Some(other.gid())) {
-        mode &= !LENT;
-        is_given(None, Some(other.gid()));
+    // As when somebody writes to the file: it lends nobody's rights to who runs it.
+    let mode = other.permissions().mode() & 0o7777 & !LENT;
+    if (own.uid(), own.gid()) != (other.uid(), other.gid())
+        && fchown(file, Some(other.uid()), Some(other.gid())).is_err()
+    {
+        let _ = fchown(file, None, Some(other.gid()));
     }
     file.set_permissions(Permissions::from_mode(mode))
 }

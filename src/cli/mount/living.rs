@@ -13,7 +13,8 @@ use crate::fs::FileSystem;
 use crate::mount::daemon::{self, Inherited, Outcome, Readiness, Side};
 use crate::mount::guard::Guard;
 use crate::mount::handed::Handed;
-use crate::mount::life::{self, End, EndSignals, Kept};
+use crate::mount::life::{self, EndSignals, Kept};
+use crate::mount::mountinfo;
 use crate::mount::{descriptors, manager, point, session};
 use crate::telemetry::{self, Sink};
 
@@ -153,7 +154,12 @@ async fn mounted(
     manager::ready(&how.kernel.point);
     let watch = manager::watch(&how.kernel.point);
     let end = life::until_end(&mut mounted, signals).await;
-    if let (Some(guard), End::Unmounted | End::Signalled) = (&how.guard, end) {
+    // However it ended: the kernel gives the number of its device to a later mount.
+    let is_there = mountinfo::at(&how.kernel.point)
+        .ok()
+        .flatten()
+        .is_some_and(|mount| mounted.device().is_some_and(|device| mount.device == device));
+    if let Some(guard) = how.guard.as_ref().filter(|_| !is_there) {
         guard.over();
     }
     drop(watch);

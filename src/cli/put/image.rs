@@ -64,8 +64,9 @@ impl<'a> Own<'a> {
                 self.delete(id).await.map_err(|error| self.failed(&error))?;
                 true
             }
+            // It came to its end, and was not told: now its upload alone goes.
+            Some(Status::Active | Status::Deactivated) | None => true,
             Some(_) => false,
-            None => true,
         };
         if is_gone {
             orphan.remove().await.map_err(|error| self.failed(&error.into()))?;
