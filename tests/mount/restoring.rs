@@ -48,7 +48,9 @@ pub(crate) fn fresh(target: &Target, mount: &Mount, word: &str) -> PathBuf {
 
 /// Puts a backup back into an image, and answers the image then.
 pub(crate) fn restored(target: &Target, folder: &Path, copy: &Path, line: &str) -> Value {
-    shell(folder, &format!("B={}; {line}", copy.display()));
+    // Where it fails, it is told why.
+    let errors = "{ status=$?; tail -n 3 ../../.glancefs/errors >&2; exit $status; }";
+    shell(folder, &format!("B={}; {{ {line}; }} || {errors}", copy.display()));
     shown(target, folder)
 }
 
