@@ -9,8 +9,12 @@ use super::{Catalogue, Inner, Timed, is_away};
 use crate::image::Usage;
 use crate::service::Result;
 
-/// How long somebody waits for an answer. umount(8) asks for it before it unmounts, and does not look at it.
+/// How long somebody waits for an answer where an earlier one is known. umount(8) asks before it unmounts, and does not look at
+/// it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same where none is known: a service that is busy takes some seconds.
+const FIRST: Duration = Duration::from_secs(10);
 
 impl Catalogue {
     /// How much of the quota is used; `None` where the service does not tell. While it is away or does not answer soon, what
@@ -30,7 +34,8 @@ impl Catalogue {
         }
         let inner = Arc::clone(&self.0);
         let asked = self.state().asked_usage.join(move || async move { inner.ask_usage().await });
-        match (timeout(PATIENCE, asked).await, before) {
+        let patience = if before.is_some() { PATIENCE } else { FIRST };
+        match (timeout(patience, asked).await, before) {
             (Ok(Ok(told)), _) => Ok(told),
             (Ok(Err(error)), Some(known)) if is_away(&error.kind) => Ok(known.value),
             (Ok(Err(error)), _) => Err(error),
