@@ -9,8 +9,8 @@ use std::process::Command;
 
 use super::output::{Code, Failure};
 
-/// mount.fuse3 finds the program by its name in the path. mount(8) and systemd give none, and then the shell's is used.
-const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The shell's path, where mount(8) and systemd give none. mount.fuse3 finds this program by its name there.
+pub(super) const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Becomes mount.fuse3 with these arguments; what is answered says why not.
 pub(super) fn hand_over(arguments: &[OsString]) -> Failure {

@@ -105,13 +105,21 @@ async fn put(
     let filled = direct::unless_interrupted(signals, async {
         let image = own.make().await?;
         let put = Put { direct, uploads, own: &own, path: &path };
-        put.fill(&image, how, &mut pieces).await
+        put.fill(&image, how, &mut pieces).await.map(|()| image)
     });
-    let outcome = filled.await.and_then(|filled| filled);
-    if outcome.is_err() && direct::unless_interrupted(signals, own.take_away()).await.is_err() {
-        return Err(own.stays());
+    let image = match filled.await.and_then(|filled| filled) {
+        Ok(image) => image,
+        Err(failure) => {
+            let taken_away = direct::unless_interrupted(signals, own.take_away()).await;
+            return Err(taken_away.map_or_else(|_| own.stays(), |()| failure));
+        }
+    };
+    if how.arguments.protected {
+        // Not before, because it keeps the image from being taken away. From here on that is whole, and stays.
+        let put = Put { direct, uploads, own: &own, path: &path };
+        direct::unless_interrupted(signals, put.protect(&image)).await??;
     }
-    outcome.map(|()| own.id)
+    Ok(own.id)
 }
 
 /// What the image is to be.
@@ -138,9 +146,20 @@ impl Put<'_> {
         pieces.is_unchanged(size)?;
         self.send(opened, size, how.arguments.disk_format.as_deref()).await?;
         self.direct.files.release(opened);
-        // Not before, because it keeps the image from being taken away.
-        let protected = how.arguments.protected.then(|| ("protected".to_owned(), json!(true)));
-        self.save(document, &protected.into_iter().collect()).await
+        Ok(())
+    }
+
+    /// Keeps a whole image from being deleted.
+    async fn protect(&self, image: &Entry) -> Result<(), Failure> {
+        let document = self.file(image, "metadata.json").await?;
+        let protected = self.save(document, &Map::from_iter([("protected".to_owned(), json!(true))])).await;
+        protected.map_err(|failure| {
+            let id = &self.own.id;
+            Failure {
+                sentence: format!("image {id} is active, and may not be protected: {}", failure.sentence),
+                ..failure
+            }
+        })
     }
 
     fn failed(&self, error: &FsError) -> Failure {

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use self::queue::Queue;
 use super::output::{Code, Failure};
+use super::privileges::USUAL_PATH;
 use crate::mount::mountinfo;
 use crate::mount::point::resolve_through_parent;
 use crate::mount::unmount::{self, How, UnmountError};
@@ -29,14 +30,11 @@ pub struct Arguments {
     system: Vec<OsString>,
 }
 
-/// Where umount(8) is, where nothing tells a path.
-const USUAL_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
-
 /// Unmounts the folder, and waits until what was written through it is in the service or its program has given up.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let for_system = !arguments.system.is_empty();
     let point = point_of(&arguments.point);
-    let waits = !arguments.lazy && !arguments.no_wait && !arguments.system.iter().any(is_for_good);
+    let waits = !arguments.lazy && !arguments.no_wait && !arguments.system.iter().any(forbids_waiting);
     let queue = point.as_ref().ok().filter(|_| waits).and_then(|point| Queue::of(point));
     if for_system {
         umount(&arguments.point, &arguments.system)?;
@@ -51,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Whether umount(8) was told not to wait for a program (-f, -l), to leave the mount (-r), or to look elsewhere (-N).
-fn is_for_good(word: &OsString) -> bool {
+fn forbids_waiting(word: &OsString) -> bool {
     let word = word.to_string_lossy();
     word.starts_with('-') && word.contains(['f', 'l', 'r', 'N'])
 }

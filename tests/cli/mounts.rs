@@ -204,7 +204,8 @@ fn the_mount_of_a_killed_program_is_cleared_away_by_the_next_one() {
 
 #[test]
 fn the_mount_of_a_program_that_stands_still_can_be_unmounted() {
-    for more in [&[][..], &["--no-wait"], &["--lazy"]] {
+    // The last one is what umount(8) with -f has its helper do.
+    for more in [&[][..], &["--no-wait"], &["--lazy"], &["--system=-f", "--system=-i"]] {
         let (place, _service, daemon) = mounted();
         daemon.signal(libc::SIGSTOP);
         let point = place.mount();

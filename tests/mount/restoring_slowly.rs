@@ -50,9 +50,15 @@ fn a_backup_of_a_queued_image_stays_queued_however_slow_the_service_is(target: &
 }
 
 fn a_backup_of_an_image_of_no_bytes_or_a_hole_is_whole_however_slow_the_service_is(target: &Target) {
-    let (person, mount) = (target.person("demo"), target.mount("demo"));
-    for bytes in [vec![], vec![0; 1 << 20]] {
+    let person = target.person("demo");
+    let filled = |bytes: Vec<u8>| {
         let old = target.filled(&person, &attributes(&target.name(&format!("of-{}", bytes.len()))), &bytes);
+        (old, bytes)
+    };
+    // Before the mount, which for a TTL would show what it saw of them while they were saved.
+    let images = [vec![], vec![0; 1 << 20]].map(filled);
+    let mount = target.mount("demo");
+    for (old, bytes) in images {
         let copy = target.file(&format!("copy-{}", bytes.len()));
         shell(&mount.path("by-id"), &format!("cp -r --sparse=always {old} {}", copy.display()));
         target.behave(|behaviour| behaviour.latency = LATENCY);

@@ -9,9 +9,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::USUAL_PATH;
 use crate::cli::mounts::{STATUS, UPLOADS};
 use crate::cli::output;
+use crate::cli::privileges::USUAL_PATH;
 use crate::cli::words::bytes;
 use crate::image::ImageId;
 use crate::mount::{mountinfo, point};
