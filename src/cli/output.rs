@@ -63,7 +63,7 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
 /// Prints bytes to standard output as they are.
 ///
 /// # Errors
-/// As for [`line`].
+/// As for [`line()`].
 pub fn all(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| unwritten(&error))
