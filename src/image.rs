@@ -37,6 +37,11 @@ impl ImageId {
         Self(text)
     }
 
+    /// The bytes of [`Self::as_str`].
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The id as the service spells it.
     pub fn as_str(&self) -> &str {
         // Only ASCII gets in through `FromStr`.

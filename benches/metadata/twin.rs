@@ -36,19 +36,27 @@ impl Twin {
     /// Makes the same folders as below the mount, each with what the first image has: every image has as much. The files
     /// have the same lengths, and are holes.
     pub(crate) fn make(mount: &Path, names: &[String]) -> Result<Self> {
-        ensure!(statfs(SHARED_MEMORY)?.f_type == TMPFS, "{SHARED_MEMORY} is no tmpfs");
-        let folder = Path::new(SHARED_MEMORY).join(format!("glancefs-bench-{}", geteuid().as_raw()));
-        fs::create_dir_all(&folder)?;
-        let scratch = Scratch::make(&folder)?;
         let first = names.first().context("no image")?;
         let mut parts = Vec::new();
         collect(&mount.join("by-name").join(first), Path::new(""), &mut parts)?;
         let each = parts.iter().filter(|part| part.length.is_some()).count();
         ensure!(each > 0, "{first} has no file");
-        let twin = Self { scratch, files: each * names.len() };
+        Self::filled(names, &parts, each)
+    }
+
+    /// Makes folders of these names with nothing in them.
+    pub(crate) fn of_folders(names: &[String]) -> Result<Self> {
+        Self::filled(names, &[], 0)
+    }
+
+    fn filled(names: &[String], parts: &[Part], each: usize) -> Result<Self> {
+        ensure!(statfs(SHARED_MEMORY)?.f_type == TMPFS, "{SHARED_MEMORY} is no tmpfs");
+        let folder = Path::new(SHARED_MEMORY).join(format!("glancefs-bench-{}", geteuid().as_raw()));
+        fs::create_dir_all(&folder)?;
+        let twin = Self { scratch: Scratch::make(&folder)?, files: each * names.len() };
         let images = twin.path().join("by-name");
         fs::create_dir(&images)?;
-        names.iter().try_for_each(|name| fill(&images.join(name), &parts))?;
+        names.iter().try_for_each(|name| fill(&images.join(name), parts))?;
         Ok(twin)
     }
 

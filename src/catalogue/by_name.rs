@@ -32,11 +32,17 @@ pub struct Index {
 impl Index {
     /// The entries for these images. An image without a name, or with an empty one, has none.
     pub fn new(images: &[Arc<Image>]) -> Self {
-        let mut keys: Vec<_> = images.iter().filter_map(|image| Some((key(image)?, image))).collect();
-        // Images lie where they were made: what is compared is fetched once.
-        keys.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let odd = keys.iter().filter(|((base, _), _)| is_odd_entry(base)).count();
-        let named: Vec<_> = keys.into_iter().map(|(_, image)| Arc::clone(image)).collect();
+        let mut keys = Vec::with_capacity(images.len());
+        keys.extend(images.iter().filter_map(|image| {
+            let (base, _) = key(image)?;
+            Some((beginning(&base), base, image))
+        }));
+        // Images lie where they were made: what is compared is fetched once, and mostly the beginning tells.
+        keys.sort_unstable_by(|(head, base, image), (other_head, other_base, other)| {
+            head.cmp(other_head).then_with(|| (base, image.id).cmp(&(other_base, other.id)))
+        });
+        let odd = keys.iter().filter(|(_, base, ..)| is_odd_entry(base)).count();
+        let named: Vec<_> = keys.into_iter().map(|(.., image)| Arc::clone(image)).collect();
         let chars = (0..named.len()).map(|number| chars_behind(&named, number)).collect();
         Self { named, chars, odd, told_apart: OnceLock::new() }
     }
@@ -208,6 +214,15 @@ fn key(image: &Image) -> Option<(Cow<'_, str>, ImageId)> {
     Some((entry(name), image.id))
 }
 
+/// The first bytes of an entry, as a number by which entries are sorted as by themselves: none holds NUL.
+fn beginning(entry: &str) -> u128 {
+    let mut bytes = [0; 16];
+    for (place, byte) in bytes.iter_mut().zip(entry.bytes()) {
+        *place = byte;
+    }
+    u128::from_be_bytes(bytes)
+}
+
 /// How many characters of its id tell an image from those that have its name; none where there are none. Those whose ids
 /// begin most like its own are its neighbours.
 fn chars_behind(named: &[Arc<Image>], number: usize) -> u8 {
@@ -366,6 +381,16 @@ mod tests {
             for unlisted in ["x~00000000", "x~000000000000", "y~10000000", "none"] {
                 let is_listed = index.iter().any(|(entry, _)| entry == unlisted);
                 prop_assert_eq!(index.get(unlisted).is_some(), is_listed);
+            }
+        }
+
+        #[test]
+        fn names_that_begin_alike_are_found(names in prop::collection::vec("m{14,17}[ab]?|é{7,9}[ab]?|[ab]", 1..12)) {
+            let ids = (0..12).map(|n| format!("{n:08x}-0000-0000-0000-000000000000").parse::<ImageId>().unwrap()).rev();
+            let index = index(ids.zip(names.iter().map(String::as_str)));
+            prop_assert!(index.named.is_sorted_by_key(|image| key(image)));
+            for (entry, id) in index.iter() {
+                prop_assert_eq!(index.get(&entry), Some(id));
             }
         }
 

@@ -119,7 +119,7 @@ impl Tables {
                 let folder = self.folder(id, collection);
                 let Self { images, items, names, .. } = self;
                 items.tell(place, own, || {
-                    images.tell(parts(folder).0, hash(id.as_str()), || id);
+                    images.tell(parts(folder).0, hash(id.as_bytes()), || id);
                     Item { folder, name: names.share(&name) }
                 });
             }
@@ -134,7 +134,7 @@ impl Tables {
     fn number(&self, node: &Node, own: u64) -> Ino {
         match (node, own_kind(node)) {
             (Node::Root, _) => Ino::ROOT,
-            (_, Some((id, kind))) => number(self.image(id), kind),
+            (_, Some((id, kind))) => number(self.images.place(own, |known| *known == id), kind),
             (Node::Item(id, collection, name), _) => {
                 let folder = self.folder(*id, *collection);
                 number(self.items.place(own, |known| known.is(folder, name)), ITEM)
@@ -145,7 +145,7 @@ impl Tables {
 
     /// The place of an image.
     fn image(&self, id: ImageId) -> u64 {
-        self.images.place(hash(id.as_str()), |known| *known == id)
+        self.images.place(hash(id.as_bytes()), |known| *known == id)
     }
 
     /// The folder by which an item is known.
@@ -188,7 +188,7 @@ impl Tables {
 
 /// The place that a node has where nobody else is: for all that is an image's own, that of the image.
 fn own_place(node: &Node) -> u64 {
-    own_kind(node).map_or_else(|| hash(&node.path()), |(id, _)| hash(id.as_str()))
+    own_kind(node).map_or_else(|| hash(node.path().as_bytes()), |(id, _)| hash(id.as_bytes()))
 }
 
 /// Which of an image's own files and folders a collection is.

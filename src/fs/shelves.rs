@@ -40,9 +40,9 @@ impl Shelves {
             return Arc::clone(order);
         }
         let order = Arc::new(match folder {
-            Node::Images(View::ByName) => Order::new(listing.names().images().map(|image| hash(image.id.as_str()))),
-            Node::Images(View::ById) => Order::new(listing.images().iter().map(|image| hash(image.id.as_str()))),
-            _ => Order::new(listing.files().iter().map(|(_, id)| hash(id.as_str()))),
+            Node::Images(View::ByName) => Order::new(listing.names().images().map(|image| hash(image.id.as_bytes()))),
+            Node::Images(View::ById) => Order::new(listing.images().iter().map(|image| hash(image.id.as_bytes()))),
+            _ => Order::new(listing.files().iter().map(|(_, id)| hash(id.as_bytes()))),
         });
         if let Some(known) = self.known().orders.get_mut(number) {
             *known = Some((listing.version(), Arc::clone(&order)));
@@ -148,7 +148,7 @@ impl FileSystem {
 /// A time within the same second that a text makes another one.
 fn stirred(time: SystemTime, text: &str) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let nanos = hash(text).rotate_left(17) ^ u64::from(since.subsec_nanos());
+    let nanos = hash(text.as_bytes()).rotate_left(17) ^ u64::from(since.subsec_nanos());
     let nanos = u32::try_from((nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % 1_000_000_000).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::new(since.as_secs(), nanos)
 }

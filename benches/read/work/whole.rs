@@ -29,6 +29,9 @@ const SLOW_FAR: u64 = 64;
 /// What the long way carries on this machine, with the requests that `--max-parallel` allows: a bound, and no peer.
 const MOST: &str = "16 curls -o /dev/null, a part each";
 
+/// What no reading that ends with a verdict can pass: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
+const HASH_ALONE: &str = "openssl dgst -sha512";
+
 /// What is done with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -71,9 +74,13 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
     let name = format!("{}{}", what.tool(), if far { ", 20 ms and 100 MB/s a connection" } else { "" });
     let ends = Ends::of(bench, true, way)?;
     let mut contenders = duel(bench, what, &ends);
-    if far {
-        let address = ends.unhashed;
-        contenders.push(Contender::new(MOST, move || curls(bench, address)));
+    match (far, what) {
+        (true, _) => {
+            let address = ends.unhashed;
+            contenders.push(Contender::new(MOST, move || curls(bench, address)));
+        }
+        (false, What::Read) => contenders.push(Contender::new(HASH_ALONE, || hash_alone(bench))),
+        (false, What::Copy) => {}
     }
     if bench.peers {
         contenders.extend(peers(bench, what, &ends, far));
@@ -168,6 +175,11 @@ fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
     let there = peers.iter().filter(mounting).filter(|series| series.failed.is_none());
     let best = there.max_by(|one, other| one.rate().total_cmp(&other.rate())).map(|best| best.name.clone());
     for peer in peers {
+        if peer.name == HASH_ALONE {
+            rows.push(Row::rates(&format!("bound: {name}, {HASH_ALONE}"), peer, curl, Wanted::Shown));
+            rows.push(Row::rates(&format!("{name}, hash compared"), hashed, peer, Wanted::Shown));
+            continue;
+        }
         let wanted = if best.as_ref() == Some(&peer.name) { Wanted::AtLeast(1.5) } else { Wanted::Shown };
         rows.push(Row::rates(&format!("{name}, hash compared"), hashed, peer, Wanted::Shown));
         rows.push(Row::rates(&format!("{name}, no hash at the service"), unhashed, peer, wanted));
@@ -201,6 +213,12 @@ fn curls(bench: &Bench<'_>, address: SocketAddr) -> Result<Sample> {
     };
     let script: String = (0..16).map(one).chain(["wait".to_owned()]).collect();
     Ok(Sample::of(timed(Command::new("sh").arg("-c").arg(script), LIMIT)?, bench.scene.size))
+}
+
+fn hash_alone(bench: &Bench<'_>) -> Result<Sample> {
+    let mut command = Command::new("openssl");
+    command.args(["dgst", "-sha512"]).arg(&bench.scene.data);
+    Ok(Sample::of(timed(&mut command, LIMIT)?, bench.scene.size))
 }
 
 fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Result<Sample> {

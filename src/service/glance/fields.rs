@@ -11,14 +11,14 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::image::{Attributes, Checksums, Image, ImageId, Properties, Text, Visibility};
+use crate::image::{Attributes, Checksums, Image, ImageId, Properties, Status, Text, Visibility};
 
 /// The fields of one image; there is none where the id is no UUID, which no path could name.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     id: Option<ImageId>,
     name: Option<String>,
-    status: String,
+    status: Option<Status>,
     visibility: Option<Visibility>,
     owner: Option<Text>,
     size: Option<u64>,
@@ -55,7 +55,7 @@ impl Fields {
         Some(Image {
             id: self.id?,
             name: self.name,
-            status: self.status.as_str().into(),
+            status: self.status.unwrap_or_else(|| "".into()),
             visibility: self.visibility.unwrap_or(Visibility::Private),
             owner: self.owner,
             size: self.size,
@@ -97,7 +97,7 @@ impl Fields {
         match key {
             "id" => self.id = given.text().and_then(|id| id.parse().ok()),
             "name" => self.name = given.into_text(),
-            "status" => self.status = given.into_text().unwrap_or_default(),
+            "status" => self.status = given.text().map(Status::from),
             "visibility" => self.visibility = given.text().map(Visibility::from),
             "owner" => self.owner = given.short(),
             "size" => self.size = given.number(),
@@ -194,8 +194,10 @@ impl Given<'_> {
     }
 
     /// Hashes are compared in lower case.
-    fn hash<T: From<String>>(&self) -> Option<T> {
-        self.text().map(|text| text.to_ascii_lowercase().into())
+    fn hash<T: for<'a> From<&'a str>>(&self) -> Option<T> {
+        let text = self.text()?;
+        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        Some(if is_lower { text.into() } else { text.to_ascii_lowercase().as_str().into() })
     }
 
     fn tags(&self) -> Vec<Text> {

@@ -16,10 +16,10 @@ use crate::service::page::{Contents, Marker, is_shown, odd, tail};
 /// # Errors
 /// Where it is no page.
 pub(super) fn read(page: &[u8]) -> serde_json::Result<Contents> {
+    // Looked at once, whether it is text takes a tenth of the time that it takes for each string in it.
+    let even = std::str::from_utf8(page).map_err(Error::custom).and_then(serde_json::from_str);
     // What is odd about one image is found out by looking at it alone.
-    serde_json::from_slice(page)
-        .map(Even::into_contents)
-        .or_else(|_| serde_json::from_slice(page).map(Odd::into_contents))
+    even.map(Even::into_contents).or_else(|_| serde_json::from_slice(page).map(Odd::into_contents))
 }
 
 /// Where the page behind this one most likely begins, as its last bytes look: to read it takes milliseconds, in which the
