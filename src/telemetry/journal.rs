@@ -12,6 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -27,6 +29,12 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// Characters of a value that are kept. All of an entry has to fit into one datagram, of 208 KiB by default.
 const LENGTH: usize = 4096;
 
+/// How long a journal that takes no entry is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Whose entries they are.
+const IDENTIFIER: &str = "SYSLOG_IDENTIFIER=glancefs";
+
 /// Whether standard error goes to the journal (systemd.exec(5), `JOURNAL_STREAM`).
 pub(crate) fn is_behind_stderr() -> bool {
     let told = std::env::var("JOURNAL_STREAM").ok();
@@ -36,8 +44,7 @@ pub(crate) fn is_behind_stderr() -> bool {
 
 /// The journal, where it is what standard error goes to.
 pub(super) fn behind_stderr() -> Option<Socket> {
-    let socket = is_behind_stderr().then(|| UnixDatagram::unbound().ok()).flatten()?;
-    Some(Socket { socket: Arc::new(socket), journal: SOCKET.into() })
+    if is_behind_stderr() { Socket::to(SOCKET.into()).ok() } else { None }
 }
 
 /// Whether `told` names this file: the device and the inode, as two numbers with a colon between them.
@@ -49,15 +56,50 @@ fn is_stream(told: &str, device: u64, inode: u64) -> bool {
 /// The way to the journal.
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
-    socket: Arc<UnixDatagram>,
+    sender: Arc<UnixDatagram>,
     /// Looked up for each entry, because the journal makes it anew when it is started anew.
     journal: PathBuf,
+    /// How many entries it did not take since it stood still. Nobody waits for it meanwhile.
+    lost: Arc<AtomicU64>,
+}
+
+impl Socket {
+    fn to(journal: PathBuf) -> io::Result<Self> {
+        let sender = UnixDatagram::unbound()?;
+        sender.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { sender: Arc::new(sender), journal, lost: Arc::default() })
+    }
+
+    fn sent(&self) -> io::Result<()> {
+        match self.lost.swap(0, Ordering::AcqRel) {
+            0 => Ok(()),
+            lost => self.tell(lost).inspect_err(|_| {
+                self.lost.fetch_add(lost, Ordering::AcqRel);
+            }),
+        }
+    }
+
+    /// That it takes entries again, and how many are missing. Only then is it waited for again.
+    fn tell(&self, lost: u64) -> io::Result<()> {
+        let told = format!("MESSAGE={lost} lines were lost, because the journal took none\nPRIORITY=4\n{IDENTIFIER}\n");
+        self.sender.send_to(told.as_bytes(), &self.journal)?;
+        self.sender.set_nonblocking(false)
+    }
+
+    fn lose(&self) -> io::Result<()> {
+        self.lost.fetch_add(1, Ordering::AcqRel);
+        self.sender.set_nonblocking(true)
+    }
 }
 
 impl io::Write for Socket {
-    /// An entry. Where the journal is away, there is nobody to be told.
+    /// An entry. Where the journal is away, there is nobody to be told; where it stands still, nobody waits for it twice.
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
-        let _ = self.socket.send_to(entry, &self.journal);
+        let _ = match self.sender.send_to(entry, &self.journal) {
+            Ok(_) => self.sent(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lose(),
+            Err(_) => Ok(()),
+        };
         Ok(entry.len())
     }
 
@@ -82,7 +124,7 @@ where
         let about = event.metadata();
         writeln!(out, "MESSAGE={}", cut(words.trim_end()))?;
         writeln!(out, "PRIORITY={}", priority(*about.level()))?;
-        writeln!(out, "SYSLOG_IDENTIFIER=glancefs")?;
+        writeln!(out, "{IDENTIFIER}")?;
         writeln!(out, "TARGET={}", about.target())?;
         let mut fields = Fields { out, outcome: Ok(()) };
         event.record(&mut fields);
@@ -133,7 +175,7 @@ fn name(field: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::io::Write;
 
     use tracing_subscriber::fmt::Layer;
     use tracing_subscriber::layer::SubscriberExt;
@@ -154,17 +196,42 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("socket");
         let journals = UnixDatagram::bind(&journal).unwrap();
-        let socket = Socket { socket: Arc::new(UnixDatagram::unbound().unwrap()), journal };
+        let socket = Socket::to(journal).unwrap();
         let layer = Layer::new().fmt_fields(super::super::fields()).with_ansi(false).event_format(Entry);
         let layer = layer.with_writer(move || socket.clone());
         tracing::subscriber::with_default(registry().with(layer), log);
-        journals.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        taken(&journals)
+    }
+
+    /// What waits for the journal.
+    fn taken(journals: &UnixDatagram) -> Vec<String> {
+        journals.set_nonblocking(true).unwrap();
         let next = || {
             let mut bytes = vec![0; 1 << 17];
             let count = journals.recv(&mut bytes).ok()?;
             Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
         };
         std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_journal_that_stands_still_is_waited_for_once_and_told_what_it_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("socket");
+        let journals = UnixDatagram::bind(&journal).unwrap();
+        let mut socket = Socket::to(journal).unwrap();
+        // It would be an hour and a half if each of them were waited for.
+        for number in 0..10_000 {
+            socket.write_all(format!("MESSAGE={number}").as_bytes()).unwrap();
+        }
+        let before = taken(&journals);
+        assert!(!before.is_empty() && before.len() < 10_000, "{}", before.len());
+        socket.write_all(b"MESSAGE=again").unwrap();
+        let behind = taken(&journals);
+        let lost = format!("MESSAGE={} lines were lost, ", 10_000 - before.len());
+        assert!(behind.len() == 2 && behind[0] == "MESSAGE=again" && behind[1].starts_with(&lost), "{behind:?}");
+        socket.write_all(b"MESSAGE=well").unwrap();
+        assert_eq!(taken(&journals), ["MESSAGE=well"]);
     }
 
     #[test]
