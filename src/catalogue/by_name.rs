@@ -150,15 +150,27 @@ impl Index {
 
     /// Whether the entry stands for an image, or would for one of several if it were not ambiguous.
     pub fn is_taken(&self, entry: &str) -> bool {
-        !self.group(entry).is_empty() || self.resolve(entry).is_some()
+        !self.group(entry).is_empty() || self.is_owned(entry) || self.resolve(entry).is_some()
     }
 
     fn by_name_and_id(&self, entry: &str) -> Option<ImageId> {
-        let (base, digits) = entry.rsplit_once('~')?;
-        ID_CHARS.contains(&digits.len()).then_some(())?;
-        let mut fitting = self.group(base).iter().filter(|image| digits_of(image.id).starts_with(digits));
-        let only = fitting.next()?;
-        fitting.next().is_none().then_some(only.id)
+        let mut owners = self.owners(entry);
+        let only = owners.next()?;
+        owners.next().is_none().then_some(only.id)
+    }
+
+    /// The images whose name with the beginning of their id behind it this is. To nobody else may it ever lead, whatever
+    /// their own entries are: those become shorter and longer as namesakes go and come.
+    pub(super) fn owners<'a>(&'a self, entry: &'a str) -> impl Iterator<Item = &'a Arc<Image>> {
+        let parts = entry.rsplit_once('~').filter(|(_, digits)| ID_CHARS.contains(&digits.len()));
+        parts.into_iter().flat_map(|(base, digits)| {
+            self.group(base).iter().filter(move |image| digits_of(image.id).starts_with(digits))
+        })
+    }
+
+    /// Whether this is another image's name with the beginning of its id behind it.
+    fn is_owned(&self, entry: &str) -> bool {
+        self.owners(entry).next().is_some()
     }
 
     /// The images whose name has this entry.
@@ -204,7 +216,39 @@ impl Index {
     }
 
     fn told_apart(&self) -> Option<&[(Box<str>, usize)]> {
-        (self.odd > 0).then(|| self.told_apart.get_or_init(|| tell_apart(&self.named)).as_slice())
+        (self.odd > 0).then(|| self.told_apart.get_or_init(|| self.tell_apart()).as_slice())
+    }
+
+    /// Spells ids out, further and further, until no two images have the same entry. This ends: a whole id differs from
+    /// all others.
+    fn tell_apart(&self) -> Vec<(Box<str>, usize)> {
+        let mut images: Vec<Named<'_>> = self.named.iter().filter_map(|image| self.least_spelt(image)).collect();
+        loop {
+            let mut holders: HashMap<&str, usize> = HashMap::with_capacity(images.len());
+            let entries: Vec<String> = images.iter().map(Named::entry).collect();
+            for entry in &entries {
+                *holders.entry(entry).or_default() += 1;
+            }
+            let mut clash = false;
+            for (image, entry) in images.iter_mut().zip(&entries) {
+                if holders.get(entry.as_str()).is_some_and(|count| *count > 1) && image.level < ID_CHARS.len() {
+                    image.level += 1;
+                    clash = true;
+                }
+            }
+            if !clash {
+                let mut entries: Vec<_> = entries.into_iter().map(Box::from).zip(0..).collect();
+                entries.sort_unstable();
+                return entries;
+            }
+        }
+    }
+
+    /// An image as it is called where no other one's entry is the same.
+    fn least_spelt<'a>(&self, image: &'a Image) -> Option<Named<'a>> {
+        let (base, id) = key(image)?;
+        let level = usize::from(base.len() > LONGEST || self.is_owned(&base));
+        Some(Named { id, base, level })
     }
 }
 
@@ -249,32 +293,6 @@ struct Named<'a> {
     base: Cow<'a, str>,
     /// How far the id is spelt out behind the name; 0: not at all, n: `ID_CHARS[n - 1]`.
     level: usize,
-}
-
-/// Spells ids out, further and further, until no two images have the same entry. This ends: a whole id differs from
-/// all others.
-fn tell_apart(images: &[Arc<Image>]) -> Vec<(Box<str>, usize)> {
-    let named = |image| key(image).map(|(base, id)| Named { id, level: usize::from(base.len() > LONGEST), base });
-    let mut images: Vec<Named<'_>> = images.iter().map(Arc::as_ref).filter_map(named).collect();
-    loop {
-        let mut holders: HashMap<&str, usize> = HashMap::with_capacity(images.len());
-        let entries: Vec<String> = images.iter().map(Named::entry).collect();
-        for entry in &entries {
-            *holders.entry(entry).or_default() += 1;
-        }
-        let mut clash = false;
-        for (image, entry) in images.iter_mut().zip(&entries) {
-            if holders.get(entry.as_str()).is_some_and(|count| *count > 1) && image.level < ID_CHARS.len() {
-                image.level += 1;
-                clash = true;
-            }
-        }
-        if !clash {
-            let mut entries: Vec<_> = entries.into_iter().map(Box::from).zip(0..).collect();
-            entries.sort_unstable();
-            return entries;
-        }
-    }
 }
 
 impl Named<'_> {
@@ -349,9 +367,14 @@ mod tests {
 
     #[test]
     fn an_image_named_like_anothers_entry_takes_nothing_away() {
-        let images = [(id("a1"), "x"), (id("b2"), "x"), (id("c3"), "x~a1000000")];
-        let index = index(images);
-        assert_eq!(entries(&index), ["x~a10000000000", "x~a1000000~c3000000", "x~b2000000"]);
+        let images = [(id("a1"), "x"), (id("c3"), "x~a1000000"), (id("b2"), "x")];
+        let (two, one) = (index(images), index(images.into_iter().take(2)));
+        assert_eq!(entries(&two), ["x~a1000000", "x~a1000000~c3000000", "x~b2000000"]);
+        assert_eq!(entries(&one), ["x", "x~a1000000~c3000000"]);
+        for index in [two, one] {
+            assert_eq!(index.resolve("x~a1000000"), Some(id("a1")), "whether or not it has a namesake");
+            assert_eq!(index.resolve("x~a1000000~c3000000"), Some(id("c3")));
+        }
     }
 
     #[test]
@@ -381,6 +404,24 @@ mod tests {
             for unlisted in ["x~00000000", "x~000000000000", "y~10000000", "none"] {
                 let is_listed = index.iter().any(|(entry, _)| entry == unlisted);
                 prop_assert_eq!(index.get(unlisted).is_some(), is_listed);
+            }
+        }
+
+        #[test]
+        fn a_name_with_the_beginning_of_its_id_behind_it_leads_to_no_other_image(
+            names in prop::collection::vec("[xy]|[xy]~[0-3]0{7}(~[0-3]0{7}|0{4})?", 1..12),
+        ) {
+            let ids = (0..12).map(|n| format!("{}0000000-0000-0000-0000-{n:012}", n % 4).parse::<ImageId>().unwrap());
+            let images: Vec<_> = ids.zip(names.iter().map(String::as_str)).collect();
+            let index = index(images.iter().copied());
+            for &(id, name) in &images {
+                for chars in ID_CHARS {
+                    let spelt = with_id(name, id, chars, LONGEST);
+                    let is_alike = |&&(other, its): &&(ImageId, &str)| its == name && common(other, id) >= chars;
+                    let is_only = images.iter().filter(is_alike).count() == 1;
+                    prop_assert_eq!(index.resolve(&spelt), is_only.then_some(id), "{}", spelt);
+                    prop_assert!(index.is_taken(&spelt));
+                }
             }
         }
 
@@ -418,7 +459,7 @@ mod tests {
                 all
             };
             prop_assert_eq!(sorted(&grown), sorted(&fresh));
-            let apart = tell_apart(&fresh.named).into_iter().map(|(entry, place)| (entry, fresh.named[place].id));
+            let apart = fresh.tell_apart().into_iter().map(|(entry, place)| (entry, fresh.named[place].id));
             prop_assert_eq!(sorted(&fresh), apart.collect::<Vec<_>>());
         }
     }

@@ -15,14 +15,19 @@ pub struct Flat(Box<[(Box<str>, ImageId)]>);
 impl Flat {
     /// The entries of images that `names` has, whose formats `format_of` tells.
     pub(super) fn new<'a>(names: &Index, format_of: impl Fn(ImageId) -> Option<&'a str>) -> Self {
+        let is_owned = |name: &str| {
+            let parts = name.rsplit_once('.').map(|(stem, format)| (base(stem), format));
+            parts.is_some_and(|(stem, format)| names.owners(&stem).any(|image| format_of(image.id) == Some(format)))
+        };
         let mut entries = BTreeMap::new();
         let (formatted, others): (Vec<_>, Vec<_>) =
             names.iter().map(|(name, id)| (name, id, format_of(id))).partition(|(.., format)| format.is_some());
-        // No two of the formatted ones are called alike; a bare one may be called as one of them is.
+        // No two of the formatted ones are called alike; a bare one may be called as one of them is, or may come to be.
         for (name, id, format) in formatted.into_iter().chain(others) {
             let (base, format) = (escaped(&name), format.unwrap_or_default());
             let plain = join(&base, format);
-            let entry = if plain.len() > LONGEST || entries.contains_key(plain.as_str()) {
+            let is_anothers = || entries.contains_key(plain.as_str()) || format.is_empty() && is_owned(&plain);
+            let entry = if plain.len() > LONGEST || is_anothers() {
                 let room = LONGEST - (join("", format).len()).min(LONGEST);
                 let mut told = tell_by_id(&base, id, room).map(|base| join(&base, format));
                 // A whole id differs from all others.
@@ -133,6 +138,17 @@ mod tests {
         let snapshot = snapshot(&[("a", Some("raw")), ("a.raw", None)]);
         assert_eq!(entries(&snapshot), ["a.raw", "a.raw~00000002"]);
         assert_eq!((snapshot.file("a.raw"), snapshot.file("a.raw~00000002")), (Some(id(1)), Some(id(2))));
+    }
+
+    #[test]
+    fn an_image_that_is_called_as_another_ones_file_with_its_id_never_takes_its_place() {
+        let images = [("a", Some("raw")), ("a~00000001.raw", None), ("b~00000004.raw", None), ("a", Some("raw"))];
+        for images in [&images[..3], &images[..]] {
+            let snapshot = snapshot(images);
+            assert_eq!(snapshot.file("a~00000001.raw"), Some(id(1)), "{:?}", entries(&snapshot));
+            assert_eq!(snapshot.file("a~00000001.raw~00000002"), Some(id(2)));
+            assert_eq!(snapshot.file("b~00000004.raw"), Some(id(3)), "which is nobody's");
+        }
     }
 
     #[test]
