@@ -4,16 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::by_name::{Index, tell_by_id};
-use crate::image::ImageId;
+use crate::image::{Image, ImageId};
 use crate::name::LONGEST;
 
+/// The longest format that a file's name ends in, in bytes: each that there is has eight of them at most.
+const LONGEST_ENDING: usize = 32;
+
 /// Entries of `files`, each for exactly one image: its entry in `by-name`, a dot and its disk format; the bare entry while
-/// it has no format. Names that begin with a dot are other programs' temporaries there, so `.x` is `%2Ex`.
+/// it has none that can end a name. Names that begin with a dot are other programs' temporaries there, so `.x` is `%2Ex`.
 #[derive(Debug, Default)]
 pub struct Flat(Box<[(Box<str>, ImageId)]>);
 
 impl Flat {
-    /// The entries of images that `names` has, whose formats `format_of` tells.
+    /// The entries of images that `names` has, whose [`ending`]s `format_of` tells.
     pub(super) fn new<'a>(names: &Index, format_of: impl Fn(ImageId) -> Option<&'a str>) -> Self {
         let is_owned = |name: &str| {
             let parts = name.rsplit_once('.').map(|(stem, format)| (base(stem), format));
@@ -55,6 +58,14 @@ impl Flat {
         let at = self.0.binary_search_by(|(listed, _)| (**listed).cmp(entry)).ok()?;
         self.at(at).map(|(_, id)| id)
     }
+}
+
+/// What the file of an image ends in: its disk format. A service may say anything for one; what is no short word could
+/// make an entry that is none, or be taken for a part of the name.
+pub(super) fn ending(image: &Image) -> Option<&str> {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'-');
+    let is_word = |format: &&str| (1..=LONGEST_ENDING).contains(&format.len()) && format.bytes().all(is_sign);
+    image.disk_format.as_deref().filter(is_word)
 }
 
 fn join(base: &str, format: &str) -> String {
@@ -117,6 +128,19 @@ mod tests {
         assert_eq!(snapshot.file("disk"), Some(id(1)), "without its format, too");
         assert_eq!(snapshot.file("disk.raw"), None, "and not with another one");
         assert_eq!(snapshot.file("v1.0"), Some(id(3)));
+    }
+
+    #[test]
+    fn a_format_that_cannot_end_a_name_is_left_out_and_takes_no_other_file_with_it() {
+        let long = "f".repeat(300);
+        let odd = ["", "a/b", "nul\0", "..", ".x", "tar.gz", "a b", "r\u{e4}w", "a\n", long.as_str()];
+        for format in odd {
+            let snapshot = snapshot(&[("disk", Some("qcow2")), ("odd", Some(format)), ("x", Some("root-tar"))]);
+            assert_eq!(entries(&snapshot), ["disk.qcow2", "odd", "x.root-tar"], "{format:?}");
+            assert_eq!(snapshot.file("odd"), Some(id(2)));
+            assert_eq!(snapshot.file(&format!("odd.{format}")), None);
+            assert_eq!(snapshot.file("odd~00000002"), Some(id(2)));
+        }
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Snapshot {
 
     /// The entries of `files`.
     pub fn files(&self) -> &Flat {
-        self.files.get_or_init(|| Arc::new(Flat::new(&self.names, |id| self.image(id)?.disk_format.as_deref())))
+        self.files.get_or_init(|| Arc::new(Flat::new(&self.names, |id| flat::ending(self.image(id)?))))
     }
 
     /// The image that an entry of `files` stands for. The name without a format does too, where no listed entry is called
@@ -130,7 +130,7 @@ impl Snapshot {
     pub fn file(&self, entry: &str) -> Option<ImageId> {
         let of_format = |(base, format): (&str, &str)| {
             let id = self.names.resolve(&flat::base(base))?;
-            (self.image(id)?.disk_format.as_deref() == Some(format)).then_some(id)
+            (flat::ending(self.image(id)?) == Some(format)).then_some(id)
         };
         let listed = self.files().get(entry).or_else(|| entry.rsplit_once('.').and_then(of_format));
         listed.or_else(|| self.names.resolve(&flat::base(entry)))
