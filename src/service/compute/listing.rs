@@ -1,7 +1,5 @@
 //! A page of a listing (`GET /images/detail`).
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -9,7 +7,7 @@ use url::form_urlencoded;
 
 use super::fields;
 use crate::image::ImageId;
-use crate::service::page::{Contents, Marker, is_shown, odd, tail};
+use crate::service::page::{Contents, Marker, tail, text};
 
 /// A page, of which anything may be no image: each is read by itself.
 #[derive(Deserialize)]
@@ -25,14 +23,11 @@ struct Listing<'a> {
 /// # Errors
 /// Where it is no page.
 pub(super) fn read(page: &[u8]) -> serde_json::Result<Contents> {
-    let listing: Listing<'_> = serde_json::from_slice(page)?;
+    let page = text(page);
+    let listing: Listing<'_> = serde_json::from_str(&page)?;
     let mut contents = Contents { next: next(&listing), ..Contents::default() };
     for raw in listing.images {
-        match serde_json::from_str(raw.get()).ok().and_then(fields::image) {
-            Some(image) if is_shown(&image) => contents.images.push(Arc::new(image)),
-            Some(_) => {}
-            None => contents.odd.push(odd(raw.get())),
-        }
+        contents.take(raw.get(), |fields, _| fields::image(fields));
     }
     Ok(contents)
 }
@@ -124,6 +119,17 @@ mod tests {
         let contents = contents(&page);
         assert_eq!((contents.images.len(), contents.odd.len()), (1, 4));
         assert!(contents.odd[1].ends_with(r#"left out: {\"id\":\"7\"}"#), "{}", contents.odd[1]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_an_image_is_said_and_the_rest_of_it_is_there() {
+        let page = format!(r#"{{"images": [{{"id": "{ID}", "name": "a?b", "metadata": {{"a": "\ud800"}}}}]}}"#);
+        let page: Vec<u8> = page.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+        let contents = read(&page).unwrap();
+        let names: Vec<_> = contents.images.iter().map(|image| image.name.as_deref()).collect();
+        assert_eq!(names, [Some("a\u{fffd}b")]);
+        let sentence = format!("image {ID} is shown without its metadata, which cannot be read: ");
+        assert!(contents.odd.len() == 1 && contents.odd[0].starts_with(&sentence), "{:?}", contents.odd);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) struct Fields {
 }
 
 /// A value: most are texts, and many of them need no memory of their own.
-enum Given<'a> {
+pub(super) enum Given<'a> {
     Text(Cow<'a, str>),
     Other(Value),
 }
@@ -211,6 +211,16 @@ impl Given<'_> {
     fn stores(&self) -> Vec<Text> {
         let list = self.text().unwrap_or_default().split(',');
         fitted(list.filter(|id| !id.is_empty() && !id.starts_with("os_glance_")).map(Text::from).collect())
+    }
+}
+
+impl<'a> FromIterator<(String, Given<'a>)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, Given<'a>)>>(row: I) -> Self {
+        let mut fields = Self::default();
+        for (key, given) in row {
+            fields.take(&key, given);
+        }
+        fields
     }
 }
 

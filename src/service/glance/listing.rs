@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use crate::image::{Image, ImageId};
-use crate::service::page::{Contents, Marker, is_shown, odd, tail};
+use crate::service::page::{Contents, Marker, is_shown, tail, text};
 
 /// What is in a page.
 ///
@@ -17,9 +17,11 @@ use crate::service::page::{Contents, Marker, is_shown, odd, tail};
 /// Where it is no page.
 pub(super) fn read(page: &[u8]) -> serde_json::Result<Contents> {
     // Looked at once, whether it is text takes a tenth of the time that it takes for each string in it.
-    let even = std::str::from_utf8(page).map_err(Error::custom).and_then(serde_json::from_str);
+    let page = text(page);
     // What is odd about one image is found out by looking at it alone.
-    even.map(Even::into_contents).or_else(|_| serde_json::from_slice(page).map(Odd::into_contents))
+    serde_json::from_str(&page)
+        .map(Even::into_contents)
+        .or_else(|_| serde_json::from_str(&page).map(Odd::into_contents))
 }
 
 /// Where the page behind this one most likely begins, as its last bytes look: to read it takes milliseconds, in which the
@@ -103,13 +105,7 @@ impl Odd<'_> {
     fn into_contents(self) -> Contents {
         let mut contents = Contents { next: self.next(), ..Contents::default() };
         for raw in self.images {
-            let near = contents.images.last().map(Arc::as_ref);
-            let fields = serde_json::from_str::<Fields>(raw.get()).ok();
-            match fields.and_then(|fields| fields.into_image(near)) {
-                Some(image) if is_shown(&image) => contents.images.push(Arc::new(image)),
-                Some(_) => {}
-                None => contents.odd.push(odd(raw.get())),
-            }
+            contents.take(raw.get(), Fields::into_image);
         }
         contents
     }
@@ -182,6 +178,39 @@ mod tests {
         let mut text = page.to_string();
         text = text.replace("null", r#"{"id": 1e999}"#);
         assert_eq!(read(text.as_bytes()).unwrap().odd.len(), 4, "nor what is no number");
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_an_image_is_said_and_the_rest_of_it_is_there() {
+        let (other, deep) = (ID.replace('c', "d"), "[".repeat(200) + &"]".repeat(200));
+        for (key, value) in [("name", r#""sur\ud800x""#), ("size", "1e999"), ("os", &deep)] {
+            let page = format!(
+                r#"{{"images": [{{"id": "{ID}", "{key}": {value}, "min_ram": 5}}, {{"id": "{other}"}}], "next": "x"}}"#
+            );
+            let contents = read(page.as_bytes()).unwrap();
+            let images: Vec<_> = contents.images.iter().map(|image| (image.id.as_str(), image.min_ram)).collect();
+            assert_eq!(images, [(ID, 5), (&other, 0)]);
+            assert_eq!(contents.next, Some(Marker(other.clone())));
+            let sentence = format!("image {ID} is shown without its {key}, which cannot be read: ");
+            assert!(contents.odd.len() == 1 && contents.odd[0].starts_with(&sentence), "{:?}", contents.odd);
+        }
+    }
+
+    #[test]
+    fn of_what_no_field_can_be_told_nothing_false_is_said() {
+        let page = format!(r#"{{"images": [{{"id": "{ID}", "\ud800": 1}}, 5]}}"#);
+        let contents = read(page.as_bytes()).unwrap();
+        assert_eq!((contents.images.len(), contents.odd.len()), (0, 2));
+        assert!(contents.odd.iter().all(|said| said.contains("that is no image (")), "{:?}", contents.odd);
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_takes_no_image_away() {
+        let page = json!({"images": [{"id": ID, "name": "a?b"}, {"id": ID.replace('c', "d"), "name": "c"}]});
+        let page: Vec<u8> = page.to_string().bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+        let contents = read(&page).unwrap();
+        let names: Vec<_> = contents.images.iter().map(|image| image.name.as_deref()).collect();
+        assert_eq!(names, [Some("a\u{fffd}b"), Some("c")]);
     }
 
     #[test]
