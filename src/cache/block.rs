@@ -4,11 +4,12 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::disk::Tag;
 use super::spare::{Memory, Spares};
 use crate::budget::Reservation;
 use crate::image::{Checksums, ImageId};
@@ -202,6 +203,8 @@ pub struct Run {
     first: u64,
     end: u64,
     buffer: Arc<Buffer>,
+    /// Computed for the first who asks.
+    tags: Arc<OnceLock<Vec<Tag>>>,
 }
 
 /// A holder of a run's memory inside `Bytes`.
@@ -225,7 +228,8 @@ impl Run {
         let fits = u64::try_from(buffer.as_ref().len()) == Ok(bytes.end - bytes.start);
         let placed = !blocks.is_empty() && blocks.end <= span_end(blocks.start).min(content.blocks());
         let (content, buffer) = (content.clone(), Arc::new(buffer));
-        (fits && placed).then_some(Self { content, first: blocks.start, end: blocks.end, buffer })
+        let tags = Arc::default();
+        (fits && placed).then_some(Self { content, first: blocks.start, end: blocks.end, buffer, tags })
     }
 
     /// Of what these are blocks.
@@ -241,6 +245,14 @@ impl Run {
     /// Which bytes of the image these are.
     pub fn range(&self) -> Range<u64> {
         self.content.bytes(&self.blocks())
+    }
+
+    /// The tags of the blocks `blocks`; none where not all of these are here. They cost a fiftieth of a hash, once.
+    pub fn tags(&self, blocks: &Range<u64>) -> &[Tag] {
+        let tags = self.tags.get_or_init(|| Tag::all(self.first, self.buffer.as_ref().as_ref()));
+        let place = |block: u64| block.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        let places = place(blocks.start).zip(place(blocks.end));
+        places.and_then(|(start, end)| tags.get(start..end)).unwrap_or_default()
     }
 
     /// Whether it has the block `block`.

@@ -165,7 +165,7 @@ fn of_read(error: &ReadError) -> i32 {
         ReadError::Service(error) if error.kind == Kind::NotFound => libc::ESTALE,
         ReadError::Service(error) => of_kind(&error.kind),
         ReadError::Memory(_) => libc::ENOMEM,
-        ReadError::HashMismatch { .. } => libc::EIO,
+        ReadError::HashMismatch { .. } | ReadError::OtherBytes { .. } => libc::EIO,
         ReadError::TimedOut { .. } => libc::ETIMEDOUT,
     }
 }

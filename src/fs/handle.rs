@@ -152,13 +152,9 @@ impl Contents {
         self.seen().get(&content.image).is_none_or(|seen| seen.content.is_same_as(content))
     }
 
-    /// Notes how far one reader compared the bytes with the service's hash. What another reader saw before stays, where
-    /// it was more.
+    /// Notes how far the bytes were compared with the service's hash.
     pub(super) fn verified(&self, content: &Content, verified: Verified) {
-        self.same(content, |seen| {
-            let before = seen.verified.unwrap_or(Verified::No);
-            seen.verified = Some(if rank(before) > rank(verified) { before } else { verified });
-        });
+        self.same(content, |seen| seen.verified = Some(verified));
     }
 
     /// Notes that the bytes are not what the service's hash says.
@@ -185,22 +181,13 @@ impl Contents {
         self.seen().get_mut(&content.image).filter(|seen| seen.content.is_same_as(content)).map(look)
     }
 
-    /// How far the bytes of an image were compared; `None` before the first reading.
-    pub(super) fn verdict(&self, image: ImageId) -> Option<Verified> {
-        self.seen().get(&image).and_then(|seen| seen.verified)
+    /// What an image held when it was read, and how far it had been compared by then; `None` before the first reading.
+    pub(super) fn verdict(&self, image: ImageId) -> Option<(Content, Verified)> {
+        self.seen().get(&image).and_then(|seen| Some((seen.content.clone(), seen.verified?)))
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<ImageId, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How much of the bytes a verdict speaks of.
-fn rank(verified: Verified) -> u64 {
-    match verified {
-        Verified::No | Verified::Unknown => 0,
-        Verified::Part(bytes) => bytes,
-        Verified::Yes => u64::MAX,
     }
 }
 

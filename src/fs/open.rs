@@ -14,7 +14,7 @@ use super::scratch::ScratchFile;
 use super::writing::{Asker, Process};
 use super::{FileSystem, Result};
 use crate::image::{Image, ImageId, Status};
-use crate::read::{Content, ReadError, Verified};
+use crate::read::{Content, Verified};
 use crate::service::Api;
 
 /// An opened file.
@@ -193,7 +193,7 @@ impl FileSystem {
 
     fn demand(&self, content: &Content, asked: Asked, sealed: Option<Arc<File>>) -> Demand {
         let available = if content.size <= SMALL || sealed.is_some() { u64::MAX } else { (asked.available)() };
-        let trust = match self.contents.verdict(content.image) {
+        let trust = match self.verdict_of(content.image) {
             Some(Verified::Yes) => Trust::Verified,
             _ if self.contents.damages(content) > 0 => Trust::Damaged,
             _ => Trust::Unknown,
@@ -236,7 +236,9 @@ impl FileSystem {
             return Err(damage.into());
         }
         let outcome = data.reader.read(offset, size).await;
-        if let Err(error @ ReadError::HashMismatch { .. }) = &outcome {
+        if let Err(error) = &outcome
+            && error.is_damage()
+        {
             self.contents.damaged(&data.content, error);
             self.kernel.pages_are_void(data.in_mode.ino());
         }

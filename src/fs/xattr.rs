@@ -72,8 +72,11 @@ impl FileSystem {
         self.verdict_of(*id).map(|verified| verified.to_string())
     }
 
-    fn verdict_of(&self, image: ImageId) -> Option<Verified> {
-        self.contents.verdict(image)
+    /// How far the bytes of an image were compared. Those who read have the last word: what was proved may have been dropped
+    /// since, and come from the service again.
+    pub(super) fn verdict_of(&self, image: ImageId) -> Option<Verified> {
+        let (content, verified) = self.contents.verdict(image)?;
+        Some(self.reads.verified(&content).unwrap_or(verified))
     }
 }
 

@@ -27,6 +27,12 @@ pub enum ReadError {
         /// The hash of the bytes that were read.
         actual: String,
     },
+    /// A part of the image was read twice, and its bytes were others: one of the two was damaged on the way.
+    #[error("the bytes of image {image} are damaged: the service sent other ones for the same part than before")]
+    OtherBytes {
+        /// The image.
+        image: ImageId,
+    },
     /// Nothing arrived for longer than one read may wait.
     #[error("no bytes of image {image} arrived within {} s; try again later, or tell the operator of the service", waited.as_secs())]
     TimedOut {
@@ -35,4 +41,11 @@ pub enum ReadError {
         /// How long the read waited.
         waited: Duration,
     },
+}
+
+impl ReadError {
+    /// Whether bytes that somebody may have got before are damaged.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::HashMismatch { .. } | Self::OtherBytes { .. })
+    }
 }

@@ -100,11 +100,12 @@ impl Feed {
         reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete())
     }
 
-    /// Looks for the image in the cache on disk, at its first use. One that is sealed needs no proof.
+    /// Looks for the image in the cache on disk, at its first use. One that is sealed needs no proof, and says nothing of
+    /// what came from the service before and is still in memory.
     pub(super) async fn prepare(&self, reads: &Arc<Reads>) {
         let found = self.shelf.open(reads, &self.identity).await;
-        if found && self.shelf.get().is_some_and(|image| image.is_sealed()) {
-            self.proof.accept();
+        if found && self.shelf.get().is_some_and(|image| image.is_sealed()) && self.proof.accept() {
+            reads.cache.forget_content(&self.identity);
         }
     }
 
@@ -266,9 +267,10 @@ impl Feed {
         lock(&self.board).is_awaited(blocks)
     }
 
-    /// Whether what a lane brought may be given to readers. Bytes that are not those which were hashed before are not: the
-    /// service is asked again for what the disk held, and a reader hears of what the service sent.
-    pub(super) async fn admits(&self, reads: &Arc<Reads>, run: &Run, way: &Way) -> Result<bool, ReadError> {
+    /// Whether what a lane brought may be given to readers. Bytes that are not those which readers got before are not: the
+    /// service is asked again for what the disk held, and a reader hears of what the service sent. Before the verdict nobody
+    /// knows which of the two are right, and all who got some hear of it.
+    pub(super) async fn admits(self: &Arc<Self>, reads: &Arc<Reads>, run: &Run, way: &Way) -> Result<bool, ReadError> {
         let local = *way == Way::Local;
         if !local {
             self.proof.is_fetched();
@@ -280,6 +282,12 @@ impl Feed {
             self.shelf.close();
             reads.forget_on_disk(&self.identity).await;
             return Ok(false);
+        }
+        if !self.proof.is_proved() {
+            if self.proof.is_other() {
+                spawn(Arc::clone(self).prove(Arc::clone(reads)));
+            }
+            return Err(ReadError::OtherBytes { image: self.content.image });
         }
         let words = "the service sent other bytes than those that were compared with the image's hash before";
         let action = format!("read image {}", self.content.image);
@@ -378,7 +386,8 @@ impl Feed {
                     Err(error) => Some(error),
                 },
             };
-            if let Some(error) = failed {
+            // What came of it in the end is for all readers, and not for the one who waits.
+            if let Some(error) = failed.filter(|error| !error.is_damage()) {
                 return self.proof.give_up(error);
             }
         }

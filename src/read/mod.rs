@@ -220,6 +220,12 @@ impl Reads {
         feed
     }
 
+    /// How much of a content was compared with the service's hash; `None` where nothing is known of it.
+    pub fn verified(&self, content: &Content) -> Option<Verified> {
+        let identity = Identity::new(content.image, content.size, content.checksums.clone());
+        lock(&self.feeds).peek(&identity).map(|feed| feed.proof.verified())
+    }
+
     /// Refuses a reply that would leave too little memory for the blocks that it is made of.
     fn refuse_beyond_half(&self, length: u64) -> Result<(), Exhausted> {
         let total = self.cache.budget().total();

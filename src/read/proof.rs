@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::error::ReadError;
 use super::seen::Seen;
 use crate::cache::disk::{self, DiskImage};
-use crate::cache::{BLOCK, Identity, Run, lock, span_end};
+use crate::cache::{BLOCK, Identity, Run, block_at, lock, span_end};
 use crate::hash::{Expected, Hash};
 use crate::sync::Mutex;
 
@@ -61,7 +61,8 @@ pub(super) struct Proof {
     expected: Option<Expected>,
     state: Mutex<State>,
     changed: Notify,
-    /// What went into the hash, block by block: what is fetched again must be the same, and what is on disk to be sealed.
+    /// What readers got and what went into the hash, block by block: what is fetched again must be the same, and what is
+    /// on disk to be sealed.
     tags: Mutex<disk::Proof>,
 }
 
@@ -85,6 +86,8 @@ struct State {
     verdict: Option<Result<(), ReadError>>,
     /// The verdict is that of an earlier mount.
     accepted: bool,
+    /// A block was another one than before, so that there is nothing to be said of what readers got.
+    others: bool,
 }
 
 /// What the worker is to do next.
@@ -117,6 +120,7 @@ impl Proof {
             trouble: None,
             verdict: None,
             accepted: false,
+            others: false,
         };
         let tags = Mutex::new(disk::Proof::new(content));
         let (content, state, changed) = (content.clone(), Mutex::new(state), Notify::new());
@@ -131,12 +135,15 @@ impl Proof {
     /// Counts the bytes `range`, all of them in `run`, as seen by a reader. At most `room` bytes may wait for the hash in
     /// memory. `true` when a worker is to be started.
     pub(super) fn note(&self, range: &Range<u64>, run: &Run, room: u64) -> bool {
-        if self.expected.is_none() {
+        if self.is_concluded() {
             return false;
         }
+        let blocks = block_at(range.start)..range.end.div_ceil(BLOCK);
+        let same = lock(&self.tags).note(blocks.start, run.tags(&blocks));
         let mut state = lock(&self.state);
-        if state.verdict.is_some() {
-            return false;
+        state.others |= !same;
+        if state.verdict.is_some() || state.others {
+            return Self::start(&mut state);
         }
         let whole = range.end == self.content.size();
         state.seen.note(range.clone(), whole);
@@ -165,11 +172,22 @@ impl Proof {
         drop(early);
     }
 
-    /// The bytes were proved before, and are still what they were.
-    pub(super) fn accept(&self) {
+    /// The bytes on disk were proved before, and are still what they were. `false` where readers got bytes already, which
+    /// may be others.
+    pub(super) fn accept(&self) -> bool {
         let mut state = lock(&self.state);
-        state.accepted = state.verdict.is_none();
-        state.verdict.get_or_insert(Ok(()));
+        state.accepted = state.verdict.is_none() && state.seen.is_empty() && !state.others;
+        if state.accepted {
+            state.verdict = Some(Ok(()));
+        }
+        state.accepted
+    }
+
+    /// The service sent other bytes than before. `true` when a worker is to be started, to say so to all readers.
+    pub(super) fn is_other(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.others = true;
+        Self::start(&mut state)
     }
 
     /// Bytes came from the service: what was accepted from before says nothing of them.
@@ -180,11 +198,15 @@ impl Proof {
         }
     }
 
-    /// Whether the blocks of `run` are the bytes that went into the hash, as far as they did. A verdict speaks of those,
-    /// and not of what arrives later in their places.
+    /// Whether the blocks of `run` are the bytes that readers got and that went into the hash, as far as they did. A
+    /// verdict speaks of those, and not of what arrives later in their places.
     pub(super) fn agrees(&self, run: &Run) -> bool {
-        let bytes = run.bytes_of(&self.content, &run.range()).unwrap_or_default();
-        lock(&self.tags).agrees(run.blocks().start, bytes)
+        self.expected.is_none() || lock(&self.tags).agrees(run.blocks().start, run.tags(&run.blocks()))
+    }
+
+    /// Whether all bytes were what the service's hash says.
+    pub(super) fn is_proved(&self) -> bool {
+        matches!(lock(&self.state).verdict, Some(Ok(())))
     }
 
     /// Whether there is nothing to be proved any more.
@@ -194,7 +216,7 @@ impl Proof {
 
     /// Seals the image on disk, if what it holds is what was proved. Blocks the thread.
     pub(super) fn seal(&self, image: &DiskImage) -> std::io::Result<bool> {
-        if !matches!(lock(&self.state).verdict, Some(Ok(()))) {
+        if !self.is_proved() {
             return Ok(false);
         }
         // Sealing reads the whole file; nobody should wait for that with the lock.
@@ -235,7 +257,8 @@ impl Proof {
     }
 
     fn start(state: &mut State) -> bool {
-        let start = !state.working && !state.queue.is_empty();
+        let due = state.others && state.verdict.is_none();
+        let start = !state.working && (due || !state.queue.is_empty());
         state.working |= start;
         start
     }
@@ -249,6 +272,7 @@ impl Proof {
     pub(super) fn next(&self) -> Work {
         let mut state = lock(&self.state);
         match state.queue.front() {
+            _ if state.others && state.verdict.is_none() => Work::Judge,
             Some((_, Some(_))) => Work::Feed,
             Some((blocks, None)) => Work::Fetch(blocks.start..blocks.end.min(span_end(blocks.start))),
             None if state.hashed >= self.content.size() && state.verdict.is_none() => Work::Judge,
@@ -289,9 +313,10 @@ impl Proof {
             // Runs were queued with their own blocks, so the bytes are there.
             let bytes = run.bytes_of(&self.content, &range).unwrap_or_default();
             hash.feed(bytes);
-            lock(&self.tags).feed(bytes);
+            let same = lock(&self.tags).feed(blocks.start, run.tags(&blocks));
             drop(run);
             state = lock(&self.state);
+            state.others |= !same;
             state.hashed = range.end;
             state.held = state.held.saturating_sub(range.end - range.start);
             self.changed.notify_waiters();
@@ -310,7 +335,14 @@ impl Proof {
 
     /// Compares the hash of everything with the service's; `None` where there is none. Nobody hears of it yet.
     pub(super) fn judge(&self) -> Option<Result<(), ReadError>> {
-        let (expected, hash) = self.expected.as_ref().zip(lock(&self.state).hash.take())?;
+        let (others, hash) = {
+            let mut state = lock(&self.state);
+            (state.others, state.hash.take())
+        };
+        let (expected, hash) = self.expected.as_ref().zip(hash)?;
+        if others {
+            return Some(Err(ReadError::OtherBytes { image: self.content.image() }));
+        }
         let actual = hash.finish();
         let same = actual == expected.value;
         let mismatch = || ReadError::HashMismatch {
@@ -324,7 +356,11 @@ impl Proof {
 
     /// Tells the verdict to those who wait for it.
     pub(super) fn publish(&self, verdict: Result<(), ReadError>) {
-        lock(&self.state).verdict = Some(verdict);
+        let mut state = lock(&self.state);
+        // What was queued says nothing any more.
+        state.queue.clear();
+        state.verdict = Some(verdict);
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -336,8 +372,8 @@ impl Proof {
     /// Whether all bytes have been seen and are not compared yet, and the verdict is worth waiting for.
     pub(super) fn is_due(&self) -> bool {
         let state = lock(&self.state);
-        let soon = state.lacking <= WORTH_WAITING;
-        self.expected.is_some() && state.verdict.is_none() && state.seen.is_whole() && soon
+        let soon = state.seen.is_whole() && state.lacking <= WORTH_WAITING;
+        self.expected.is_some() && state.verdict.is_none() && (state.others || soon)
     }
 
     /// Whether so much waits for the hash that readers should wait too. It is said at half of the room, because reads

@@ -52,7 +52,7 @@ impl DiskImage {
     }
 
     fn agrees(&self, first: u64, bytes: &[u8]) -> bool {
-        self.tags.are(first, &tags_of(first, bytes))
+        self.tags.are(first, &Tag::all(first, bytes))
     }
 
     /// Keeps the blocks from `first` on, whose bytes are `bytes`, cut as for [`read`](Self::read). `false` where they
@@ -197,11 +197,6 @@ impl DiskImage {
     }
 }
 
-fn tags_of(first: u64, bytes: &[u8]) -> Vec<Tag> {
-    let block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
-    (first..).zip(bytes.chunks(block)).map(|(index, bytes)| Tag::of(index, bytes)).collect()
-}
-
 /// The tags of blocks in several pieces. `None` where a piece ends within a block that is not the last one.
 fn tags_of_pieces(first: u64, pieces: &[&[u8]]) -> Option<Vec<Tag>> {
     let mut tags = Vec::new();
@@ -211,7 +206,7 @@ fn tags_of_pieces(first: u64, pieces: &[&[u8]]) -> Option<Vec<Tag>> {
             return None;
         }
         whole = (piece.len() as u64).is_multiple_of(BLOCK);
-        tags.extend(tags_of(first.saturating_add(tags.len() as u64), piece));
+        tags.extend(Tag::all(first.saturating_add(tags.len() as u64), piece));
     }
     Some(tags)
 }

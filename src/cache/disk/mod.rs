@@ -33,7 +33,7 @@ use home::Home;
 pub use image::DiskImage;
 pub use inventory::{Damaged, Dropped, InCache, Inventory, Verdict};
 pub use settings::{DiskError, DiskSettings};
-pub use tag::Proof;
+pub use tag::{Proof, Tag};
 
 /// A folder with blocks of images. All calls block the thread.
 #[derive(Debug)]

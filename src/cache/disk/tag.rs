@@ -10,9 +10,15 @@ use super::{BLOCK, Identity};
 /// All 32 bits are the checksum's: a bit kept aside for "present" would make the checksum weaker for every block. The
 /// one block in four milliards whose checksum is zero is stored as all ones, as UDP does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag(NonZeroU32);
+pub struct Tag(NonZeroU32);
 
 impl Tag {
+    /// The tags of neighbouring blocks from `first` on, whose bytes are `bytes`.
+    pub(in crate::cache) fn all(first: u64, bytes: &[u8]) -> Vec<Self> {
+        let block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
+        (first..).zip(bytes.chunks(block)).map(|(index, bytes)| Self::of(index, bytes)).collect()
+    }
+
     /// The tag of block `index`, which holds `bytes`. The place is part of it, so that a block that lands in another
     /// one's place is noticed.
     pub(super) fn of(index: u64, bytes: &[u8]) -> Self {
@@ -57,63 +63,57 @@ impl Sum {
     }
 }
 
-/// The tags of bytes whose hash is being compared: what [`DiskImage::seal`](super::DiskImage::seal) holds the file to.
-///
-/// Whoever computes the hash of an image feeds the same bytes to this, from the first to the last. It costs a fiftieth
-/// of the hash.
+/// The tags of an image's blocks, as somebody got them and as they went into the hash of the whole: the same for both, or a
+/// verdict on the one would say nothing of the other. [`DiskImage::seal`](super::DiskImage::seal) holds the file to them.
 #[derive(Clone, Debug)]
 pub struct Proof {
     content: Identity,
-    done: Vec<Tag>,
-    /// The block under way, and its length so far.
-    sum: Sum,
-    length: u64,
+    /// By block; `None` for one of which nothing is known.
+    known: Vec<Option<Tag>>,
+    /// So many blocks went into the hash, from the first one on.
+    hashed: u64,
 }
 
 impl Proof {
-    /// For the bytes of `content`, none of which was seen yet.
+    /// For the blocks of `content`, none of which was seen yet.
     pub fn new(content: &Identity) -> Self {
-        Self { content: content.clone(), done: Vec::new(), sum: Sum::new(0), length: 0 }
+        Self { content: content.clone(), known: Vec::new(), hashed: 0 }
     }
 
-    /// The next bytes of the image, in whatever portions they come.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let room = usize::try_from(BLOCK - self.length).unwrap_or(usize::MAX);
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.sum.feed(now);
-            self.length += now.len() as u64;
-            if self.length == BLOCK {
-                self.finish_block();
-            }
-            bytes = later;
+    /// Whether blocks with these tags, from `first` on, are those that are known, as far as they are.
+    pub fn agrees(&self, first: u64, tags: &[Tag]) -> bool {
+        let known = usize::try_from(first).ok().and_then(|first| self.known.get(first..)).unwrap_or_default();
+        known.iter().zip(tags).all(|(known, tag)| known.is_none_or(|known| known == *tag))
+    }
+
+    /// Somebody got the blocks with these tags, from `first` on. `false` where one of them was another before.
+    pub fn note(&mut self, first: u64, tags: &[Tag]) -> bool {
+        let end = first.saturating_add(tags.len() as u64);
+        let bounds = usize::try_from(first).ok().zip(usize::try_from(end).ok());
+        let Some((first_place, end_place)) = bounds.filter(|_| end <= self.content.blocks()) else { return false };
+        if !self.agrees(first, tags) {
+            return false;
         }
+        self.known.resize(self.known.len().max(end_place), None);
+        let places = self.known.get_mut(first_place..).unwrap_or_default();
+        places.iter_mut().zip(tags).for_each(|(place, tag)| *place = Some(*tag));
+        true
     }
 
-    fn finish_block(&mut self) {
-        self.done.push(self.sum.tag());
-        self.length = 0;
-        self.sum = Sum::new(self.done.len() as u64);
+    /// The blocks with these tags, from `first` on, went into the hash. `false` where they are not the next ones, or one
+    /// of them was another before.
+    pub fn feed(&mut self, first: u64, tags: &[Tag]) -> bool {
+        let fits = first == self.hashed && self.note(first, tags);
+        if fits {
+            self.hashed = first.saturating_add(tags.len() as u64);
+        }
+        fits
     }
 
-    /// Whether `bytes`, from the block `first` on, are those that went by before, as far as whole blocks of them have.
-    pub fn agrees(&self, first: u64, bytes: &[u8]) -> bool {
-        let block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
-        (first..).zip(bytes.chunks(block)).all(|(index, bytes)| {
-            let done = usize::try_from(index).ok().and_then(|index| self.done.get(index));
-            let last = index == self.done.len() as u64 && self.length == bytes.len() as u64;
-            done.copied().or_else(|| last.then(|| self.sum.tag())).is_none_or(|tag| tag == Tag::of(index, bytes))
-        })
-    }
-
-    /// The tags of all blocks. `None` where not exactly the bytes of `content` went by.
+    /// The tags of all blocks. `None` where not all of `content` went into the hash.
     pub(super) fn tags(&self, content: &Identity) -> Option<Vec<Tag>> {
-        let seen = (self.done.len() as u64).checked_mul(BLOCK)?.checked_add(self.length)?;
-        if self.content != *content || seen != content.size() {
-            return None;
-        }
-        let last = (self.length > 0).then(|| self.sum.tag());
-        Some(self.done.iter().copied().chain(last).collect())
+        let whole = self.content == *content && self.hashed == content.blocks();
+        whole.then(|| self.known.iter().copied().collect()).flatten()
     }
 }
 
@@ -123,19 +123,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_went_by_are_told_from_others_and_nothing_is_said_of_the_rest() {
+    fn blocks_that_somebody_got_are_told_from_others_and_nothing_is_said_of_the_rest() {
         let bytes = fill(1, 2 * BLOCK + 77);
-        let (first, rest) = bytes.split_at(usize::try_from(BLOCK).unwrap());
+        let tags = Tag::all(0, &bytes);
         let mut proof = Proof::new(&content(bytes.len() as u64));
-        proof.feed(first);
-        assert!(proof.agrees(0, first) && proof.agrees(0, &bytes) && proof.agrees(1, first));
-        proof.feed(rest);
-        assert!(proof.agrees(0, &bytes) && proof.agrees(1, rest));
-        for at in [0, first.len() + 5, bytes.len() - 1] {
+        assert!(proof.agrees(0, &tags) && proof.note(1, &tags[1..2]) && proof.agrees(0, &tags));
+        for at in 0..3 {
             let mut other = bytes.clone();
-            other[at] ^= 1;
-            assert!(!proof.agrees(0, &other), "byte {at}");
+            other[at * usize::try_from(BLOCK).unwrap() + 5] ^= 1;
+            let others = Tag::all(0, &other);
+            assert_eq!(proof.agrees(0, &others), at != 1, "block {at}");
+            assert_eq!(proof.clone().note(0, &others), at != 1, "block {at}");
+            assert_eq!(proof.clone().feed(0, &others), at != 1, "block {at}");
         }
+        assert!(proof.feed(0, &tags) && proof.note(0, &tags), "it is still the same");
+        assert!(!proof.note(2, &tags[..2]), "it has no more blocks");
     }
 
     #[test]
@@ -159,32 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_has_the_tags_of_the_blocks_whatever_the_portions() {
+    fn a_proof_has_the_tags_of_the_blocks_once_all_of_them_went_into_the_hash() {
         let content = content(2 * BLOCK + 5);
-        let bytes = fill(1, content.size());
-        let expected: Vec<Tag> = bytes
-            .chunks(usize::try_from(BLOCK).unwrap())
-            .zip(0..)
-            .map(|(block, index)| Tag::of(index, block))
-            .collect();
-        for portion in [bytes.len(), 100_000, 65_536, 4097] {
-            let mut proof = Proof::new(&content);
-            bytes.chunks(portion).for_each(|portion| proof.feed(portion));
-            assert_eq!(proof.tags(&content).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn a_proof_that_saw_too_little_too_much_or_something_else_is_none() {
-        let content = content(BLOCK + 5);
-        let bytes = fill(1, content.size());
+        let tags = Tag::all(0, &fill(1, content.size()));
         let mut proof = Proof::new(&content);
-        proof.feed(&bytes[1..]);
-        assert!(proof.tags(&content).is_none());
-        proof.feed(&bytes[..1]);
-        assert!(proof.tags(&content).is_some());
+        assert!(proof.note(0, &tags) && proof.tags(&content).is_none(), "to be got by somebody is not enough");
+        assert!(!proof.feed(1, &tags[1..]), "they are not the next ones");
+        assert!(proof.feed(0, &tags[..1]) && proof.feed(1, &tags[1..2]) && proof.tags(&content).is_none());
+        assert!(proof.feed(2, &tags[2..]));
+        assert_eq!(proof.tags(&content).unwrap(), tags);
+        assert!(!proof.feed(0, &tags[..1]), "once");
         assert!(proof.tags(&super::super::testing::content(BLOCK + 5)).is_none());
-        proof.feed(&bytes[..1]);
-        assert!(proof.tags(&content).is_none());
     }
 }

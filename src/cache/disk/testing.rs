@@ -122,7 +122,7 @@ impl Sample {
     /// The proof of the right bytes.
     pub(super) fn proof(&self) -> Proof {
         let mut proof = Proof::new(&self.content);
-        proof.feed(&self.bytes);
+        assert!(proof.feed(0, &super::Tag::all(0, &self.bytes)));
         proof
     }
 

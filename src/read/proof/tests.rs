@@ -107,6 +107,30 @@ fn without_room_the_bytes_are_fetched_again_and_the_proof_is_the_same() {
 }
 
 #[test]
+fn bytes_that_a_reader_got_and_others_that_were_hashed_are_no_proof_of_each_other() {
+    let image = image(16);
+    let mut buffer = image.cache.try_buffer(BLOCK).unwrap();
+    buffer.whole().fill(fill(9) ^ 1);
+    let damaged = Run::new(&image.identity, 9..10, buffer).unwrap();
+    assert!(!image.proof.note(&damaged.range(), &damaged, 0), "it is not the turn of this block");
+    assert!(!image.proof.agrees(&image.run(8..16)) && image.proof.agrees(&image.run(0..8)));
+    image.see(0..8, 0);
+    assert_eq!(image.proof.verdict().map(drop), None);
+    // Without room for it, the hash gets the sound ones.
+    image.see(8..9, 0);
+    let Some(Err(ReadError::OtherBytes { .. })) = image.proof.verdict() else { panic!("{:?}", image.proof) };
+    assert_eq!(image.proof.verified(), Verified::No);
+}
+
+#[test]
+fn what_was_proved_before_says_nothing_of_bytes_that_a_reader_has_got() {
+    let image = image(16);
+    image.see(9..10, 0);
+    assert!(!image.proof.accept());
+    assert_eq!(image.proof.verified(), Verified::No);
+}
+
+#[test]
 fn a_byte_that_is_different_is_found() {
     let image = image(9);
     image.see(0..8, ROOM);

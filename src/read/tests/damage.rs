@@ -37,6 +37,30 @@ async fn after_damage_on_the_way_a_new_reader_gets_the_image_anew() {
 }
 
 #[tokio::test]
+async fn what_a_reader_got_is_what_the_verdict_speaks_of_also_where_it_was_fetched_again_for_the_hash() {
+    let bench = bench_with(8 * MIB, Settings::default());
+    let content = bench.fake.add(1, 30 << 20);
+    let reader = bench.open(&content);
+    let mut outcomes = Vec::new();
+    for at in (0..30_u64).rev() {
+        let damaged = at == 20;
+        if damaged {
+            bench.fake.damage(&content, 20_000_000 + (1 << 20));
+        }
+        outcomes.push(reader.read(at << 20, 1 << 20).await.map(drop));
+        if damaged {
+            bench.fake.damage(&content, 20_000_000 + (1 << 20));
+        }
+    }
+    let failed = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect::<Vec<_>>();
+    assert!(!failed.is_empty() && failed.iter().all(|error| error.is_damage()), "{failed:?}");
+    assert_eq!(reader.verified(), Verified::No);
+    let anew = bench.open(&content);
+    assert!(read_all(&anew, 131_072).await.unwrap() == bench.fake.bytes(&content));
+    assert_eq!(anew.verified(), Verified::Yes);
+}
+
+#[tokio::test]
 async fn reads_that_the_kernel_sends_out_of_order_are_verified() {
     let bench = bench();
     let content = bench.fake.add(1, 6 << 20);

@@ -49,7 +49,7 @@ fn a_proof_of_other_bytes_seals_nothing_and_drops_what_differs() {
     let mut other = sample.bytes.clone();
     other[usize::try_from(BLOCK).unwrap()] ^= 1;
     let mut proof = Proof::new(&sample.content);
-    proof.feed(&other);
+    assert!(proof.feed(0, &super::super::Tag::all(0, &other)));
     assert!(!image.seal(&Proof::new(&sample.content)).unwrap(), "it saw nothing");
     assert!(!image.seal(&named(1).proof()).unwrap(), "it is that of another image");
     assert!(!image.seal(&proof).unwrap());
