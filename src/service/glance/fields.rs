@@ -204,6 +204,7 @@ impl Given<'_> {
         let tags = self.value().as_array().into_iter().flatten();
         let mut tags: Vec<Text> = tags.filter_map(|tag| tag.as_str().map(Text::from)).collect();
         tags.sort_unstable();
+        tags.dedup();
         fitted(tags)
     }
 
@@ -341,6 +342,12 @@ mod tests {
         assert!(image.hidden && image.protected);
         assert_eq!((image.min_disk, image.min_ram, image.owner.as_deref()), (1, 2, Some("p")));
         assert_eq!(image.updated_at, "2026-11-21T02:43:47Z".parse().unwrap());
+    }
+
+    #[test]
+    fn a_tag_that_the_service_repeats_is_there_once() {
+        let image = parse(json!({"id": "cbedf87a-9d62-4eec-b777-de1bd4867530", "tags": ["b", "a", "b", "a"]})).unwrap();
+        assert_eq!(image.tags, ["a", "b"]);
     }
 
     #[test]
