@@ -168,6 +168,11 @@ impl Index {
         })
     }
 
+    /// What an image that is listed as `entry` can be called too, and no other one.
+    pub fn longer(entry: &str, id: ImageId) -> String {
+        with_id(entry, id, ID_CHARS[0], LONGEST)
+    }
+
     /// Whether this is another image's name with the beginning of its id behind it.
     fn is_owned(&self, entry: &str) -> bool {
         self.owners(entry).next().is_some()

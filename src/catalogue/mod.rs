@@ -293,7 +293,7 @@ impl Catalogue {
 }
 
 /// Whether a failure means that the service cannot be asked now, so that what is known is the best answer.
-fn is_away(kind: &Kind) -> bool {
+pub fn is_away(kind: &Kind) -> bool {
     // What answers with something else than a document is not the service, or not whole.
     matches!(kind, Kind::Unavailable | Kind::TimedOut | Kind::Unreachable | Kind::Malformed)
 }

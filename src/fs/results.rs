@@ -1,6 +1,6 @@
 //! `query/`: folders whose names are questions, with a symbolic link to each image that is the answer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::node::View;
 use super::position;
 use super::query::{Expression, NoQuery};
 use super::{FileSystem, Result};
-use crate::catalogue::{Index, Seen};
+use crate::catalogue::{Index, Seen, is_away};
 use crate::image::{Image, ImageId};
 use crate::service::Kind;
 
@@ -46,6 +46,7 @@ pub(super) struct Answers {
 
 #[derive(Clone, Debug)]
 struct Answer {
+    /// When the service was asked, whether or not it was there to answer.
     asked: Instant,
     /// How many changes of ours there were before it was asked.
     changes: u64,
@@ -83,6 +84,14 @@ impl Answers {
         results
     }
 
+    /// The last answer, where the service is not there to give another one; it is not asked again before the TTL is over.
+    fn put_off(&self, expression: &str) -> Option<Arc<Results>> {
+        let mut known = self.known();
+        let answer = known.get_mut(expression)?;
+        answer.asked = Instant::now();
+        Some(Arc::clone(&answer.results))
+    }
+
     fn known(&self) -> MutexGuard<'_, LruCache<Box<str>, Answer>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,12 +99,17 @@ impl Answers {
 
 impl Results {
     /// Links are called as the images are in `by-name`, told apart by their ids where two of them share a name; those
-    /// without a name by their ids.
+    /// without a name by their ids, and whoever is called as one of those is by a longer name.
     fn new(number: u32, images: &[Arc<Image>]) -> Self {
         let names = Index::new(images);
         let mut entries: HashMap<ImageId, Box<str>> = names.iter().map(|(entry, id)| (id, entry.into())).collect();
-        let name =
-            |image: &Arc<Image>| (entries.remove(&image.id).unwrap_or_else(|| image.id.as_str().into()), image.id);
+        let is_nameless = |image: &&Arc<Image>| !entries.contains_key(&image.id);
+        let ids: HashSet<&str> = images.iter().filter(is_nameless).map(|image| image.id.as_str()).collect();
+        let name = |image: &Arc<Image>| match entries.remove(&image.id) {
+            None => (image.id.as_str().into(), image.id),
+            Some(entry) if ids.contains(&*entry) => (Index::longer(&entry, image.id).into(), image.id),
+            Some(entry) => (entry, image.id),
+        };
         let rows: Vec<(Box<str>, ImageId)> = images.iter().map(name).collect();
         let places = (0..).zip(&rows).map(|(at, (name, _))| (name.clone(), at)).collect();
         Self { number, time: SystemTime::now(), rows, places }
@@ -123,8 +137,8 @@ impl Results {
 }
 
 impl FileSystem {
-    /// The answer to a question, at most a TTL old. It may be of before a change of ours: who goes through the folder to
-    /// change image after image would have it asked again behind each.
+    /// The answer to a question, at most a TTL old; while the service is away, the last one. It may be of before a change
+    /// of ours: who goes through the folder to change image after image would have it asked again behind each.
     pub(super) async fn results(&self, expression: &str) -> Result<Seen<Arc<Results>>> {
         self.results_where(expression, |_| true).await
     }
@@ -143,7 +157,13 @@ impl FileSystem {
             return Ok(Seen { value: known.results, fresh_for, is_watched: false });
         }
         let asked = (Instant::now(), self.catalogue.changes());
-        let images = self.ask(expression).await?;
+        let images = match self.ask(expression).await {
+            Err(FsError::Service(error)) if is_away(&error.kind) => {
+                let stale = |value| Seen { value, fresh_for: Duration::ZERO, is_watched: false };
+                return self.answers.put_off(expression).map(stale).ok_or(FsError::Service(error));
+            }
+            outcome => outcome?,
+        };
         let value = self.answers.put(expression, asked, &images);
         Ok(Seen { value, fresh_for: ttl, is_watched: false })
     }

@@ -55,6 +55,40 @@ async fn a_question_is_asked_once_a_ttl() {
     assert_eq!(service.calls("list"), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_the_service_is_away_a_question_has_the_answer_that_it_had() {
+    let service = world();
+    let fs = mounted(&service);
+    assert_eq!(fs.ls("query/limit=1").await, ["x"]);
+    service.change(|world| {
+        world.failing = Some(Kind::Unreachable);
+        world.images.drain(..2);
+    });
+    tokio::time::advance(TTL).await;
+    let answered = service.calls("list");
+    for _ in 0..3 {
+        assert_eq!(fs.ls("query/limit=1").await, ["x"]);
+        assert!(fs.walk("query/limit=1/x").await.is_ok());
+    }
+    assert_eq!(service.calls("list"), answered + 1, "it is not waited for again and again");
+    assert_eq!(errno(fs.walk("query/limit=2").await), libc::EHOSTUNREACH, "which nobody has asked before");
+    service.change(|world| world.failing = None);
+    tokio::time::advance(TTL).await;
+    assert_eq!(fs.ls("query/limit=1").await, ["old"]);
+}
+
+#[tokio::test]
+async fn an_image_that_is_called_as_the_id_of_a_nameless_one_has_a_link_of_its_own() {
+    let nameless = Image { name: None, ..image(1, "") };
+    let fs = mounted(&Fake::with([nameless, image(2, id(1).as_str())]));
+    let (own, longer) = (id(1).as_str().to_owned(), format!("{}~00000002", id(1)));
+    assert_eq!(fs.ls("query/limit=2").await, [own.as_str(), &longer]);
+    for (name, image) in [(own, id(1)), (longer, id(2))] {
+        let link = fs.walk(&format!("query/limit=2/{name}")).await.unwrap();
+        assert!(fs.readlink(link.attr.ino).unwrap().ends_with(image.as_str()));
+    }
+}
+
 #[tokio::test]
 async fn a_folder_that_is_listed_behind_a_change_of_ours_is_asked_again_and_a_way_through_it_is_not() {
     let service = world();
