@@ -46,6 +46,16 @@ fn a_flipped_byte_in_the_data_is_noticed_and_its_block_absent_afterwards() {
 }
 
 #[test]
+fn a_disk_that_can_read_nothing_any_more_has_nothing() {
+    let (place, sample) = written(4);
+    let image = place.open(PLENTY).image(&sample.content).unwrap();
+    for name in ["data", "map"] {
+        file(&place.entry().join(name)).set_len(0).unwrap();
+    }
+    assert!(image.has(1) && !sample.reads(&image, 1) && !image.has(1), "nobody is sent there again");
+}
+
+#[test]
 fn in_a_run_only_the_damaged_block_is_dropped() {
     let (place, sample) = written(6);
     flip(&place.entry().join("data"), 2 * BLOCK);

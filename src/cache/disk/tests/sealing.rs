@@ -85,6 +85,19 @@ fn a_sealed_file_that_was_changed_behind_our_back_is_not_trusted() {
 }
 
 #[test]
+fn a_byte_of_a_sealed_file_that_its_disk_flipped_is_not_read() {
+    let (place, sample) = (Place::new(), named(1));
+    drop(sample.sealed_in(&place.open(PLENTY)));
+    let data = OpenOptions::new().write(true).open(place.entry().join("data")).unwrap();
+    let time = data.metadata().unwrap().modified().unwrap();
+    data.write_all_at(&[sample.bytes[9] ^ 1], 9).unwrap();
+    data.set_modified(time).unwrap();
+    let image = place.open(PLENTY).image(&sample.content).unwrap();
+    assert!(sample.reads(&image, 1), "others are sound");
+    assert!(!sample.reads(&image, 0) && !image.has(0));
+}
+
+#[test]
 fn a_seal_that_was_torn_is_none_and_the_blocks_still_count() {
     let (place, sample) = (Place::new(), Sample::new(3 * BLOCK));
     drop(sample.sealed_in(&place.open(PLENTY)));
