@@ -38,6 +38,10 @@ use crate::service::{ImageService, Kind, ListQuery, Marker, Result};
 /// are remembered. Beyond that the one looked at longest ago is asked for again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
+/// Where no listing is known, a person waits for the first one, who mended what was wrong and tries again: a failure is
+/// the answer for so long, which is no tight loop.
+const AT_FIRST: Duration = Duration::from_secs(1);
+
 /// Something the service told, and when.
 #[derive(Clone, Debug)]
 pub struct Seen<T> {
@@ -108,26 +112,30 @@ impl Catalogue {
         Self(Arc::new(Inner { service, ttl, watcher: OnceLock::new(), goes_on: Notify::new(), state }))
     }
 
-    /// All images that the service lists. While the service is away, the last known ones.
+    /// All images that the service lists. While the service is away, the last known ones. Where it could not be asked less
+    /// than a TTL ago, it is asked no more until then.
     pub async fn listing(&self) -> Result<Seen<Arc<Snapshot>>> {
         let flight = {
             let mut state = self.state();
             if let Some(fresh) = state.listing.as_ref().and_then(|known| known.within(self.0.ttl)) {
                 return Ok(fresh.watched());
             }
-            let inner = Arc::clone(&self.0);
-            let flight = state.refresh.join(move || async move { inner.refresh().await });
+            if let Some(failed) = state.failed(self.0.ttl) {
+                return state.in_place_of_a_refresh(failed);
+            }
+            let (inner, asked) = (Arc::clone(&self.0), Instant::now());
+            let flight = state.refresh.join(move || async move { inner.refresh(asked).await });
             if let (true, Some(known)) = (state.away, &state.listing) {
                 return Ok(known.stale());
             }
             flight
         };
         let outcome = flight.await;
-        match (outcome, self.state().listing.as_ref()) {
+        let state = self.state();
+        match (outcome, &state.listing) {
             (Ok(()), Some(known)) => Ok(known.within(self.0.ttl).unwrap_or_else(|| known.stale()).watched()),
             (Ok(()), None) => Ok(Seen { value: Arc::default(), fresh_for: Duration::ZERO, is_watched: false }),
-            (Err(error), Some(known)) if is_away(&error.kind) => Ok(known.stale()),
-            (Err(error), _) => Err(error),
+            (Err(error), _) => state.in_place_of_a_refresh(error),
         }
     }
 
@@ -149,7 +157,7 @@ impl Catalogue {
             images: state.listing.as_ref().map_or(0, |listing| listing.value.len()),
             stale: state.away,
             listed: state.listing.as_ref().map(|listing| listing.since.elapsed()),
-            complete: state.complete.as_ref().map(|complete| complete.since.elapsed()),
+            complete: state.complete.map(|since| since.elapsed()),
         }
     }
 
@@ -211,9 +219,9 @@ impl Catalogue {
         let known = self.image(id).await?;
         let is_sure = {
             let state = self.state();
-            let complete = state.complete.as_ref().and_then(|complete| complete.within(self.0.ttl));
+            let is_complete = state.complete.is_some_and(|since| since.elapsed() < self.0.ttl);
             let is_listed = state.listing.as_ref().is_some_and(|listing| listing.value.image(id).is_some());
-            state.away || complete.is_some() || !is_listed
+            state.away || is_complete || !is_listed
         };
         if is_sure {
             return Ok(known);

@@ -33,12 +33,13 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
 impl Inner {
     /// Asks the service for what is new. The listing itself is not the answer: whoever holds that makes the next change
     /// copy it.
-    pub(super) async fn refresh(self: Arc<Self>) -> Result<()> {
+    pub(super) async fn refresh(self: Arc<Self>, asked: Instant) -> Result<()> {
         let known = self.state().listing.as_ref().map_or(0, |listing| listing.value.len());
         let outcome = if known >= ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
         let mut state = self.state();
         let is_away = outcome.as_ref().err().is_some_and(|error| is_away(&error.kind));
         let was_away = std::mem::replace(&mut state.away, is_away);
+        state.failed = outcome.clone().err().map(|value| Timed { value, since: asked });
         match &outcome {
             Err(error) if is_away && was_away => tracing::debug!(%error, "the images could not be listed"),
             Err(error) => tracing::warn!(%error, "the images could not be listed"),
@@ -77,6 +78,7 @@ impl Inner {
         let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &part).await;
         let mut state = self.state();
         state.lists_for_long = false;
+        state.asked_for_all = Some(Timed { value: since.elapsed(), since });
         let complete = listed.map(|listed| {
             state.reaches(&listed);
             let mut snapshot = Snapshot::of(listed.images);
@@ -97,13 +99,25 @@ impl Inner {
         self.state().listing.as_ref()?.value.image(id).cloned()
     }
 
-    /// Lets a complete listing begin behind a short one, where it is time for it. Nobody waits for it.
+    /// Lets a complete listing begin behind a short one, where it is time for it. Nobody waits for it. One that fails is no
+    /// sooner tried again than another one would begin.
     fn complete_in_time(self: &Arc<Self>, state: &mut State) {
-        let is_due = |complete: &Timed<Duration>| complete.since.elapsed() >= COMPLETE.max(complete.value * SHARE);
-        if state.complete.as_ref().is_some_and(is_due) {
+        let is_due = |asked: &Timed<Duration>| asked.since.elapsed() >= COMPLETE.max(asked.value * SHARE);
+        if state.asked_for_all.as_ref().is_some_and(is_due) {
             let inner = Arc::clone(self);
-            drop(state.completing.join(move || async move { inner.list_completely().await }));
+            drop(state.completing.join(move || async move { inner.complete().await }));
         }
+    }
+
+    async fn complete(&self) -> Result<()> {
+        let outcome = self.list_completely().await;
+        let was_incomplete = std::mem::replace(&mut self.state().is_incomplete, outcome.is_err());
+        match &outcome {
+            Err(error) if was_incomplete => tracing::debug!(%error, "what is deleted elsewhere goes on being listed"),
+            Err(error) => tracing::warn!(%error, "what is deleted elsewhere goes on being listed"),
+            Ok(()) => {}
+        }
+        outcome
     }
 }
 

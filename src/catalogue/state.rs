@@ -15,7 +15,7 @@ use super::flight::Flight;
 use super::pages::Listed;
 use super::snapshot::Snapshot;
 use super::watch::Watch;
-use super::{Inner, REMEMBERED, Timed};
+use super::{AT_FIRST, Inner, REMEMBERED, Seen, Timed, is_away};
 use crate::image::{Image, ImageId, Member, Usage};
 use crate::service::{Kind, Result, ServiceError};
 
@@ -26,11 +26,17 @@ pub(super) struct State {
     pub(super) listing: Option<Timed<Arc<Snapshot>>>,
     /// The last refresh failed: what is known is served at once while the next one runs.
     pub(super) away: bool,
+    /// Why the last refresh failed, if it did.
+    pub(super) failed: Option<Timed<ServiceError>>,
     pub(super) refresh: Flight<()>,
     /// The first listing is under way, and has more than one page.
     pub(super) lists_for_long: bool,
-    /// The last complete listing: how long it took.
-    pub(super) complete: Option<Timed<Duration>>,
+    /// When the last complete listing was asked for.
+    pub(super) complete: Option<Instant>,
+    /// The last question for all of it, whatever came of that: how long it took.
+    pub(super) asked_for_all: Option<Timed<Duration>>,
+    /// It failed behind a short question that did not.
+    pub(super) is_incomplete: bool,
     pub(super) completing: Flight<()>,
     /// The latest `updated_at` that a listing showed.
     pub(super) latest: Timestamp,
@@ -57,9 +63,12 @@ impl Default for State {
         Self {
             listing: None,
             away: false,
+            failed: None,
             refresh: Flight::default(),
             lists_for_long: false,
             complete: None,
+            asked_for_all: None,
+            is_incomplete: false,
             completing: Flight::default(),
             latest: Timestamp::UNIX_EPOCH,
             odd: HashSet::new(),
@@ -78,6 +87,20 @@ impl Default for State {
 }
 
 impl State {
+    /// Why the last refresh failed, where that is not long enough ago for another one.
+    pub(super) fn failed(&self, ttl: Duration) -> Option<ServiceError> {
+        let pause = if self.listing.is_some() { ttl } else { ttl.min(AT_FIRST) };
+        Some(self.failed.as_ref()?.within(pause)?.value)
+    }
+
+    /// What is answered where the listing is too old and could not be refreshed.
+    pub(super) fn in_place_of_a_refresh(&self, error: ServiceError) -> Result<Seen<Arc<Snapshot>>> {
+        match &self.listing {
+            Some(known) if is_away(&error.kind) => Ok(known.stale()),
+            _ => Err(error),
+        }
+    }
+
     /// Takes in an image that is new, or is now this.
     pub(super) fn learn(&mut self, image: Arc<Image>) {
         self.shown.put(image.id, Timed { value: Ok(Arc::clone(&image)), since: Instant::now() });
@@ -138,7 +161,7 @@ impl State {
 
     /// Takes in a complete listing that was asked for at `since`.
     pub(super) fn replace(&mut self, listing: Snapshot, since: Instant) {
-        self.complete = Some(Timed { value: since.elapsed(), since });
+        self.complete = Some(since);
         let (value, newer) = match &self.listing {
             Some(known) => {
                 let listing = listing.behind(&known.value);

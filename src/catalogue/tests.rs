@@ -71,7 +71,37 @@ async fn a_failure_is_no_memory() {
         world.images.push(image(1, "x"));
     });
     assert_eq!(catalogue.image(id(1)).await.unwrap().value.id, id(1));
-    assert_eq!(catalogue.listing().await.unwrap().value.len(), 1);
+    assert_eq!(catalogue.listing().await.unwrap_err().kind, Kind::Unavailable, "which is no tight loop");
+    assert_eq!(service.calls("list"), 1);
+    tokio::time::advance(AT_FIRST).await;
+    assert_eq!(catalogue.listing().await.unwrap().value.len(), 1, "who tries again by hand waits for nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_is_made_once_a_ttl_however_often_somebody_looks() {
+    for kind in [Kind::Malformed, Kind::Unreachable, Kind::Forbidden, Kind::Invalid] {
+        let service = Fake::with([image(1, "x")]);
+        let catalogue = catalogue(&service);
+        catalogue.listing().await.unwrap();
+        service.change(|world| world.failing = Some(kind.clone()));
+        for round in 1..=3 {
+            tokio::time::advance(TTL).await;
+            for _ in 0..20 {
+                match catalogue.listing().await {
+                    Ok(known) => assert!(is_away(&kind) && known.value.len() == 1 && known.fresh_for.is_zero()),
+                    Err(error) => assert!(error.kind == kind && !is_away(&kind)),
+                }
+                settled(&catalogue).await;
+                tokio::time::advance(TTL / 40).await;
+            }
+            assert_eq!(service.calls("list"), 1 + round, "{kind:?}");
+        }
+        service.change(|world| world.failing = None);
+        tokio::time::advance(TTL / 2).await;
+        let _ = catalogue.listing().await;
+        settled(&catalogue).await;
+        assert!(!catalogue.listing().await.unwrap().fresh_for.is_zero(), "it recovers within a TTL");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +123,7 @@ async fn images_of_a_long_listing_go_on_answering_while_the_service_is_away() {
         world.images[0].updated_at = at(0);
     });
     let asked = service.calls("list");
+    tokio::time::advance(TTL).await;
     catalogue.listing().await.unwrap();
     asked_for(&service, asked + 1).await;
     settled(&catalogue).await;
@@ -298,6 +329,32 @@ async fn a_deletion_elsewhere_shows_when_it_is_opened_and_in_the_next_complete_l
     asked_for(&service, 6).await;
     settled(&catalogue).await;
     assert!(catalogue.image(id(8)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_listing_that_fails_is_tried_again_a_minute_later_and_the_short_ones_go_on() {
+    let service = many();
+    let catalogue = catalogue(&service);
+    catalogue.listing().await.unwrap();
+    service.change(|world| world.broken_behind = Some(id(1000).into()));
+    let short = |query: &ListQuery| !query.filters.is_empty();
+    for second in (0..240).step_by(5) {
+        tokio::time::advance(TTL).await;
+        assert!(!catalogue.listing().await.unwrap().fresh_for.is_zero(), "after {second} s");
+        settled(&catalogue).await;
+    }
+    let queries = service.change(|world| world.queries.clone());
+    assert_eq!(queries.iter().filter(|query| short(query)).count(), 48);
+    // Each asks for the page that can be read, and for the other one.
+    assert_eq!(queries.iter().filter(|query| !short(query)).count(), 2 + 4 * 2);
+    service.change(|world| {
+        world.broken_behind = None;
+        world.images.retain(|image| image.id != id(7));
+    });
+    tokio::time::advance(Duration::from_mins(1)).await;
+    catalogue.listing().await.unwrap();
+    settled(&catalogue).await;
+    assert!(catalogue.listing().await.unwrap().value.image(id(7)).is_none(), "and it comes to its end again");
 }
 
 /// Lets what goes on in the background ask for so many pages.

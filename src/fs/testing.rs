@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) page: usize,
     /// The page that each page says is the next one.
     pub(crate) endless: Option<Marker>,
+    /// The page behind this one cannot be read.
+    pub(crate) broken_behind: Option<Marker>,
     /// What its pages look as if they went on behind.
     pub(crate) looks_like: Option<Marker>,
     /// What was listed.
@@ -160,6 +162,9 @@ impl ImageService for Fake {
         let call = if name.is_some() { "named" } else { "list" };
         let answer = self.call(call, |world| {
             world.queries.push(query.clone());
+            if marker.is_some() && marker == world.broken_behind.as_ref() {
+                return Err(ServiceError::new(Kind::Malformed, "list"));
+            }
             let mut images = world.images.clone();
             images.retain(|image| name.is_none_or(|name| image.name.as_ref() == Some(name)));
             for (_, value) in query.filters.iter().filter(|(key, _)| key == "updated_at") {

@@ -206,6 +206,7 @@ async fn what_is_known_keeps_answering_while_the_service_is_away_and_says_how_ol
     assert!(scene.fs.listxattr(data).await.unwrap().contains(&"user.glancefs.stale".into()));
 
     scene.service.change(|world| world.failing = None);
+    tokio::time::advance(TTL).await;
     scene.fs.ls("by-name").await;
     while status().await["stale"] == true {
         tokio::task::yield_now().await;
