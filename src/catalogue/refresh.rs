@@ -27,8 +27,8 @@ const COMPLETE: Duration = Duration::from_mins(1);
 const SHARE: u32 = 20;
 
 /// How far a short question reaches behind the latest change that is known. The service cuts times to seconds, and each
-/// of its servers writes its own clock.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
+/// of its servers writes its own clock. What is told again is known already.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(1);
 
 impl Inner {
     /// Asks the service for what is new. The listing itself is not the answer: whoever holds that makes the next change
@@ -60,7 +60,7 @@ impl Inner {
             state.changes.asked(since);
             state.latest
         };
-        let changed = ("updated_at".to_owned(), changed_from(latest));
+        let changed = ("updated_at".to_owned(), changed_from(latest, Timestamp::now()));
         let query = ListQuery { filters: vec![changed], ..ListQuery::default() };
         let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await;
         let mut state = self.state();
@@ -137,7 +137,27 @@ impl State {
     }
 }
 
-fn changed_from(latest: Timestamp) -> String {
-    let from = latest.checked_sub(OVERLAP).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
+/// What a short question asks for. A change from the future, by the clock of whoever wrote it, hides none of those of today.
+fn changed_from(latest: Timestamp, now: Timestamp) -> String {
+    let from = latest.min(now).checked_sub(OVERLAP).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
     format!("gte:{from:.0}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_question_reaches_behind_the_latest_change_and_never_into_the_future() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (latest, now, from) in [
+            (at(1000), at(5000), "gte:1970-01-01T00:15:40Z"),
+            (at(1_800_000_000), at(1000), "gte:1970-01-01T00:15:40Z"),
+            (at(30), at(5000), "gte:1970-01-01T00:00:00Z"),
+            (Timestamp::UNIX_EPOCH, at(5000), "gte:1970-01-01T00:00:00Z"),
+            (Timestamp::MAX, Timestamp::MIN, "gte:1970-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(changed_from(latest, now), from, "{latest}, {now}");
+        }
+    }
 }
