@@ -11,8 +11,14 @@ use crate::service::{ImageService, Kind, ListQuery, Result, ServiceError};
 /// How often a listing begins again because an image at a page's end was deleted meanwhile.
 pub(super) const STARTS: u32 = 5;
 
-/// More images than any service has. One that lists more does not come to an end.
-const MOST: usize = 10_000_000;
+/// More images than any service has, and as many as memory bears. A listing with more does not come to an end.
+const MOST: usize = 1_000_000;
+
+/// Nor does one in which so many pages in a row show no image that was not there before.
+const BARREN: usize = 100;
+
+/// Odd things that are kept and said. A listing may consist of them.
+pub(super) const SAID: usize = 1000;
 
 /// What a listing showed.
 #[derive(Debug, Default)]
@@ -55,7 +61,7 @@ pub(super) async fn all(service: &dyn ImageService, query: &ListQuery, part: &Pa
 
 async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) -> Result<Listed> {
     let mut listed = Listed::default();
-    let mut markers = HashSet::new();
+    let mut course = Course::default();
     // A marker that somebody gave does not come back, however often the listing begins again.
     let unknown = |error: ServiceError| match error.kind {
         Kind::MarkerGone if part.marker.is_some() => ServiceError { kind: Kind::Invalid, ..error },
@@ -64,19 +70,21 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
     let mut page = service.list(query, part.marker).await.map_err(unknown)?;
     loop {
         let wanted = part.most.saturating_sub(listed.images.len());
-        let likely = page.likely_next.clone().filter(|next| !markers.contains(&next.0));
+        let likely = page.likely_next.clone().filter(|next| !course.markers.contains(&next.0));
         if likely.is_some() {
             (part.goes_on)();
         }
         let (contents, ahead) = tokio::join!(read(page), ahead(service, query, likely, wanted));
         let contents = contents?;
+        course.passes(&contents.images);
         let share = |image: Arc<Image>| (part.known)(image.id).filter(|known| *known == image).unwrap_or(image);
         listed.images.extend(contents.images.into_iter().filter(|image| (part.takes)(image)).map(share));
-        listed.odd.extend(contents.odd);
+        let room = SAID.saturating_sub(listed.odd.len());
+        listed.odd.extend(contents.odd.into_iter().take(room));
         let Some(next) = contents.next.filter(|_| listed.images.len() < part.most) else { break };
-        if !markers.insert(next.0.clone()) || listed.images.len() > MOST {
-            let odd = format!("the service repeats itself: behind image {} it lists what it listed before", next.0);
-            listed.odd.push(odd);
+        if let Some(odd) = course.is_endless(&next) {
+            // In front of what else is odd, of which there may be too much to be said.
+            listed.odd.insert(0, odd);
             break;
         }
         page = match ahead {
@@ -85,6 +93,42 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         };
     }
     Ok(listed)
+}
+
+/// How far a listing has come.
+#[derive(Default)]
+struct Course {
+    markers: HashSet<String>,
+    /// The images at the ends of its pages.
+    ends: HashSet<ImageId>,
+    /// Images so far, also those that nobody wants.
+    images: usize,
+    /// Pages since one that ended with a new image.
+    barren: usize,
+}
+
+impl Course {
+    /// There is a page of these images.
+    fn passes(&mut self, images: &[Arc<Image>]) {
+        self.images = self.images.saturating_add(images.len());
+        let is_new = images.last().is_some_and(|end| self.ends.insert(end.id));
+        self.barren = if is_new { 0 } else { self.barren.saturating_add(1) };
+    }
+
+    /// How a listing that goes on with the page behind `next` never comes to its end, as a sentence.
+    fn is_endless(&mut self, next: &Marker) -> Option<String> {
+        if !self.markers.insert(next.0.clone()) {
+            return Some(format!("the service repeats itself: behind image {} it lists what it listed before", next.0));
+        }
+        let why = if self.images >= MOST {
+            format!("it goes on behind {MOST} images")
+        } else if self.barren >= BARREN {
+            format!("{BARREN} pages in a row show no new image")
+        } else {
+            return None;
+        };
+        Some(format!("the service's listing does not come to an end, and is cut off: {why}"))
+    }
 }
 
 /// The next page, asked for before the one in front of it is read; none where that may be enough.
@@ -102,4 +146,55 @@ async fn ahead(
 async fn read(page: Page) -> Result<Contents> {
     let read = tokio::task::spawn_blocking(|| page.read()).await;
     read.unwrap_or_else(|_| Err(ServiceError::new(Kind::Malformed, "list images").with_words("the program failed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::testing::{Fake, MadeUp, image};
+
+    /// A listing of what the service makes up for each request, and how many there were.
+    async fn made_up(page: MadeUp, part: &Part<'_>) -> (Listed, usize) {
+        let service = Fake::with([]);
+        service.change(|world| world.makes_up = Some(page));
+        let listed = all(&service, &ListQuery::default(), part).await.unwrap();
+        (listed, service.calls("list"))
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_shows_nothing_new_for_a_hundred_pages_comes_to_an_end() {
+        let odd = |page| (Vec::new(), (0..1000).map(|n| format!("odd {page} {n}")).collect());
+        let (listed, pages) = made_up(odd, &Part::ALL).await;
+        assert_eq!((listed.images.len(), pages, listed.odd.len()), (0, BARREN, SAID + 1));
+        assert!(listed.odd[0].contains("does not come to an end"), "{}", listed.odd[0]);
+
+        let again = |_| (vec![Arc::new(image(1, "x")), Arc::new(image(2, "x"))], Vec::new());
+        assert_eq!(made_up(again, &Part::ALL).await.1, BARREN + 1);
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_ever_more_images_comes_to_an_end_also_where_nobody_wants_them() {
+        // Most of them are one in memory.
+        let more = |page| {
+            let one = Arc::new(image(0, "x"));
+            let mut images = vec![one; 9_999];
+            images.push(Arc::new(image(page, "x")));
+            (images, Vec::new())
+        };
+        let (listed, pages) = made_up(more, &Part::ALL).await;
+        assert_eq!((listed.images.len(), pages, listed.odd.len()), (MOST, MOST / 10_000, 1));
+        let (listed, pages) = made_up(more, &Part { takes: &|_| false, ..Part::ALL }).await;
+        assert_eq!((listed.images.len(), pages), (0, MOST / 10_000));
+    }
+
+    #[tokio::test]
+    async fn a_listing_with_some_odd_pages_goes_on() {
+        let page = |page| match page {
+            300 => (Vec::new(), Vec::new()),
+            page if page % 100 == 0 => (vec![Arc::new(image(page, "x"))], Vec::new()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let (listed, pages) = made_up(page, &Part::ALL).await;
+        assert_eq!((listed.images.len(), pages), (2, 200 + BARREN));
+    }
 }

@@ -12,15 +12,12 @@ use tokio::time::Instant;
 use super::changes::{Change, Changes};
 use super::difference::Difference;
 use super::flight::Flight;
-use super::pages::Listed;
+use super::pages::{Listed, SAID};
 use super::snapshot::Snapshot;
 use super::watch::Watch;
 use super::{AT_FIRST, Inner, REMEMBERED, Seen, Timed, is_away};
 use crate::image::{Image, ImageId, Member, Usage};
 use crate::service::{Kind, Result, ServiceError};
-
-/// Odd things that are remembered to have been said.
-const SAID: usize = 1000;
 
 pub(super) struct State {
     pub(super) listing: Option<Timed<Arc<Snapshot>>>,

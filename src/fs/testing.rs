@@ -17,6 +17,7 @@ use crate::image::{
     Checksum, Checksums, Image, ImageId, Member, MemberStatus, Status, Task, TaskStatus, Text, Usage, Visibility,
 };
 use crate::schema::Schema;
+use crate::service::page::Contents;
 use crate::service::{
     Action, ByteStream, Change, ImageService, Kind, ListQuery, Marker, NewImage, Offers, Outgoing, Page, Result,
     ServiceError, Source,
@@ -53,6 +54,9 @@ pub(crate) fn image(n: u32, name: &str) -> Image {
     }
 }
 
+/// The images of a page, by its number, and what is odd about it.
+pub(crate) type MadeUp = fn(u32) -> (Vec<Arc<Image>>, Vec<String>);
+
 /// What the tests change behind the filesystem's back. The bytes of every image are `hello`, over and over, unless others
 /// were uploaded.
 #[derive(Default)]
@@ -87,6 +91,8 @@ pub(crate) struct World {
     pub(crate) page: usize,
     /// The page that each page says is the next one.
     pub(crate) endless: Option<Marker>,
+    /// Its pages, where it lists what there is not. There is always another one.
+    pub(crate) makes_up: Option<MadeUp>,
     /// The page behind this one cannot be read.
     pub(crate) broken_behind: Option<Marker>,
     /// What its pages look as if they went on behind.
@@ -164,6 +170,12 @@ impl ImageService for Fake {
             world.queries.push(query.clone());
             if marker.is_some() && marker == world.broken_behind.as_ref() {
                 return Err(ServiceError::new(Kind::Malformed, "list"));
+            }
+            if let Some(makes_up) = world.makes_up {
+                let page = u32::try_from(world.queries.len()).unwrap();
+                let next = Some(Marker(page.to_string()));
+                let (images, odd) = makes_up(page);
+                return Ok(Page::unread(move || Ok(Contents { images, odd, next }), None));
             }
             let mut images = world.images.clone();
             images.retain(|image| name.is_none_or(|name| image.name.as_ref() == Some(name)));
