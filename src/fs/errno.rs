@@ -100,7 +100,7 @@ fn of_kind(kind: &Kind) -> i32 {
         Kind::TooLarge => libc::EFBIG,
         Kind::StoreFull => libc::ENOSPC,
         Kind::Invalid | Kind::FormatMismatch => libc::EINVAL,
-        Kind::NotOffered | Kind::Unseekable => libc::EOPNOTSUPP,
+        Kind::NotOffered | Kind::Unseekable | Kind::Unranged => libc::EOPNOTSUPP,
         Kind::TimedOut => libc::ETIMEDOUT,
         Kind::Unreachable => libc::EHOSTUNREACH,
         Kind::MarkerGone

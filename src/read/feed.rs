@@ -9,6 +9,7 @@ use super::board::{Arrival, Board, LaneId, Start, Step, Way, Wish};
 use super::cursor::Asked;
 use super::error::ReadError;
 use super::proof::{Proof, Work};
+use super::route::Refused;
 use super::shelf::Shelf;
 use super::{Content, Download, Reads, lane};
 use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
@@ -236,7 +237,7 @@ impl Feed {
             let before = self.progress.load(Ordering::Relaxed);
             match timeout(reads.settings.patience, &mut coming).await {
                 Ok(Ok(Ok(run))) => return Ok(Some(run)),
-                Ok(Ok(Err(ReadError::Service(failure)))) if failure.kind == Kind::Unseekable => return Ok(None),
+                Ok(Ok(Err(ReadError::Service(failure)))) if Refused::of(&failure.kind).is_some() => return Ok(None),
                 Ok(Ok(Err(error))) => return Err(error),
                 Ok(Err(_look_again)) => return Ok(None),
                 Err(_) if self.progress.load(Ordering::Relaxed) == before => return Err(self.timed_out(reads)),

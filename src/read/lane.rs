@@ -12,6 +12,7 @@ use super::board::{LaneId, Start, Step, Way};
 use super::error::ReadError;
 use super::feed::Feed;
 use super::intake::Intake;
+use super::route::Refused;
 use super::{Reads, add};
 use crate::cache::disk::DiskImage;
 use crate::cache::{Buffer, Run, SPAN, lock};
@@ -59,10 +60,10 @@ pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
     let mut lane = Lane { reads, feed, id, way, nudge, intake: None, image, writing: None, most: FIRST };
     let outcome = lane.go().await;
     if let Err(ReadError::Service(failure)) = &outcome
-        && failure.kind == Kind::Unseekable
+        && let Some(refused) = Refused::of(&failure.kind)
         && let Way::Ranges(store) = &lane.way
     {
-        lock(&lane.reads.routes).refused(&lane.feed.content, &lane.feed.identity, store.as_deref());
+        lock(&lane.reads.routes).refused(&lane.feed.content, &lane.feed.identity, store.as_deref(), refused);
     }
     lane.feed.end(id, outcome.err().as_ref());
     drop(alarm);

@@ -47,6 +47,9 @@ pub enum Kind {
     MarkerGone,
     /// The image's store answers no ranges.
     Unseekable,
+    /// The range was refused or passed over, and not by the image's store: perhaps by a proxy, perhaps this once. The whole
+    /// image can be had.
+    Unranged,
     /// The image has no bytes (204, or 416 for an empty one).
     NoData,
     /// The service does not offer this (404 on the route, 405, 501).
@@ -104,6 +107,7 @@ impl Kind {
             Self::Invalid => "the service does not accept the request",
             Self::MarkerGone => "an image was deleted while the listing went on",
             Self::Unseekable => "its store gives whole images only, no ranges",
+            Self::Unranged => "it was not given as a range",
             Self::NoData => "it has no bytes",
             Self::NotOffered => "this service does not offer it",
             Self::Unavailable => "the service fails, also when asked again",

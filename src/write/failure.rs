@@ -29,7 +29,8 @@ pub(super) fn verdict(kind: &Kind) -> Verdict {
         | Kind::Unauthorized
         | Kind::NoData
         | Kind::MarkerGone
-        | Kind::Unseekable => Verdict::LookAgain,
+        | Kind::Unseekable
+        | Kind::Unranged => Verdict::LookAgain,
         Kind::NotFound
         | Kind::Forbidden
         | Kind::OverQuota
@@ -64,7 +65,8 @@ pub(super) fn reason(kind: &Kind) -> Reason {
         | Kind::Configuration
         | Kind::NoData
         | Kind::MarkerGone
-        | Kind::Unseekable => Reason::Unavailable,
+        | Kind::Unseekable
+        | Kind::Unranged => Reason::Unavailable,
     }
 }
 

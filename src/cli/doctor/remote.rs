@@ -168,7 +168,7 @@ async fn ranges_of(service: &dyn ImageService, subject: &'static str, source: &S
     let store = source.store.as_ref().map_or_else(String::new, |store| format!(" in store {store}"));
     match service.read_range(source, 0..1).await {
         Ok(_) => Finding::good(subject, format!("parts of image {}{store} can be read", source.image)),
-        Err(error) if error.kind == Kind::Unseekable => Finding::note(
+        Err(error) if matches!(error.kind, Kind::Unseekable | Kind::Unranged) => Finding::note(
             subject,
             format!("image {}{store} is given as a whole only", source.image),
             "reading works, but what lies far into an image comes late: copy it out first",
@@ -226,6 +226,7 @@ fn advice(kind: &Kind) -> &'static str {
         | Kind::FormatMismatch
         | Kind::MarkerGone
         | Kind::Unseekable
+        | Kind::Unranged
         | Kind::NoData => "ask the cloud's operators, with the request id if there is one",
     }
 }

@@ -114,12 +114,19 @@ impl Download {
         Ok(())
     }
 
-    /// A 400 to a well-formed range comes from a store that cannot seek; a 416 from an image that is shorter than it
-    /// was. Both arrive as requests that the service does not accept.
+    /// A 400 to a well-formed range that says so (`StoreRandomGetNotSupported` of `glance_store`) comes from a store that cannot
+    /// seek; a 416 from an image that is shorter than it was; any other one from somebody on the way. All of them arrive as
+    /// requests that the service does not accept.
     fn refusal(&self, mut error: ServiceError) -> ServiceError {
         if error.kind == Kind::Invalid && self.mode == Mode::Ranged {
-            let beyond = error.words.as_deref().is_some_and(|words| words.contains("inclusive range"));
-            error.kind = if beyond { Kind::Gone } else { Kind::Unseekable };
+            let says = |sign: &str| error.words.as_deref().is_some_and(|words| words.contains(sign));
+            error.kind = if says("inclusive range") {
+                Kind::Gone
+            } else if says("randomly from this store") {
+                Kind::Unseekable
+            } else {
+                Kind::Unranged
+            };
         }
         error
     }
@@ -130,7 +137,7 @@ impl Download {
         let verdict = match (response.status(), self.mode) {
             (StatusCode::NO_CONTENT, _) => Err(self.error(Kind::NoData, "the image has no bytes now")),
             (StatusCode::PARTIAL_CONTENT, Mode::Ranged) => self.check_part(response),
-            (_, Mode::Ranged) => Err(self.error(Kind::Unseekable, "the range was passed over")),
+            (_, Mode::Ranged) => Err(self.error(Kind::Unranged, "the range was passed over")),
             (StatusCode::OK, Mode::Whole) => self.check_whole(response),
             (status, Mode::Whole) => Err(self.error(Kind::Malformed, format!("the service answered {status}"))),
         };
@@ -138,7 +145,7 @@ impl Download {
     }
 
     fn check_part(&self, response: &Response) -> Result<()> {
-        let swallowed = || self.error(Kind::Unseekable, "the answer is not the part that was asked for");
+        let swallowed = || self.error(Kind::Unranged, "the answer is not the part that was asked for");
         let told = header(response, &CONTENT_RANGE).and_then(content_range).ok_or_else(swallowed)?;
         if told.size.is_some_and(|size| size != self.size) {
             return Err(self.other_length(told.size));
