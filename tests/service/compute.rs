@@ -293,6 +293,18 @@ async fn a_page_that_is_none_is_an_error_and_one_that_was_cut_is_asked_for_again
 }
 
 #[tokio::test]
+async fn a_404_of_what_stands_in_front_of_the_service_takes_no_image_away() {
+    let peer = peer(|request, _| {
+        let is_asked = request.path() == IMAGE || request.path() == "/v2.1/images/detail";
+        is_asked.then(|| Answer::Full(404, String::new(), b"default backend - 404".to_vec()))
+    })
+    .await;
+    let compute = connected(&peer).await;
+    assert_eq!(compute.list(&ListQuery::default(), None).await.unwrap_err().kind, Kind::Malformed);
+    assert_eq!(compute.show(id()).await.unwrap_err().kind, Kind::Malformed);
+}
+
+#[tokio::test]
 async fn a_marker_that_is_refused_is_gone_and_a_request_that_is_refused_is_invalid() {
     let peer = peer(|request, _| {
         let refused = |words: String| Some(fault(400, "badRequest", &words));

@@ -101,6 +101,21 @@ async fn read_all(glance: &Glance, size: u64) -> Result<Vec<u8>, ServiceError> {
     Ok(chunks.concat())
 }
 
+#[tokio::test]
+async fn a_404_of_what_stands_in_front_of_the_service_takes_no_image_away() {
+    let peer = peer(|request, before| {
+        let is_first = request.path() == "/versions" || before == 0 && request.path() == "/v2/images";
+        (!is_first).then(|| Answer::Full(404, String::new(), b"<h1>default backend - 404</h1>".to_vec()))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    let listed = glance.list(&ListQuery::default(), None).await.unwrap_err();
+    for error in [listed, glance.show(id()).await.unwrap_err()] {
+        assert_eq!(error.kind, Kind::Malformed);
+        assert!(error.to_string().ends_with("is not the service, and says: default backend - 404"), "{error}");
+    }
+}
+
 fn is_data(request: &Request) -> bool {
     request.path().ends_with("/file")
 }
@@ -402,7 +417,8 @@ async fn refusals_keep_their_meaning_and_are_not_repeated() {
     ];
     for (status, kind) in table {
         let peer = peer(move |request, _| {
-            request.path().ends_with(ID).then(|| Answer::json(status, &json!({"message": "so"})))
+            let own = "x-openstack-request-id: req-1\r\n".to_owned();
+            request.path().ends_with(ID).then(|| Answer::Full(status, own, br#"{"message": "so"}"#.to_vec()))
         })
         .await;
         let error = connected(&peer).await.show(id()).await.unwrap_err();

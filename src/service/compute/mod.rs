@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 use self::images::Images;
 use self::rights::Rights;
 use super::auth::Login;
-use super::document::{document, join, misunderstood};
+use super::document::{document, join, misunderstood, of_image, of_listing};
 use super::glance::Glance;
 use super::http::{Call, Http};
 use super::meter::{Asked, Vitals};
@@ -175,7 +175,7 @@ impl ImageService for Compute {
         }
         let call = Call::get("list images", url);
         let body = self.http.document(&call).await;
-        let body = body.map_err(|error| sentences::of_one_image(marker_gone(error, marker)))?;
+        let body = body.map_err(|error| sentences::of_one_image(of_listing(marker_gone(error, marker))))?;
         let likely_next = listing::likely_next(&body);
         let rights = Arc::clone(&self.rights);
         let read = move || {
@@ -189,7 +189,8 @@ impl ImageService for Compute {
     async fn show(&self, image: ImageId) -> Result<Image> {
         let action = format!("show image {image}");
         let call = Call::get(&action, self.url(&["images", image.as_str()])?);
-        let shown = fields::image(document::<Shown>(&self.http, &call).await?.image);
+        let shown = document::<Shown>(&self.http, &call).await.map_err(|error| of_image(error, image))?;
+        let shown = fields::image(shown.image);
         let mut shown = shown.filter(|shown| shown.id == image).ok_or_else(|| {
             ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
         })?;

@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 
 use self::download::{Download, Mode};
 use super::auth::Login;
-use super::document::{document, join, misunderstood, understood};
+use super::document::{document, join, misunderstood, of_image, of_listing, understood};
 use super::http::{Call, Http};
 use super::meter::{Asked, Vitals};
 use super::page::marker_gone;
@@ -214,7 +214,7 @@ impl ImageService for Glance {
             }
         }
         let call = Call::get("list images", url);
-        let body = self.http.document(&call).await.map_err(|error| marker_gone(error, marker))?;
+        let body = self.http.document(&call).await.map_err(|error| of_listing(marker_gone(error, marker)))?;
         let likely_next = listing::likely_next(&body);
         let read = move || listing::read(&body).map_err(|error| misunderstood(&call.action, &error));
         Ok(Page::unread(read, likely_next))
@@ -222,7 +222,8 @@ impl ImageService for Glance {
 
     async fn show(&self, image: ImageId) -> Result<Image> {
         let action = format!("show image {image}");
-        edit::shown(self.get(&action, self.url(&["images", image.as_str()])?).await?, image, &action)
+        let shown = self.get(&action, self.url(&["images", image.as_str()])?).await;
+        edit::shown(shown.map_err(|error| of_image(error, image))?, image, &action)
     }
 
     async fn members(&self, image: ImageId) -> Result<Vec<Member>> {
