@@ -279,11 +279,16 @@ fn a_second_opening(row: &Row) {
         assert!(matches!(uploads.begin(&scene.shown()).await, Err(WriteError::Busy(_))));
         drop((writer, uploads));
         let (uploads, upload) = scene.reach(row, scene.settings()).await;
-        // Who asks whether the bytes arrived is answered; those that are on their way do not arrive meanwhile.
-        if !["sending", "verifying"].contains(&row.word) {
-            scene.service.release();
-        }
-        let opening = match uploads.begin(&scene.shown()).await {
+        // Who asks whether the bytes arrived is answered, once he has begun to; those that are on their way do not arrive
+        // meanwhile.
+        let answers = async {
+            if !["sending", "verifying"].contains(&row.word) {
+                scene.service.release();
+            }
+        };
+        let shown = scene.shown();
+        let (begun, ()) = tokio::join!(biased; uploads.begin(&shown), answers);
+        let opening = match begun {
             Ok(writer) => {
                 assert_eq!(writer.state(), State::Writing);
                 assert!(upload.read_at(0, SIZE + 1).await.unwrap() == bytes());
