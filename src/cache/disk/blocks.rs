@@ -60,7 +60,7 @@ impl DiskImage {
         match &self.kept {
             Some(kept) if self.is_sealed() => {
                 let stored = kept.map.tags(first, tags.len() as u64).inspect_err(|error| self.complain("check", error));
-                stored.is_ok_and(|stored| stored == tags.into_iter().map(Some).collect::<Vec<_>>())
+                stored.is_ok_and(|stored| stored.into_iter().eq(tags.into_iter().map(Some)))
             }
             _ => self.tags.are(first, &tags),
         }

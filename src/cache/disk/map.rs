@@ -76,7 +76,7 @@ impl Map {
 
     /// The same for work that is not done again soon: waits for those who write at the moment.
     pub(super) fn own_patiently(&self) -> io::Result<Option<Held<'_>>> {
-        const TRIES: u32 = 2000;
+        const TRIES: u32 = 200;
         for _ in 0..TRIES {
             if let Some(held) = self.own()? {
                 return Ok(Some(held));

@@ -13,6 +13,13 @@ fn mount(fake: &Arc<Fake>, folder: &std::path::Path) -> Bench {
     Bench { fake, budget, reads }
 }
 
+/// Somebody drops all that is kept in `folder`.
+fn dropped(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder.join("images")).unwrap() {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+}
+
 /// Waits until the image is complete on disk and sealed, which happens behind the readers.
 async fn sealed(bench: &Bench, content: &Content) {
     let sealed = async {
@@ -101,6 +108,45 @@ async fn a_mount_without_a_disk_keeps_nothing_that_anybody_would_wait_for() {
     let reader = bench.open(&content);
     read_all(&reader, 1 << 20).await.unwrap();
     assert!(!bench.reads.is_keeping());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_mount_has_sealed_does_not_vouch_for_damaged_bytes_that_were_given_out_here() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(5, 5 << 20);
+    let ours = mount(&fake, folder.path());
+    fake.damage(&content, 600_000);
+    ours.open(&content).read(600_000, 100).await.unwrap();
+    fake.damage(&content, 600_000);
+    // It stays in memory only.
+    ours.reads.kept().await;
+    dropped(folder.path());
+    let theirs = mount(&fake, folder.path());
+    assert!(read_all(&theirs.open(&content), 131_072).await.unwrap() == fake.bytes(&content));
+    sealed(&theirs, &content).await;
+    sealed(&ours, &content).await;
+    let reader = ours.open(&content);
+    match read_all(&reader, 131_072).await {
+        Ok(bytes) => assert!(bytes == fake.bytes(&content), "wrong bytes, verified: {:?}", reader.verified()),
+        Err(error) => assert!(error.is_damage(), "{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_from_the_service_after_a_sealed_image_was_dropped_is_not_called_verified() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(6, 5 << 20);
+    let first = mount(&fake, folder.path());
+    read_all(&first.open(&content), 1 << 20).await.unwrap();
+    sealed(&first, &content).await;
+    drop(first);
+    let second = mount(&fake, folder.path());
+    assert_eq!(second.reads.verified(&content), None);
+    drop(second.reads.sealed(&content).await.unwrap());
+    assert_eq!(second.reads.verified(&content), Some(Verified::Yes));
+    dropped(folder.path());
+    second.open(&content).read(3 << 20, 100).await.unwrap();
+    assert_ne!(second.reads.verified(&content), Some(Verified::Yes));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
