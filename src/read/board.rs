@@ -40,6 +40,9 @@ pub(super) enum Way {
     Local,
 }
 
+/// Who waits for which block.
+type Waiting = BTreeMap<u64, Vec<oneshot::Sender<Arrival>>>;
+
 /// The number of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LaneId(u64);
@@ -51,6 +54,10 @@ struct Lane {
     next: u64,
     want: u64,
     end: u64,
+    /// It is at the blocks before this one, which come whether they are wanted or not.
+    busy: u64,
+    /// Who wanted what it brings has gone away.
+    forsaken: bool,
     /// A stream of the whole image is to begin again for blocks that it has passed, up to this one.
     again: Option<u64>,
     nudge: Arc<Notify>,
@@ -98,7 +105,7 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Board {
     lanes: Vec<Lane>,
-    waiting: BTreeMap<u64, Vec<oneshot::Sender<Arrival>>>,
+    waiting: Waiting,
     made: u64,
     /// Nobody has the image open any more.
     closed: bool,
@@ -108,6 +115,9 @@ impl Board {
     /// Gets under way what is wished for and neither `here` nor under way; `local` blocks come from the disk.
     pub(super) fn wish(&mut self, wish: &Wish, here: impl Fn(u64) -> bool, local: impl Fn(u64) -> bool) -> Vec<Start> {
         let mut starts = Vec::new();
+        for lane in self.lanes.iter_mut().filter(|lane| lane.next < wish.blocks.end && wish.blocks.start < lane.want) {
+            lane.forsaken = false;
+        }
         let mut at = wish.blocks.start;
         while at < wish.blocks.end {
             if here(at) || self.is_coming(at) {
@@ -147,14 +157,50 @@ impl Board {
         if let Some(until) = again.filter(|_| !awaited)
             && let Some(lane) = self.lanes.get_mut(at)
         {
-            (lane.next, lane.want, lane.again) = (0, until, None);
+            (lane.next, lane.want, lane.busy, lane.again) = (0, until, 0, None);
             return Step::Restart;
         }
         if next >= end || (self.closed && !awaited) {
             self.lanes.swap_remove(at);
             return Step::End;
         }
-        if next < want { Step::Fill(next..want.min(span_end(next)).min(next + most.max(1))) } else { Step::Pause }
+        if next >= want {
+            return Step::Pause;
+        }
+        let busy = want.min(span_end(next)).min(next + most.max(1));
+        self.lanes.iter_mut().filter(|lane| lane.id == id).for_each(|lane| lane.busy = busy);
+        Step::Fill(next..busy)
+    }
+
+    /// Somebody went away, and with them the wish for what was to be fetched ahead: what nobody waits for is not wanted any
+    /// more. Whoever is left says with the next read what is.
+    pub(super) fn trim(&mut self) {
+        let waiting = &self.waiting;
+        for lane in &mut self.lanes {
+            let awaited = last_awaited(waiting, lane.next..lane.want);
+            let again = lane.again.and_then(|until| last_awaited(waiting, 0..until));
+            lane.forsaken = awaited.is_none() && again.is_none();
+            lane.want = awaited.map_or(lane.next, |last| last + 1).max(lane.busy.min(lane.want));
+            lane.again = again.map(|last| last + 1);
+            lane.nudge.notify_one();
+        }
+    }
+
+    /// Whether all who wanted what the lane brings have gone away.
+    pub(super) fn is_forsaken(&self, id: LaneId) -> bool {
+        self.lanes.iter().any(|lane| lane.id == id && lane.forsaken && !self.is_awaited(lane.next..lane.want))
+    }
+
+    /// A lane that is at work ends, if nobody waits for it and either nobody has the image open any more, or it has been
+    /// forsaken `long` enough. `true` when it has.
+    pub(super) fn abandon(&mut self, id: LaneId, long: bool) -> bool {
+        let Some(lane) = self.lanes.iter().find(|lane| lane.id == id) else { return true };
+        let unwanted = self.closed || (long && lane.forsaken);
+        let over = unwanted && lane.again.is_none() && !self.is_awaited(lane.next..lane.want);
+        if over {
+            self.lanes.retain(|lane| lane.id != id);
+        }
+        over
     }
 
     /// Where the request of the lane ends, as far as is known now.
@@ -173,7 +219,7 @@ impl Board {
     /// The lane `id` has all blocks before `until`; answers who waited for them.
     pub(super) fn advance(&mut self, id: LaneId, blocks: &Range<u64>) -> Vec<oneshot::Sender<Arrival>> {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == id) {
-            lane.next = blocks.end;
+            (lane.next, lane.want) = (blocks.end, lane.want.max(blocks.end));
         }
         let mut served = self.waiting.split_off(&blocks.start);
         self.waiting.append(&mut served.split_off(&blocks.end));
@@ -189,14 +235,15 @@ impl Board {
 
     /// Whether somebody waits for one of `blocks`.
     pub(super) fn is_awaited(&self, blocks: Range<u64>) -> bool {
-        !blocks.is_empty()
-            && self.waiting.range(blocks).any(|(_, waiters)| waiters.iter().any(|waiter| !waiter.is_closed()))
+        last_awaited(&self.waiting, blocks).is_some()
     }
 
     /// Nobody has the image open any more, or somebody has again. Lanes end where nobody waits for them.
     pub(super) fn set_closed(&mut self, closed: bool) {
         self.closed = closed;
-        self.lanes.iter().for_each(|lane| lane.nudge.notify_one());
+        if closed {
+            self.trim();
+        }
     }
 
     /// Blocks under way.
@@ -279,7 +326,16 @@ impl Board {
         self.made += 1;
         let (id, nudge) = (LaneId(self.made), Arc::new(Notify::new()));
         let start = Start { id, way: way.clone(), nudge: Arc::clone(&nudge) };
-        self.lanes.push(Lane { id, way, next, want, end, again: None, nudge });
+        self.lanes.push(Lane { id, way, next, want, end, busy: next, forsaken: false, again: None, nudge });
         start
     }
+}
+
+/// The last one of `blocks` that somebody waits for.
+fn last_awaited(waiting: &Waiting, blocks: Range<u64>) -> Option<u64> {
+    if blocks.is_empty() {
+        return None;
+    }
+    let live = |waiters: &[oneshot::Sender<Arrival>]| waiters.iter().any(|waiter| !waiter.is_closed());
+    waiting.range(blocks).rev().find(|(_, waiters)| live(waiters)).map(|(block, _)| *block)
 }

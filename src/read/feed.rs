@@ -75,10 +75,11 @@ impl Feed {
         (readers > 0).then_some(Download { image, size, readers, reached })
     }
 
-    /// Somebody closed it. With the last one, what is under way for nobody ends. What is complete on disk is proved then,
-    /// where no reader has done it.
+    /// Somebody closed it. What is under way for nobody ends, at once with the last one. What is complete on disk is proved
+    /// then, where no reader has done it.
     pub(super) fn closed(self: &Arc<Self>, reads: &Arc<Reads>) {
         if self.readers.fetch_sub(1, Ordering::AcqRel) > 1 {
+            lock(&self.board).trim();
             return;
         }
         lock(&self.board).set_closed(true);
@@ -190,7 +191,10 @@ impl Feed {
                 Coming::Awaited(coming) => coming,
             };
             let _waiting = reads.begin_to_wait();
-            if let Some(run) = self.arrival(reads, coming).await? {
+            let wait = Wait { feed: self, over: false };
+            let arrived = self.arrival(reads, coming).await;
+            wait.over();
+            if let Some(run) = arrived? {
                 return Ok((run, Waited(true)));
             }
         }
@@ -258,6 +262,14 @@ impl Feed {
 
     pub(super) fn retire(&self, lane: LaneId) -> bool {
         lock(&self.board).retire(lane)
+    }
+
+    pub(super) fn is_forsaken(&self, lane: LaneId) -> bool {
+        lock(&self.board).is_forsaken(lane)
+    }
+
+    pub(super) fn abandon(&self, lane: LaneId, long: bool) -> bool {
+        lock(&self.board).abandon(lane, long)
     }
 
     pub(super) fn end_of(&self, lane: LaneId) -> Option<u64> {
@@ -422,6 +434,26 @@ impl Feed {
 /// Whether a reader had to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waited(pub(super) bool);
+
+/// A wait for a block. Given up from outside, it takes back what was to be fetched ahead.
+struct Wait<'a> {
+    feed: &'a Feed,
+    over: bool,
+}
+
+impl Wait<'_> {
+    fn over(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            lock(&self.feed.board).trim();
+        }
+    }
+}
 
 enum Coming {
     Here(Run),

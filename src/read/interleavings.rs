@@ -9,7 +9,7 @@ use shuttle::rand::{Rng, thread_rng};
 
 use super::testing::{Fake, Shared};
 use super::*;
-use crate::sync::interleave;
+use crate::sync::{interleave, timeout};
 
 /// Two blocks and a short one.
 const SIZE: u64 = 2 * BLOCK + 100;
@@ -137,6 +137,32 @@ fn whatever_fails_or_is_forgotten_each_reader_gets_its_bytes_or_an_error() {
             scene.fake.seekless.store(thread_rng().gen_bool(0.5), Order::SeqCst);
             let failed = scene.read_by_many(true).await;
             assert!(failures > 0 || failed == 0, "{failed} reads failed although no request did");
+            scene.ends_well().await;
+        });
+    });
+}
+
+#[test]
+fn readers_who_give_up_leave_nothing_under_way_and_the_others_get_their_bytes() {
+    interleave(400, || {
+        future::block_on(async {
+            let scene = Scene::new();
+            scene.fake.seekless.store(thread_rng().gen_bool(0.5), Order::SeqCst);
+            let leaving = [(); 2].map(|()| {
+                let reads = Arc::clone(&scene.reads);
+                future::spawn(async move {
+                    let reader = reads.open(Scene::content()).unwrap();
+                    for _ in 0..2 {
+                        // It takes no time, or the scheduler ends it at some moment.
+                        let _ = timeout(Duration::from_secs(1), read(&reader)).await;
+                    }
+                })
+            });
+            let staying = scene.read_by_many(false).await;
+            for reader in leaving {
+                reader.await.unwrap();
+            }
+            assert_eq!(staying, 0);
             scene.ends_well().await;
         });
     });

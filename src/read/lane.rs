@@ -90,11 +90,17 @@ impl Lane {
                     if brought >= TURN {
                         (permit, brought) = (None, 0);
                     }
-                    self.permit(&reads, &mut permit).await;
-                    match self.fill(&blocks).await? {
-                        Some(bytes) => brought += bytes,
-                        None => return Ok(()),
+                    self.gather(&blocks).await;
+                    let (feed, id, nudge) = (Arc::clone(&self.feed), self.id, Arc::clone(&self.nudge));
+                    let fetched = tokio::select! {
+                        biased;
+                        fetched = self.fetch(&blocks, &reads, &mut permit) => fetched?,
+                        () = forsaken(&feed, id, &nudge) => return Ok(()),
+                    };
+                    if !self.give(&blocks, fetched).await? {
+                        return Ok(());
                     }
+                    brought += self.length(&blocks);
                 }
             }
         }
@@ -114,35 +120,57 @@ impl Lane {
         timeout(idle, self.nudge.notified()).await.is_err() && self.feed.retire(self.id)
     }
 
-    /// Brings `blocks`; answers how many bytes that were. `None` when there is no memory for them and nobody who waits.
-    async fn fill(&mut self, blocks: &Range<u64>) -> Result<Option<u64>, ReadError> {
-        let range = self.feed.identity.bytes(blocks);
-        let length = range.end - range.start;
+    /// Gets `blocks`, as soon as there is leave to ask for them, and memory.
+    async fn fetch<'a>(
+        &mut self,
+        blocks: &Range<u64>,
+        reads: &'a Reads,
+        permit: &mut Option<SemaphorePermit<'a>>,
+    ) -> Result<Fetched, ReadError> {
+        self.permit(reads, permit).await;
+        let length = self.length(blocks);
         if self.is_superfluous(blocks) {
             self.open(blocks.start).await?.skip(length).await?;
-            self.feed.skip(self.id, blocks);
-            return Ok(Some(length));
+            return Ok(Fetched::Passed);
         }
         // The memory first: a connection that waits for memory would be cut off.
-        let Some(mut buffer) = self.memory(blocks, length).await? else { return Ok(None) };
+        let Some(mut buffer) = self.memory(blocks, length).await? else { return Ok(Fetched::Nothing) };
         let began = Instant::now();
         if self.way == Way::Local {
-            let Some(read) = self.take_from_disk(blocks, buffer).await else { return Ok(None) };
+            let Some(read) = self.take_from_disk(blocks, buffer).await else { return Ok(Fetched::Nothing) };
             buffer = read;
             add(&self.reads.counters.from_disk, length);
         } else {
-            self.gather(blocks).await;
             self.open(blocks.start).await?.fill(&mut buffer).await?;
             self.reads.arrived(length);
         }
         self.adapt(blocks.end - blocks.start, began.elapsed());
-        let Some(run) = Run::new(&self.feed.identity, blocks.clone(), buffer) else { return Ok(None) };
-        if !self.feed.admits(&self.reads, &run, &self.way).await? {
-            return Ok(None);
+        let run = Run::new(&self.feed.identity, blocks.clone(), buffer);
+        Ok(run.map_or(Fetched::Nothing, Fetched::Run))
+    }
+
+    /// Gives what was fetched to all who want it. `false` when there is nothing to be given, and the lane is over.
+    async fn give(&mut self, blocks: &Range<u64>, fetched: Fetched) -> Result<bool, ReadError> {
+        let run = match fetched {
+            Fetched::Run(run) => run,
+            Fetched::Passed => {
+                self.feed.skip(self.id, blocks);
+                return Ok(true);
+            }
+            Fetched::Nothing => return Ok(false),
+        };
+        let admitted = self.feed.admits(&self.reads, &run, &self.way).await?;
+        if admitted {
+            self.keep(&run).await;
+            self.feed.land(&self.reads, self.id, &run);
         }
-        self.keep(&run).await;
-        self.feed.land(&self.reads, self.id, &run);
-        Ok(Some(length))
+        Ok(admitted)
+    }
+
+    /// The bytes in `blocks`.
+    fn length(&self, blocks: &Range<u64>) -> u64 {
+        let range = self.feed.identity.bytes(blocks);
+        range.end - range.start
     }
 
     /// A stream passes what is here already.
@@ -159,7 +187,8 @@ impl Lane {
 
     /// Lets bytes gather that nobody waits for.
     async fn gather(&mut self, blocks: &Range<u64>) {
-        if self.intake.is_some() && self.reads.is_calm() && !self.feed.is_awaited(blocks.clone()) {
+        let idle = self.intake.is_some() && self.reads.is_calm() && !self.feed.is_awaited(blocks.clone());
+        if idle && !self.is_superfluous(blocks) {
             // A nudge only says that more is wanted, which the next step sees.
             let _ = timeout(GATHERING, self.nudge.notified()).await;
         }
@@ -243,6 +272,27 @@ impl Lane {
             self.most = (blocks / 2).max(1);
         } else if took < SLOW / 3 {
             self.most = (self.most * 2).min(SPAN);
+        }
+    }
+}
+
+/// What came of asking for blocks.
+enum Fetched {
+    Run(Run),
+    /// Nobody needs them, and the stream has passed them.
+    Passed,
+    /// There is no memory for them and nobody who waits, or the disk has them no more.
+    Nothing,
+}
+
+/// Ends when the lane is over because nobody wants what it brings: at once where nobody has the image open any more, and
+/// else when nobody has come for a while.
+async fn forsaken(feed: &Feed, id: LaneId, nudge: &Notify) {
+    while !feed.abandon(id, false) {
+        if !feed.is_forsaken(id) {
+            nudge.notified().await;
+        } else if timeout(IDLE, nudge.notified()).await.is_err() && feed.abandon(id, true) {
+            return;
         }
     }
 }

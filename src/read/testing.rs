@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub(super) struct Fake {
     log: Mutex<Vec<Request>>,
     /// Bytes that left it.
     sent: AtomicU64,
+    /// Answers that have begun and not ended.
+    answering: Arc<()>,
     /// No store answers ranges.
     pub(super) seekless: AtomicBool,
     /// These stores answer no ranges.
@@ -56,6 +58,7 @@ impl Fake {
             images: Mutex::default(),
             log: Mutex::default(),
             sent: AtomicU64::new(0),
+            answering: Arc::default(),
             seekless: AtomicBool::new(false),
             seekless_stores: Mutex::default(),
             failures: AtomicU32::new(0),
@@ -107,6 +110,11 @@ impl Fake {
         self.sent.load(Ordering::SeqCst)
     }
 
+    /// Answers that have begun and that nobody has ended.
+    pub(super) fn answering(&self) -> usize {
+        Arc::strong_count(&self.answering) - 1
+    }
+
     /// From now on nothing leaves, until [`Self::release`].
     pub(super) fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
@@ -118,7 +126,7 @@ impl Fake {
         self.chunks.add_permits(10_000);
     }
 
-    fn answer(self: &std::sync::Arc<Self>, source: &Source, range: Option<Range<u64>>) -> Result<ByteStream> {
+    fn answer(self: &Arc<Self>, source: &Source, range: Option<Range<u64>>) -> Result<ByteStream> {
         let (image, store) = (source.image, source.store.clone());
         self.log.lock().unwrap().push(Request { image, range: range.clone(), store: store.clone() });
         let fail = |kind| Err(ServiceError::new(kind, format!("read image {image}")));
@@ -135,9 +143,9 @@ impl Fake {
         let range = range.map_or(0..bytes.len(), |range| place(range.start)..place(range.end));
         let bytes = bytes.slice(range);
         let bytes = bytes.slice(..bytes.len().min(self.cut.load(Ordering::SeqCst)));
-        let fake = std::sync::Arc::clone(self);
-        Ok(Box::pin(stream::unfold(bytes, move |mut rest| {
-            let fake = std::sync::Arc::clone(&fake);
+        let (fake, answering) = (Arc::clone(self), Arc::clone(&self.answering));
+        Ok(Box::pin(stream::unfold((bytes, answering), move |(mut rest, answering)| {
+            let fake = Arc::clone(&fake);
             async move {
                 if rest.is_empty() {
                     return None;
@@ -148,14 +156,14 @@ impl Fake {
                 tokio::task::yield_now().await;
                 let chunk = rest.split_to(rest.len().min(CHUNK));
                 fake.sent.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-                Some((Ok(chunk), rest))
+                Some((Ok(chunk), (rest, answering)))
             }
         })))
     }
 }
 
 /// The fake behind the trait; a stream needs the fake for longer than the call that began it.
-pub(super) struct Shared(pub(super) std::sync::Arc<Fake>);
+pub(super) struct Shared(pub(super) Arc<Fake>);
 
 #[async_trait]
 impl ImageService for Shared {

@@ -3,6 +3,7 @@
 mod damage;
 mod flights;
 mod kept;
+mod leaving;
 mod memory;
 mod plain;
 mod streams;

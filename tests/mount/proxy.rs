@@ -67,6 +67,11 @@ impl Request {
         self.method == "PUT" && self.path.ends_with("/file")
     }
 
+    /// Whether the bytes of an image are asked for.
+    pub(crate) fn is_download(&self) -> bool {
+        self.method == "GET" && self.path.ends_with("/file")
+    }
+
     /// Whether one image is looked at.
     pub(crate) fn is_show(&self) -> bool {
         let id = self.path.rsplit("/v2/images/").next().unwrap_or_default();
@@ -81,6 +86,8 @@ pub(crate) type Judge = Arc<dyn Fn(&Request, Step) -> Act + Send + Sync>;
 pub(crate) struct Proxy {
     address: SocketAddr,
     listening: JoinHandle<()>,
+    /// Shared with the listener and with each connection of a client.
+    open: Arc<()>,
 }
 
 impl Proxy {
@@ -89,15 +96,26 @@ impl Proxy {
         let target: Arc<str> = origin.trim_start_matches("http://").trim_end_matches('/').into();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let numbers = Arc::new(AtomicUsize::new(0));
+        let (numbers, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+        let opened = Arc::clone(&open);
         let listening = runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (target, judge, numbers) = (Arc::clone(&target), Arc::clone(&judge), Arc::clone(&numbers));
+                let open = Arc::clone(&opened);
                 // A connection that breaks is dropped, and both sides see that.
-                tokio::spawn(async move { lead(client, &target, &judge, &numbers).await });
+                tokio::spawn(async move {
+                    let _ = lead(client, &target, &judge, &numbers).await;
+                    drop(open);
+                });
             }
         });
-        Self { address, listening }
+        Self { address, listening, open }
+    }
+
+    /// Connections that a client has open.
+    pub(crate) fn connections(&self) -> usize {
+        // The listener has one as well.
+        Arc::strong_count(&self.open).saturating_sub(2)
     }
 
     /// Where it listens.
@@ -183,7 +201,10 @@ async fn downwards(mut server: ReadHalf<'_>, mut client: WriteHalf<'_>, judge: &
         }
         client.write_all(&piece[..count]).await.ok()?;
         if let Some(step) = steps[1].take() {
-            judge(step);
+            match judge(step) {
+                Act::Pass => {}
+                act => return Some(act),
+            }
         }
         if count == 0 {
             client.shutdown().await.ok()?;

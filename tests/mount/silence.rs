@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use glancefs::server::Ranges;
 use serde_json::{Value, json};
 
+use crate::content::noise;
 use crate::proxy::{Act, Step};
 use crate::target::Target;
 use crate::tools::shell;
@@ -20,6 +22,7 @@ crate::promises![Embedded:
     who_is_killed_while_the_service_is_silent_ends,
     what_was_begun_goes_on_without_who_was_killed,
     who_reads_what_the_kernel_has_does_not_wait_for_the_service,
+    the_download_of_who_was_killed_ends,
 ];
 
 /// Within this time a program ends that was killed.
@@ -167,4 +170,42 @@ fn who_reads_what_the_kernel_has_does_not_wait_for_the_service(target: &Target) 
     let read = hear.recv_timeout(SOON).unwrap_or_else(|_| panic!("it waits for the service"));
     assert_eq!(&read.unwrap(), b"bytes");
     mount.end();
+}
+
+fn the_download_of_who_was_killed_ends(target: &Target) {
+    let id = target.filled(&target.person("demo"), &json!({"name": target.name("stands-still")}), &noise(7, 20 << 20));
+    for ranges in [Ranges::Honoured, Ranges::Refused] {
+        for is_shared in [false, true] {
+            target.behave(|behaviour| behaviour.ranges = ranges);
+            let (told, hear) = mpsc::channel();
+            let told = Mutex::new(told);
+            let (proxy, clouds) = proxied(target, move |request, step| {
+                if !request.is_download() || step != Step::Told {
+                    return Act::Pass;
+                }
+                told.lock().unwrap().send(()).unwrap();
+                Act::Hang
+            });
+            let mount = crate::mounted::Mount::of(&clouds, "demo", &["--ttl=5m"]);
+            let other = is_shared.then(|| File::open(mount.data(&id)).unwrap());
+            let line = "exec dd if=data of=/dev/null bs=1M";
+            let mut program = begun(&mount.path("by-id").join(&id), line);
+            hear.recv_timeout(SOON).unwrap();
+            if ranges == Ranges::Refused {
+                // The first answer says that there are none.
+                hear.recv_timeout(SOON).unwrap();
+            }
+            assert!(proxy.connections() > 0);
+            program.kill().unwrap();
+            ends(program, line);
+            let since = Instant::now();
+            while proxy.connections() > 0 {
+                assert!(since.elapsed() < SOON, "{ranges:?}, shared: {is_shared}: a request goes on for nobody");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(hear.try_recv().is_err(), "it was asked for again");
+            drop(other);
+            mount.end();
+        }
+    }
 }

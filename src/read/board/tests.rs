@@ -156,9 +156,50 @@ fn a_reader_who_went_away_keeps_nothing_under_way() {
     let lane = board.wish(&Wish { reach: 100, ..wish(0..8) }, never, never).remove(0).id;
     let waiter = board.wait(3).unwrap();
     board.set_closed(true);
-    assert_eq!(board.step(lane, 8), Step::Fill(0..8));
+    assert_eq!(board.step(lane, 8), Step::Fill(0..4));
     drop(waiter);
     assert_eq!(board.step(lane, 8), Step::End);
+}
+
+#[test]
+fn what_was_to_be_fetched_ahead_goes_with_who_went_away() {
+    let mut board = Board::default();
+    let lane = board.wish(&Wish { reach: 100, ..wish(0..40) }, never, never).remove(0).id;
+    assert_eq!(board.step(lane, 8), Step::Fill(0..8));
+    let waiter = board.wait(20).unwrap();
+    board.trim();
+    assert_eq!((board.count(), board.is_forsaken(lane)), (21, false), "somebody waits for block 20");
+    drop(waiter);
+    board.trim();
+    assert_eq!((board.count(), board.is_forsaken(lane)), (8, true), "what it is at comes all the same");
+    assert!(!board.abandon(lane, false), "the image is open");
+    assert_eq!(started(&mut board, &Wish { reach: 100, ..wish(4..30) }), []);
+    assert_eq!((board.count(), board.is_forsaken(lane)), (30, false), "somebody else wants it");
+    assert!(!board.abandon(lane, true));
+    board.trim();
+    board.advance(lane, &(0..8));
+    assert_eq!((board.step(lane, 8), board.count()), (Step::Pause, 0));
+    board.set_closed(true);
+    assert!(board.abandon(lane, false));
+    assert_eq!(board.step(lane, 8), Step::End);
+}
+
+#[test]
+fn a_stream_does_not_begin_again_for_who_went_away() {
+    let mut board = Board::default();
+    let stream = |blocks| Wish { way: Way::Whole, ..wish(blocks) };
+    let lane = board.wish(&stream(10..20), never, never).remove(0).id;
+    board.advance(lane, &(0..16));
+    board.wish(&stream(3..9), never, never);
+    let (behind, further) = (board.wait(4).unwrap(), board.wait(8).unwrap());
+    drop(further);
+    board.trim();
+    assert_eq!(board.step(lane, 8), Step::Restart);
+    assert_eq!(board.step(lane, 8), Step::Fill(0..5), "up to the block that is waited for");
+    drop(behind);
+    board.trim();
+    board.advance(lane, &(0..5));
+    assert_eq!(board.step(lane, 8), Step::Pause);
 }
 
 #[test]
@@ -217,6 +258,11 @@ fn no_block_is_on_two_lanes_whatever_happens() {
             }
             if random.u8(..4) == 0 {
                 here.retain(|_| random.bool());
+            }
+            if random.u8(..4) == 0 {
+                let left = random.usize(..=waits.len());
+                waits.truncate(left);
+                board.trim();
             }
         }
         for lane in lanes {
