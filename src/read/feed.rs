@@ -40,8 +40,9 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(content: Content, identity: Identity) -> Self {
-        let proof = Proof::new(&identity);
+    /// Nobody has it open yet; see [`Proof::new`].
+    pub(super) fn new(content: Content, identity: Identity, again: u64) -> Self {
+        let proof = Proof::new(&identity, again);
         Self {
             content,
             identity,

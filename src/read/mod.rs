@@ -212,7 +212,7 @@ impl Reads {
         if let Some(feed) = known {
             return Arc::clone(feed);
         }
-        let feed = Arc::new(Feed::new(content, identity.clone()));
+        let feed = Arc::new(Feed::new(content, identity.clone(), self.cache.budget().total()));
         feeds.put(identity, Arc::clone(&feed));
         while feeds.len() > REMEMBERED && feeds.peek_lru().is_some_and(|(_, oldest)| oldest.is_idle()) {
             feeds.pop_lru();

@@ -45,10 +45,6 @@ impl fmt::Display for Verified {
     }
 }
 
-/// A reader with whom the last byte has been seen waits for the verdict unless more bytes than this have to be fetched
-/// again for it: then the image was read at random places, and the verdict comes behind the reader.
-const WORTH_WAITING: u64 = 256 << 20;
-
 /// How many blocks before its turn a run is held for it: the kernel has two read-aheads of 4 MiB under way at once.
 const EARLY: u64 = (16 << 20) / BLOCK;
 
@@ -59,6 +55,8 @@ const PLENTY: u64 = 4 << 20;
 pub(super) struct Proof {
     content: Identity,
     expected: Option<Expected>,
+    /// So many bytes are fetched again at most while somebody waits for that who has not read all of the image.
+    again: u64,
     state: Mutex<State>,
     changed: Notify,
     /// What readers got and what went into the hash, block by block: what is fetched again must be the same, and what is
@@ -104,8 +102,9 @@ pub(super) enum Work {
 }
 
 impl Proof {
-    /// Nothing seen yet.
-    pub(super) fn new(content: &Identity) -> Self {
+    /// Nothing seen yet. A reader who has not read all of the image, and with whom the last byte has been seen, waits for the
+    /// verdict unless more than `again` bytes have to be fetched again for it: then the image was read at random places.
+    pub(super) fn new(content: &Identity, again: u64) -> Self {
         let (expected, hash) = Expected::of(content.checksums()).unzip();
         let state = State {
             seen: Seen::new(content.blocks()),
@@ -124,7 +123,7 @@ impl Proof {
         };
         let tags = Mutex::new(disk::Proof::new(content));
         let (content, state, changed) = (content.clone(), Mutex::new(state), Notify::new());
-        let proof = Self { content, expected, state, changed, tags };
+        let proof = Self { content, expected, again, state, changed, tags };
         if proof.content.size() == 0 {
             let verdict = proof.judge();
             lock(&proof.state).verdict = verdict;
@@ -135,19 +134,23 @@ impl Proof {
     /// Counts the bytes `range`, all of them in `run`, as seen by a reader. At most `room` bytes may wait for the hash in
     /// memory. `true` when a worker is to be started.
     pub(super) fn note(&self, range: &Range<u64>, run: &Run, room: u64) -> bool {
-        if self.is_concluded() {
+        // What was accepted may be taken back, and what was seen until then must be known.
+        let is_over = |state: &State| state.verdict.is_some() && !state.accepted;
+        if self.expected.is_none() || is_over(&lock(&self.state)) {
             return false;
         }
         let blocks = block_at(range.start)..range.end.div_ceil(BLOCK);
         let same = lock(&self.tags).note(blocks.start, run.tags(&blocks));
         let mut state = lock(&self.state);
         state.others |= !same;
-        if state.verdict.is_some() || state.others {
+        if is_over(&state) || state.others {
             return Self::start(&mut state);
         }
         let whole = range.end == self.content.size();
         state.seen.note(range.clone(), whole);
-        self.queue(&mut state, run, room);
+        if !state.accepted {
+            self.queue(&mut state, run, room);
+        }
         Self::start(&mut state)
     }
 
@@ -172,15 +175,15 @@ impl Proof {
         drop(early);
     }
 
-    /// The bytes on disk were proved before, and are still what they were. `false` where readers got bytes already, which
-    /// may be others.
+    /// The bytes on disk were proved before, and are still what they were. `false` where that is known, or where readers got
+    /// bytes already, which may be others.
     pub(super) fn accept(&self) -> bool {
         let mut state = lock(&self.state);
-        state.accepted = state.verdict.is_none() && state.seen.is_empty() && !state.others;
-        if state.accepted {
-            state.verdict = Some(Ok(()));
+        let is_new = state.verdict.is_none() && state.seen.is_empty() && !state.others;
+        if is_new {
+            (state.accepted, state.verdict) = (true, Some(Ok(())));
         }
-        state.accepted
+        is_new
     }
 
     /// The service sent other bytes than before. `true` when a worker is to be started, to say so to all readers.
@@ -369,19 +372,25 @@ impl Proof {
         lock(&self.state).verdict.clone()
     }
 
-    /// Whether all bytes have been seen and are not compared yet, and the verdict is worth waiting for.
-    pub(super) fn is_due(&self) -> bool {
+    /// Whether all bytes have been seen and are not compared yet, and the verdict is worth waiting for, as it always is for a
+    /// reader who has `own` seen all of them.
+    pub(super) fn is_due(&self, own: &Seen) -> bool {
         let state = lock(&self.state);
-        let soon = state.seen.is_whole() && state.lacking <= WORTH_WAITING;
+        let soon = state.seen.is_whole() && (own.is_whole() || state.lacking <= self.again);
         self.expected.is_some() && state.verdict.is_none() && (state.others || soon)
     }
 
-    /// Whether so much waits for the hash that readers should wait too. It is said at half of the room, because reads
-    /// that are under way fill the rest.
-    pub(super) fn is_full(&self, room: u64) -> bool {
+    /// Whether so much waits for the hash that a reader should wait too who has `own` seen so much. It is said at half of the
+    /// room, because reads that are under way fill the rest. Where the hash is far behind because the image was read at
+    /// random places, only who reads from the beginning on waits, so that the hash gets the same blocks from memory.
+    pub(super) fn is_full(&self, room: u64, own: &Seen) -> bool {
         let state = lock(&self.state);
-        let behind = state.lacking > WORTH_WAITING;
-        state.working && !behind && state.held + state.lacking >= room / 2
+        let waiting = if state.lacking > self.again {
+            (own.prefix() * BLOCK).saturating_sub(state.hashed)
+        } else {
+            state.held + state.lacking
+        };
+        state.working && waiting >= room / 2
     }
 
     /// Waits until `done` says so, or the worker gave up.

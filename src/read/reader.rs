@@ -11,6 +11,7 @@ use super::cursor::{Asked, Cursors};
 use super::error::ReadError;
 use super::feed::{Feed, Waited};
 use super::proof::Verified;
+use super::seen::Seen;
 use super::{Content, Reads, add};
 use crate::cache::{Run, Use, block_at, lock};
 use crate::sync::Mutex;
@@ -22,6 +23,8 @@ pub struct Reader {
     reads: Arc<Reads>,
     feed: Arc<Feed>,
     cursors: Mutex<Cursors>,
+    /// What it has been given.
+    seen: Mutex<Seen>,
     /// A read had to wait since the last one that was counted.
     waited: AtomicBool,
     /// The reads that were given up last, and when.
@@ -36,7 +39,9 @@ impl Reader {
     pub(super) fn new(reads: Arc<Reads>, feed: Arc<Feed>) -> Self {
         feed.opened();
         add(&reads.open, 1);
-        Self { reads, feed, cursors: Mutex::default(), waited: AtomicBool::new(false), given_up: Mutex::default() }
+        let seen = Mutex::new(Seen::new(feed.identity.blocks()));
+        let (waited, given_up) = (AtomicBool::new(false), Mutex::default());
+        Self { reads, feed, cursors: Mutex::default(), seen, waited, given_up }
     }
 
     /// What it reads.
@@ -90,11 +95,12 @@ impl Reader {
         self.reads.refuse_beyond_half(end - offset)?;
         self.feed.prepare(&self.reads).await;
         let room = self.reads.hash_room();
-        self.feed.wait_for_hash(&self.reads, |proof| !proof.is_full(room)).await?;
+        self.feed.wait_for_hash(&self.reads, |proof| !proof.is_full(room, &lock(&self.seen))).await?;
         let asked = self.note(&(offset..end));
         self.feed.go_ahead(&self.reads, &asked);
         let mut reply = self.gather(&(offset..end), &asked).await?;
-        if self.feed.proof.is_due() {
+        let is_due = self.feed.proof.is_due(&lock(&self.seen));
+        if is_due {
             // Not held while waiting: the hash may need memory to fetch a block again.
             drop(reply);
             self.feed.wait_for_hash(&self.reads, |proof| proof.verdict().is_some()).await?;
@@ -158,6 +164,7 @@ impl Reader {
 
     /// The bytes `range`, all in `run`, go to the reader.
     fn delivered(&self, range: &Range<u64>, run: &Run, asked: &Asked) {
+        lock(&self.seen).note(range.clone(), range.end == self.feed.identity.size());
         self.feed.delivered(&self.reads, range, run);
         if asked.passing && range.end == run.range().end {
             self.reads.cache.passed(run);

@@ -7,6 +7,9 @@ use crate::image::{Checksums, ImageId};
 
 const ROOM: u64 = 1 << 30;
 
+/// What is fetched again while anybody waits.
+const AGAIN: u64 = 24 * BLOCK;
+
 /// A content of so many blocks, each filled with its number, and its proof.
 struct Image {
     identity: Identity,
@@ -23,7 +26,7 @@ fn image(blocks: u64) -> Image {
     (0..blocks).for_each(|block| hash.feed(&vec![fill(block); usize::try_from(BLOCK).unwrap()]));
     let checksums = Checksums { md5: None, algorithm: Some("sha512".into()), value: Some(hash.finish().into()) };
     let identity = Identity::new(ImageId::random(), blocks * BLOCK, checksums);
-    let proof = Proof::new(&identity);
+    let proof = Proof::new(&identity, AGAIN);
     Image { identity, cache: Cache::new(Budget::new(64 << 20)), proof }
 }
 
@@ -131,6 +134,42 @@ fn what_was_proved_before_says_nothing_of_bytes_that_a_reader_has_got() {
 }
 
 #[test]
+fn what_was_proved_before_is_told_until_other_bytes_come_however_often_it_is_found() {
+    let image = image(16);
+    assert!(image.proof.accept());
+    assert!(!image.proof.accept(), "it is known");
+    image.see(0..8, ROOM);
+    assert_eq!(image.proof.verified(), Verified::Yes);
+    image.proof.is_fetched();
+    assert_eq!(image.proof.verified(), Verified::No);
+    assert!(!image.proof.accept(), "readers have got bytes");
+    // What readers got until then is hashed with what comes now.
+    image.see(8..16, ROOM);
+    assert_eq!(image.proof.verified(), Verified::Yes);
+}
+
+#[test]
+fn who_has_read_all_of_an_image_waits_for_the_verdict_however_much_is_to_be_fetched_again() {
+    let image = image(40);
+    for blocks in [1..8, 8..16, 16..24, 24..32, 32..40] {
+        let run = image.run(blocks);
+        assert!(!image.proof.note(&run.range(), &run, 0), "it is not the turn of these blocks");
+    }
+    let (mut own, first) = (Seen::new(40), image.run(0..1));
+    assert!(image.proof.note(&first.range(), &first, 0));
+    own.note(0..BLOCK, false);
+    let full = |own: &Seen| image.proof.is_full(16 * BLOCK, own);
+    assert!(!image.proof.is_due(&own) && !full(&own), "others have read at random places");
+    own.note(BLOCK..8 * BLOCK, false);
+    assert!(full(&own) && !full(&Seen::new(40)), "it is not to be further than the hash");
+    own.note(8 * BLOCK..40 * BLOCK, true);
+    assert!(image.proof.is_due(&own) && !image.proof.is_due(&Seen::new(40)));
+    image.work();
+    assert!(!image.proof.is_due(&own) && !full(&own));
+    assert_eq!(image.proof.verified(), Verified::Yes);
+}
+
+#[test]
 fn a_byte_that_is_different_is_found() {
     let image = image(9);
     image.see(0..8, ROOM);
@@ -138,7 +177,7 @@ fn a_byte_that_is_different_is_found() {
     buffer.whole().fill(fill(8) ^ 1);
     let run = Run::new(&image.identity, 8..9, buffer).unwrap();
     assert!(image.proof.note(&run.range(), &run, ROOM));
-    assert!(image.proof.is_due());
+    assert!(image.proof.is_due(&Seen::new(16)));
     image.work();
     assert!(matches!(image.proof.verdict(), Some(Err(ReadError::HashMismatch { .. }))));
     assert_eq!(image.proof.verified(), Verified::No);
@@ -151,7 +190,7 @@ fn a_part_is_told_as_a_part() {
     assert_eq!(image.proof.verified(), Verified::No);
     image.see(0..3, ROOM);
     assert_eq!(image.proof.verified(), Verified::Part(3 * BLOCK));
-    assert!(!image.proof.is_due());
+    assert!(!image.proof.is_due(&Seen::new(16)));
 }
 
 #[test]
@@ -159,24 +198,24 @@ fn a_reader_is_held_back_only_when_its_share_of_memory_waits_for_the_hash() {
     let image = image(16);
     let one = image.run(0..8);
     assert!(image.proof.note(&one.range(), &one, ROOM));
-    assert!(!image.proof.is_full(17 * BLOCK));
-    assert!(image.proof.is_full(16 * BLOCK));
+    assert!(!image.proof.is_full(17 * BLOCK, &Seen::new(16)));
+    assert!(image.proof.is_full(16 * BLOCK, &Seen::new(16)));
     image.work();
-    assert!(!image.proof.is_full(BLOCK));
+    assert!(!image.proof.is_full(BLOCK, &Seen::new(16)));
 }
 
 #[test]
 fn a_hash_that_nobody_can_compute_holds_nothing() {
     let checksums = Checksums { md5: None, algorithm: Some("shake_128".into()), value: Some("00".into()) };
-    let proof = Proof::new(&Identity::new(ImageId::random(), 8 * BLOCK, checksums));
-    assert_eq!((proof.verified(), proof.is_due()), (Verified::Unknown, false));
+    let proof = Proof::new(&Identity::new(ImageId::random(), 8 * BLOCK, checksums), AGAIN);
+    assert_eq!((proof.verified(), proof.is_due(&Seen::new(16))), (Verified::Unknown, false));
 }
 
 #[test]
 fn the_hash_of_nothing_is_compared_at_once() {
     let empty = |md5: &str| {
         let checksums = Checksums { md5: Some(md5.into()), ..Checksums::default() };
-        Proof::new(&Identity::new(ImageId::random(), 0, checksums)).verified()
+        Proof::new(&Identity::new(ImageId::random(), 0, checksums), AGAIN).verified()
     };
     assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427e"), Verified::Yes);
     assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427f"), Verified::No);

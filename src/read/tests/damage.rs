@@ -61,6 +61,35 @@ async fn what_a_reader_got_is_what_the_verdict_speaks_of_also_where_it_was_fetch
 }
 
 #[tokio::test]
+async fn who_reads_from_end_to_end_hears_the_verdict_also_where_others_have_read_more_than_fits_into_memory() {
+    for is_sound in [true, false] {
+        let bench = bench_with(8 * MIB, Settings::default());
+        let content = bench.fake.add(1, 40 << 20);
+        if !is_sound {
+            bench.fake.damage(&content, 30_000_000);
+        }
+        let other = bench.open(&content);
+        for at in (1..40).rev() {
+            other.read(at * MIB, 1 << 20).await.unwrap();
+        }
+        drop(other);
+        let before = bench.fake.sent();
+        let reader = bench.open(&content);
+        let outcome = read_all(&reader, 131_072).await;
+        match outcome {
+            Ok(bytes) => assert!(is_sound && bytes == bench.fake.bytes(&content)),
+            Err(error) => assert!(!is_sound && error.is_damage(), "{error}"),
+        }
+        assert_eq!(reader.verified(), if is_sound { Verified::Yes } else { Verified::No });
+        let moved = bench.fake.sent() - before;
+        assert!(
+            moved <= content.size + bench.cut_off(),
+            "{moved} bytes, because the hash did not get them from memory"
+        );
+    }
+}
+
+#[tokio::test]
 async fn reads_that_the_kernel_sends_out_of_order_are_verified() {
     let bench = bench();
     let content = bench.fake.add(1, 6 << 20);

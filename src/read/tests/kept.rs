@@ -1,5 +1,7 @@
 //! The cache on disk, from one mount to the next.
 
+use std::os::unix::fs::FileExt;
+
 use super::*;
 use crate::cache::disk::{DiskCache, DiskSettings};
 use crate::cache::{BLOCK, SPAN};
@@ -142,11 +144,47 @@ async fn what_comes_from_the_service_after_a_sealed_image_was_dropped_is_not_cal
     drop(first);
     let second = mount(&fake, folder.path());
     assert_eq!(second.reads.verified(&content), None);
-    drop(second.reads.sealed(&content).await.unwrap());
-    assert_eq!(second.reads.verified(&content), Some(Verified::Yes));
+    for _ in 0..2 {
+        drop(second.reads.sealed(&content).await.unwrap());
+        assert_eq!(second.reads.verified(&content), Some(Verified::Yes));
+    }
     dropped(folder.path());
     second.open(&content).read(3 << 20, 100).await.unwrap();
     assert_ne!(second.reads.verified(&content), Some(Verified::Yes));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_a_sealed_image_whose_disk_fails_midway_hears_the_verdict_of_what_came_instead() {
+    for is_sound in [true, false] {
+        let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+        let content = fake.add(7, 8 << 20);
+        let first = mount(&fake, folder.path());
+        read_all(&first.open(&content), 1 << 20).await.unwrap();
+        sealed(&first, &content).await;
+        drop(first);
+        let second = mount(&fake, folder.path());
+        let reader = second.open(&content);
+        let mut all = reader.read(0, 1 << 20).await.unwrap().to_vec();
+        assert_eq!(reader.verified(), Verified::Yes);
+        for entry in std::fs::read_dir(folder.path().join("images")).unwrap() {
+            let file = std::fs::OpenOptions::new().write(true).open(entry.unwrap().path().join("data")).unwrap();
+            file.write_all_at(b"damaged", 6 << 20).unwrap();
+        }
+        if !is_sound {
+            fake.damage(&content, (6 << 20) + 77);
+        }
+        let rest = async {
+            while all.len() < 8 << 20 {
+                all.extend_from_slice(&reader.read(all.len() as u64, 131_072).await?);
+            }
+            Ok::<_, ReadError>(())
+        };
+        match rest.await {
+            Ok(()) => assert!(is_sound && all == fake.bytes(&content)),
+            Err(error) => assert!(!is_sound && error.is_damage(), "{error}"),
+        }
+        assert_eq!(reader.verified(), if is_sound { Verified::Yes } else { Verified::No });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
