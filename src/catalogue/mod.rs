@@ -32,7 +32,7 @@ pub use self::snapshot::Snapshot;
 use self::state::{Held, State};
 use self::watch::Watcher;
 use crate::image::{Image, ImageId, Member, Visibility};
-use crate::service::{ImageService, Kind, ListQuery, Marker, Result};
+use crate::service::{ImageService, Kind, ListQuery, Marker, Remarks, Result};
 
 /// How many images that no listing shows (hidden, community, shares not yet accepted), or whose members were asked for,
 /// are remembered. Beyond that the one looked at longest ago is asked for again.
@@ -72,6 +72,7 @@ pub struct Catalogue(Arc<Inner>);
 
 struct Inner {
     service: Arc<dyn ImageService>,
+    remarks: Remarks,
     ttl: Duration,
     watcher: OnceLock<Watcher>,
     /// The first listing turns out to be long ([`State::lists_for_long`]).
@@ -108,8 +109,8 @@ impl<T> Seen<T> {
 impl Catalogue {
     /// A catalogue of what `service` shows, each answer at most `ttl` old.
     pub fn new(service: Arc<dyn ImageService>, ttl: Duration) -> Self {
-        let state = Mutex::new(State::default());
-        Self(Arc::new(Inner { service, ttl, watcher: OnceLock::new(), goes_on: Notify::new(), state }))
+        let (remarks, state) = (service.remarks(), Mutex::new(State::default()));
+        Self(Arc::new(Inner { service, remarks, ttl, watcher: OnceLock::new(), goes_on: Notify::new(), state }))
     }
 
     /// All images that the service lists. While the service is away, the last known ones. Where it could not be asked less
@@ -186,8 +187,8 @@ impl Catalogue {
         takes: impl Fn(&Image) -> bool + Sync,
     ) -> Result<Vec<Arc<Image>>> {
         let part = Part { marker, takes: &takes, most, known: &|id| self.0.listed(id), ..Part::ALL };
-        let listed = pages::all(self.0.service.as_ref(), query, &part).await?;
-        self.state().report(&listed.odd);
+        let mut listed = pages::all(self.0.service.as_ref(), query, &part).await?;
+        listed.say(&self.0.remarks);
         let mut seen = HashSet::new();
         Ok(listed.images.into_iter().filter(|image| seen.insert(image.id)).take(most).collect())
     }

@@ -42,7 +42,11 @@ impl Catalogue {
             |name: &String| ListQuery { filters: vec![("name".to_owned(), name.clone())], ..ListQuery::default() };
         let queries: Vec<ListQuery> = names.iter().map(query).collect();
         let asked = queries.iter().map(|query| pages::all(self.0.service.as_ref(), query, &Part::ALL));
-        let images: Vec<_> = try_join_all(asked).await?.into_iter().flat_map(|listed| listed.images).collect();
+        let mut images = Vec::new();
+        for mut listed in try_join_all(asked).await? {
+            listed.say(&self.0.remarks);
+            images.extend(listed.images);
+        }
         let mut state = self.state();
         for image in &images {
             state.show(image.id, Timed { value: Ok(Arc::clone(image)), since });

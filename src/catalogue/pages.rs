@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::refresh::ONE_PAGE;
 use crate::image::{Image, ImageId};
 use crate::service::page::{Contents, Marker, Page};
-use crate::service::{ImageService, Kind, ListQuery, Result, ServiceError};
+use crate::service::remarks;
+use crate::service::{ImageService, Kind, ListQuery, Remarks, Result, ServiceError};
 
 /// How often a listing begins again because an image at a page's end was deleted meanwhile.
 pub(super) const STARTS: u32 = 5;
@@ -17,15 +18,19 @@ const MOST: usize = 1_000_000;
 /// Nor does one in which so many pages in a row show no image that was not there before.
 const BARREN: usize = 100;
 
-/// Odd things that are kept and said. A listing may consist of them.
-pub(super) const SAID: usize = 1000;
-
 /// What a listing showed.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) images: Vec<Arc<Image>>,
     /// What was odd about it, as sentences.
     pub(super) odd: Vec<String>,
+}
+
+impl Listed {
+    /// Says what is odd about it.
+    pub(super) fn say(&mut self, remarks: &Remarks) {
+        remarks.say(std::mem::take(&mut self.odd));
+    }
 }
 
 /// What of a listing is wanted.
@@ -79,7 +84,7 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         course.passes(&contents.images);
         let share = |image: Arc<Image>| (part.known)(image.id).filter(|known| *known == image).unwrap_or(image);
         listed.images.extend(contents.images.into_iter().filter(|image| (part.takes)(image)).map(share));
-        let room = SAID.saturating_sub(listed.odd.len());
+        let room = remarks::MOST.saturating_sub(listed.odd.len());
         listed.odd.extend(contents.odd.into_iter().take(room));
         let Some(next) = contents.next.filter(|_| listed.images.len() < part.most) else { break };
         if let Some(odd) = course.is_endless(&next) {
@@ -165,7 +170,7 @@ mod tests {
     async fn a_listing_that_shows_nothing_new_for_a_hundred_pages_comes_to_an_end() {
         let odd = |page| (Vec::new(), (0..1000).map(|n| format!("odd {page} {n}")).collect());
         let (listed, pages) = made_up(odd, &Part::ALL).await;
-        assert_eq!((listed.images.len(), pages, listed.odd.len()), (0, BARREN, SAID + 1));
+        assert_eq!((listed.images.len(), pages, listed.odd.len()), (0, BARREN, remarks::MOST + 1));
         assert!(listed.odd[0].contains("does not come to an end"), "{}", listed.odd[0]);
 
         let again = |_| (vec![Arc::new(image(1, "x")), Arc::new(image(2, "x"))], Vec::new());

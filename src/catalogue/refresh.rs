@@ -62,7 +62,8 @@ impl Inner {
         };
         let changed = ("updated_at".to_owned(), changed_from(latest, Timestamp::now()));
         let query = ListQuery { filters: vec![changed], ..ListQuery::default() };
-        let listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await;
+        let mut listed = pages::all(self.service.as_ref(), &query, &Part::ALL).await;
+        let _ = listed.as_mut().map(|listed| listed.say(&self.remarks));
         let mut state = self.state();
         let outcome = listed.map(|listed| state.catch_up(listed, since));
         state.changes.answered(since);
@@ -75,7 +76,8 @@ impl Inner {
         self.state().changes.asked(since);
         let known = |id| self.listed(id);
         let part = Part { known: &known, goes_on: &|| self.list_for_long(), ..Part::ALL };
-        let listed = pages::all(self.service.as_ref(), &ListQuery::default(), &part).await;
+        let mut listed = pages::all(self.service.as_ref(), &ListQuery::default(), &part).await;
+        let _ = listed.as_mut().map(|listed| listed.say(&self.remarks));
         let mut state = self.state();
         state.lists_for_long = false;
         state.asked_for_all = Some(Timed { value: since.elapsed(), since });

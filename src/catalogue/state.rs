@@ -1,6 +1,5 @@
 //! What a catalogue knows.
 
-use std::collections::HashSet;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 use super::changes::{Change, Changes};
 use super::difference::Difference;
 use super::flight::Flight;
-use super::pages::{Listed, SAID};
+use super::pages::Listed;
 use super::snapshot::Snapshot;
 use super::watch::Watch;
 use super::{AT_FIRST, Inner, REMEMBERED, Seen, Timed, is_away};
@@ -37,8 +36,6 @@ pub(super) struct State {
     pub(super) completing: Flight<()>,
     /// The latest `updated_at` that a listing showed.
     pub(super) latest: Timestamp,
-    /// What was odd in listings and is known to have been said.
-    odd: HashSet<String>,
     pub(super) changes: Changes,
     /// Images of which a change of ours is known and not what else the service changed with it, and since when.
     pub(super) amended: LruCache<ImageId, Instant>,
@@ -68,7 +65,6 @@ impl Default for State {
             is_incomplete: false,
             completing: Flight::default(),
             latest: Timestamp::UNIX_EPOCH,
-            odd: HashSet::new(),
             changes: Changes::default(),
             amended: LruCache::new(REMEMBERED),
             own_changes: 0,
@@ -174,16 +170,6 @@ impl State {
     pub(super) fn reaches(&mut self, listed: &Listed) {
         let latest = listed.images.iter().map(|image| image.updated_at).max();
         self.latest = self.latest.max(latest.unwrap_or_default());
-        self.report(&listed.odd);
-    }
-
-    /// Says what is odd about a listing, once.
-    pub(super) fn report(&mut self, odd: &[String]) {
-        for odd in odd {
-            if self.odd.len() < SAID && self.odd.insert(odd.clone()) {
-                tracing::warn!("{odd}");
-            }
-        }
     }
 }
 

@@ -11,12 +11,16 @@ use crate::image::ImageId;
 /// The document that a call answers with. One that ends in the middle, though the connection said that it was whole, is a
 /// proxy's or a dying worker's work: what only looks is asked for once more.
 pub(super) async fn document<T: DeserializeOwned>(http: &Http, call: &Call) -> Result<T> {
-    match serde_json::from_slice(&http.document(call).await?) {
-        Err(error) if error.is_eof() && call.method == Method::GET => {
-            understood(&call.action, &http.document(call).await?)
-        }
-        document => document.map_err(|error| misunderstood(&call.action, &error)),
-    }
+    read(http, call, |body| serde_json::from_slice(body)).await
+}
+
+/// The same, as `reader` reads it.
+pub(super) async fn read<T>(http: &Http, call: &Call, reader: impl Fn(&[u8]) -> serde_json::Result<T>) -> Result<T> {
+    let read = match reader(&http.document(call).await?) {
+        Err(error) if error.is_eof() && call.method == Method::GET => reader(&http.document(call).await?),
+        read => read,
+    };
+    read.map_err(|error| misunderstood(&call.action, &error))
 }
 
 /// The document in the body of a successful answer.

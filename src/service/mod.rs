@@ -15,6 +15,8 @@ mod http;
 pub mod meter;
 pub mod offers;
 pub mod page;
+mod readable;
+pub mod remarks;
 pub mod retry;
 pub(crate) mod tls;
 mod turns;
@@ -33,6 +35,7 @@ pub use error::{Kind, ServiceError};
 pub use meter::Vitals;
 pub use offers::{Api, Offers};
 pub use page::{Marker, Page};
+pub use remarks::Remarks;
 
 use crate::image::{Image, ImageId, Member, MemberStatus, Task, Text, Usage};
 use crate::schema::Schema;
@@ -101,6 +104,12 @@ pub trait ImageService: Send + Sync + 'static {
     /// What was asked of it so far, and how long its token lives. What asks nobody has nothing to tell.
     fn vitals(&self) -> Vitals {
         Vitals::default()
+    }
+
+    /// What was said of what is odd about the service's answers. What is odd about a page of a listing is for the reader of
+    /// the page to say.
+    fn remarks(&self) -> Remarks {
+        Remarks::default()
     }
 
     /// One page of the images that match `query`, beginning behind `marker`.

@@ -1,21 +1,17 @@
 //! One page of a listing.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::readable::{Readable, shown};
 use super::{Kind, Result, ServiceError};
 use crate::image::{Image, ImageId, Status};
 
 /// Bytes at the end of a page in which is looked for what tells of the next one.
 pub(super) const TAIL: usize = 16 << 10;
-
-/// How much of what is odd a sentence shows, in characters.
-const SHOWN: usize = 60;
 
 /// Where a page of a listing begins: behind the image of this id, which need not be a UUID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,40 +42,19 @@ impl Contents {
         F: Deserialize<'a> + FromIterator<(String, V)>,
         V: Deserialize<'a>,
     {
-        let whole = serde_json::from_str(image).map(|fields| (fields, Vec::new()));
-        let (fields, unread) = match whole.or_else(|_| readable(image)) {
+        let Readable { fields, unread } = match Readable::of(image) {
             Ok(read) => read,
             Err(error) => return self.odd.push(left_out(&format!("something that is no image ({error})"), image)),
         };
         match into_image(fields, self.images.last().map(Arc::as_ref)) {
             Some(image) if is_shown(&image) => {
-                let said = |field| format!("image {} is shown without its {field}", image.id);
-                self.odd.extend(unread.into_iter().map(said));
+                self.odd.extend(unread.said(image.id));
                 self.images.push(Arc::new(image));
             }
             Some(_) => {}
             None => self.odd.push(left_out("something without an id that is a UUID", image)),
         }
     }
-}
-
-/// The fields of an image that can be read, and each other one with the reason.
-fn readable<'a, F, V>(image: &'a str) -> serde_json::Result<(F, Vec<String>)>
-where
-    F: FromIterator<(String, V)>,
-    V: Deserialize<'a>,
-{
-    let fields: BTreeMap<String, &'a RawValue> = serde_json::from_str(image)?;
-    let mut unread = Vec::new();
-    let read = |(key, value): (String, &'a RawValue)| match serde_json::from_str(value.get()) {
-        Ok(value) => Some((key, value)),
-        Err(error) => {
-            unread.push(format!("{}, which cannot be read: {error}", shown(&key)));
-            None
-        }
-    };
-    let fields = fields.into_iter().filter_map(read).collect();
-    Ok((fields, unread))
 }
 
 /// One page of a listing, as it came. To read a thousand images takes milliseconds, in which the next page can be asked
@@ -118,12 +93,6 @@ impl fmt::Debug for Page {
     }
 }
 
-/// A page as text, with a sign in the place of bytes that are none.
-pub(super) fn text(page: &[u8]) -> Cow<'_, str> {
-    // The lossy way takes several times as long to find that all is well.
-    std::str::from_utf8(page).map_or_else(|_| String::from_utf8_lossy(page), Cow::Borrowed)
-}
-
 /// The last bytes of a page, as text.
 pub(super) fn tail(page: &[u8]) -> Option<Cow<'_, str>> {
     page.get(page.len().saturating_sub(TAIL)..).map(String::from_utf8_lossy)
@@ -137,12 +106,6 @@ pub(super) fn is_shown(image: &Image) -> bool {
 /// The sentence about something in a listing that is not taken for an image.
 fn left_out(what: &str, image: &str) -> String {
     format!("the service lists {what}, which is left out: {}", shown(image))
-}
-
-fn shown(odd: &str) -> String {
-    let shown: String = odd.chars().take(SHOWN).collect();
-    let more = if shown.len() < odd.len() { "\u{2026}" } else { "" };
-    format!("{}{more}", shown.escape_debug())
 }
 
 /// A 400 that names the marker says that the marker's image is gone, and a 403 that it is not ours to see any more:

@@ -64,6 +64,7 @@ mod target;
 mod tools;
 mod tree;
 mod trouble;
+mod unread;
 mod upload_faults;
 mod uploading;
 mod versions;
@@ -166,6 +167,7 @@ const SUBJECTS: &[&[Promise]] = &[
     compute::PROMISES,
     compute_edits::PROMISES,
     compute_alone::PROMISES,
+    unread::PROMISES,
 ];
 
 fn main() -> ExitCode {

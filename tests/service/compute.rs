@@ -32,7 +32,7 @@ fn fault(status: u16, kind: &str, words: &str) -> Answer {
 }
 
 /// A Compute service at `/v2.1` that is well, but for what `odd` answers.
-async fn peer(odd: impl Fn(&Request, usize) -> Option<Answer> + Send + Sync + 'static) -> Peer {
+pub(crate) async fn peer(odd: impl Fn(&Request, usize) -> Option<Answer> + Send + Sync + 'static) -> Peer {
     Peer::start(move |request, before| {
         let well = || match request.path() {
             "/v2.1/images" | "/v2.1/images/detail" => listing(),
@@ -107,8 +107,13 @@ async fn connect(endpoint: &str) -> Result<Compute, ServiceError> {
     Compute::connect_with(cloud(endpoint, None), true, IMPATIENT).await
 }
 
-async fn connected(peer: &Peer) -> Compute {
+pub(crate) async fn connected(peer: &Peer) -> Compute {
     connect(&format!("{}/v2.1", peer.url)).await.unwrap()
+}
+
+/// A Compute service with an Image service beside it, whose images are not to become private.
+pub(crate) async fn beside(endpoint: &str, images: &str) -> Compute {
+    Compute::connect_with(cloud(endpoint, Some(images)), false, IMPATIENT).await.unwrap()
 }
 
 async fn keys(compute: &Compute, changes: &[Change]) -> Result<Vec<String>, ServiceError> {

@@ -13,6 +13,7 @@ mod imports;
 mod members;
 mod peer;
 mod tags;
+mod unread;
 mod uploads;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use super::{Compute, rights, rules};
 use crate::image::{Image, ImageId, Properties, Text};
 use crate::service::change::{last_of_each_key, undone};
 use crate::service::http::{Answered, Call};
-use crate::service::{Change, ImageService, Kind, Result, ServiceError};
+use crate::service::{Change, Kind, Result, ServiceError};
 
 /// Deletes an image. One that is gone after a try that may have succeeded was deleted by that.
 pub(super) async fn delete(compute: &Compute, image: ImageId) -> Result<()> {
@@ -38,7 +38,8 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     let mut known = None;
     if compute.visibility_may_change {
         // What changes nothing makes nothing private either.
-        let present = compute.show(image).await.map_err(|error| ServiceError { action: action.clone(), ..error })?;
+        let present =
+            all_known(compute, image).await.map_err(|error| ServiceError { action: action.clone(), ..error })?;
         left.retain(|change| !holds(change, &present.properties));
         if left.is_empty() {
             return Ok(present);
@@ -48,7 +49,7 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
         let present = rights::look(compute, image, &action).await?;
         left.retain(|change| !holds(change, &present.properties));
         if left.is_empty() {
-            return compute.show(image).await;
+            return all_known(compute, image).await;
         }
         rights::may_be_changed(compute, &present, &action)?;
     }
@@ -59,7 +60,7 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
         if let Some(error) = failed.as_ref().filter(|error| !may_be_made(&error.kind)) {
             return Err(error.clone());
         }
-        let looked = compute.show(image).await;
+        let looked = all_known(compute, image).await;
         let is_now =
             looked.map_err(|error| failed.clone().unwrap_or(ServiceError { action: action.clone(), ..error }))?;
         let before = left.len();
@@ -77,6 +78,12 @@ pub(super) async fn update(compute: &Compute, image: ImageId, changes: &[Change]
     }
 }
 
+/// An image with all of its properties. Those that stay are written back with those that change, and what cannot be read would
+/// be lost.
+async fn all_known(compute: &Compute, image: ImageId) -> Result<Image> {
+    compute.show_with(image, &["metadata"]).await
+}
+
 /// Sends what makes the changes. `known` are the properties, where they were just looked at.
 async fn make(
     compute: &Compute,
@@ -88,7 +95,10 @@ async fn make(
     let present = match known {
         Some(known) => known,
         None if plan::depends_on_what_is_there(changes) => {
-            compute.show(image).await.map_err(|error| ServiceError { action: action.to_owned(), ..error })?.properties
+            all_known(compute, image)
+                .await
+                .map_err(|error| ServiceError { action: action.to_owned(), ..error })?
+                .properties
         }
         None => Properties::default(),
     };

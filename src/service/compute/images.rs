@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::super::auth::Login;
 use super::super::glance::Glance;
+use super::super::remarks::Remarks;
 use super::super::retry::Patience;
 use super::super::{Kind, Result, ServiceError};
 use crate::sync::{Mutex, lock};
@@ -14,6 +15,7 @@ use crate::sync::{Mutex, lock};
 /// The Image service of a cloud, as far as it was found.
 pub(super) struct Images {
     login: Login,
+    remarks: Remarks,
     patience: Patience,
     found: OnceCell<Glance>,
     /// Why the cloud has none, for good.
@@ -30,9 +32,9 @@ struct Failures {
 
 impl Images {
     /// Looks for the Image service once.
-    pub(super) async fn look(login: Login, patience: Patience) -> Self {
+    pub(super) async fn look(login: Login, remarks: Remarks, patience: Patience) -> Self {
         let (found, failures) = (OnceCell::new(), Mutex::default());
-        let images = Self { login, patience, found, absence: None, failures };
+        let images = Self { login, remarks, patience, found, absence: None, failures };
         // Who mounts is not to wait for a service that is down: it is looked for again.
         let once = Patience { tries: 1, ..patience };
         match images.found.get_or_try_init(|| images.connect(once)).await {
@@ -51,7 +53,7 @@ impl Images {
     /// A cloud without one, because of this.
     pub(super) fn none(login: Login, patience: Patience, absence: ServiceError) -> Self {
         let (found, failures) = (OnceCell::new(), Mutex::default());
-        Self { login, patience, found, absence: Some(absence), failures }
+        Self { login, remarks: Remarks::default(), patience, found, absence: Some(absence), failures }
     }
 
     /// Why the cloud has none.
@@ -95,7 +97,7 @@ impl Images {
     }
 
     async fn connect(&self, at_first: Patience) -> Result<Glance> {
-        Glance::of_login(self.login.clone(), self.patience, at_first).await
+        Glance::of_login(self.login.clone(), self.remarks.clone(), self.patience, at_first).await
     }
 }
 

@@ -7,7 +7,8 @@ use url::form_urlencoded;
 
 use super::fields;
 use crate::image::ImageId;
-use crate::service::page::{Contents, Marker, tail, text};
+use crate::service::page::{Contents, Marker, tail};
+use crate::service::readable::text;
 
 /// A page, of which anything may be no image: each is read by itself.
 #[derive(Deserialize)]

@@ -21,16 +21,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use self::images::Images;
 use self::rights::Rights;
 use super::auth::Login;
-use super::document::{document, join, misunderstood, of_image, of_listing};
+use super::document::{join, misunderstood, of_image, of_listing, read};
 use super::glance::Glance;
 use super::http::{Call, Http};
 use super::meter::{Asked, Vitals};
 use super::page::marker_gone;
+use super::readable::{Readable, text};
+use super::remarks::Remarks;
 use super::retry::Patience;
 use super::tls::{self, Purpose};
 use super::turns::Turns;
@@ -48,6 +50,7 @@ const PAGE: usize = 1000;
 pub struct Compute {
     http: Http,
     turns: Turns,
+    remarks: Remarks,
     /// The address of the API with its version, and the project where it is written so: what paths are joined to.
     base: Url,
     /// The Image service of the same cloud.
@@ -62,8 +65,9 @@ pub struct Compute {
 
 /// `GET /images/{id}`.
 #[derive(Deserialize)]
-struct Shown {
-    image: Map<String, Value>,
+struct Shown<'a> {
+    #[serde(borrow)]
+    image: &'a RawValue,
 }
 
 impl Compute {
@@ -83,9 +87,10 @@ impl Compute {
         let (project, is_administrator) = (token.project_id().map(str::to_owned), token.holder().is_administrator());
         let http = Http::new(api, login.clone(), patience);
         sentences::try_list(&http, &base).await?;
-        let images = image_service(login, &base, patience).await;
+        let remarks = Remarks::default();
+        let images = image_service(login, &base, &remarks, patience).await;
         let (turns, rights) = (Turns::default(), Arc::new(Rights::new(!visibility_may_change)));
-        Ok(Self { http, turns, base, images, rights, visibility_may_change, project, is_administrator })
+        Ok(Self { http, turns, remarks, base, images, rights, visibility_may_change, project, is_administrator })
     }
 
     /// The address of the API.
@@ -103,6 +108,26 @@ impl Compute {
 
     fn url(&self, segments: &[&str]) -> Result<Url> {
         join(&self.base, segments)
+    }
+
+    /// One image by its id, of which these fields have to be known.
+    async fn show_with(&self, image: ImageId, needed: &[&str]) -> Result<Image> {
+        let action = format!("show image {image}");
+        let call = Call::get(&action, self.url(&["images", image.as_str()])?);
+        let told = read(&self.http, &call, |body| {
+            let body = text(body);
+            let shown: Shown<'_> = serde_json::from_str(&body)?;
+            Readable::of(shown.image.get())
+        });
+        let Readable { fields, unread } = told.await.map_err(|error| of_image(error, image))?;
+        unread.refuse(needed, &action)?;
+        let shown = fields::image(fields).filter(|shown| shown.id == image);
+        let mut shown = shown.ok_or_else(|| {
+            ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
+        })?;
+        self.remarks.say(unread.said(image));
+        self.rights.complete(&mut shown);
+        Ok(shown)
     }
 
     /// An image with what the Image service tells of whose it is and who sees it.
@@ -130,13 +155,13 @@ fn reading(image: ImageId) -> String {
 }
 
 /// The Image service of the cloud. A login without a catalog has one address, which is that of the Compute service then.
-async fn image_service(login: Login, base: &Url, patience: Patience) -> Images {
+async fn image_service(login: Login, base: &Url, remarks: &Remarks, patience: Patience) -> Images {
     if login.cloud().image_endpoint.as_ref() == Some(base) {
         let words = "no other address is known than that of the Compute service";
         let absence = ServiceError::new(Kind::Configuration, "find the Image service").with_words(words);
         return Images::none(login, patience, absence);
     }
-    Images::look(login, patience).await
+    Images::look(login, remarks.clone(), patience).await
 }
 
 #[async_trait]
@@ -147,6 +172,10 @@ impl ImageService for Compute {
 
     fn is_administrator(&self) -> bool {
         self.is_administrator
+    }
+
+    fn remarks(&self) -> Remarks {
+        self.remarks.clone()
     }
 
     fn vitals(&self) -> Vitals {
@@ -187,15 +216,7 @@ impl ImageService for Compute {
     }
 
     async fn show(&self, image: ImageId) -> Result<Image> {
-        let action = format!("show image {image}");
-        let call = Call::get(&action, self.url(&["images", image.as_str()])?);
-        let shown = document::<Shown>(&self.http, &call).await.map_err(|error| of_image(error, image))?;
-        let shown = fields::image(shown.image);
-        let mut shown = shown.filter(|shown| shown.id == image).ok_or_else(|| {
-            ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
-        })?;
-        self.rights.complete(&mut shown);
-        Ok(shown)
+        self.show_with(image, &[]).await
     }
 
     async fn with_data(&self, image: Image) -> Result<Image> {

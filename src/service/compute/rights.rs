@@ -60,9 +60,11 @@ impl Rights {
 /// Where the Image service, which knows who sees it, does not answer.
 pub(super) async fn look(compute: &Compute, image: ImageId, action: &str) -> Result<Image> {
     if compute.images.absence().is_some() {
-        return compute.show(image).await.map_err(|error| ServiceError { action: action.to_owned(), ..error });
+        let shown = compute.show_with(image, &["metadata"]).await;
+        return shown.map_err(|error| ServiceError { action: action.to_owned(), ..error });
     }
-    let asking = async { compute.images.get().await?.show(image).await };
+    // One whose visibility cannot be read is not private.
+    let asking = async { compute.images.get().await?.show_with(image, &["visibility"]).await };
     let shown = asking.await.map_err(|error| unasked(error, action))?;
     compute.rights.learn(&shown);
     Ok(shown)

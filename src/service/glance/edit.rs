@@ -5,13 +5,17 @@ use serde_json::{Map, Value, json};
 use super::{Glance, wire};
 use crate::image::{Image, ImageId, Status};
 use crate::service::change::{last_of_each_key, undone};
-use crate::service::document::understood;
+use crate::service::document::{misunderstood, read};
 use crate::service::http::{Answered, Call};
+use crate::service::readable::{Readable, text};
 use crate::service::turns::Turn;
 use crate::service::{Change, Kind, NewImage, Result, ServiceError};
 
 /// The media type of Glance's own dialect of JSON Patch; the one of RFC 6902 is refused.
 const PATCH: &str = "application/openstack-images-v2.1-json-patch";
+
+/// One image as the service tells it alone.
+type Told = Readable<Map<String, Value>>;
 
 /// Makes an image. An id that is taken after a try that may have succeeded is looked at: it is probably ours.
 pub(super) async fn create(glance: &Glance, image: &NewImage) -> Result<Image> {
@@ -22,7 +26,10 @@ pub(super) async fn create(glance: &Glance, image: &NewImage) -> Result<Image> {
     let call = Call::post(&action, glance.url(&["images"])?, &new_document(image));
     let Answered { outcome, unsure } = glance.http.change(&call).await;
     match outcome {
-        Ok(body) => shown(understood(&action, &body)?, image.id, &action),
+        Ok(body) => {
+            let told = told(&body).map_err(|error| misunderstood(&action, &error))?;
+            shown(glance, &told, image.id, &action)
+        }
         Err(error) if error.kind == Kind::Conflict && unsure => ours(glance, image).await.ok_or(error),
         Err(error) => Err(error),
     }
@@ -30,7 +37,9 @@ pub(super) async fn create(glance: &Glance, image: &NewImage) -> Result<Image> {
 
 /// The image under the new one's id, if it is the one that was asked for.
 async fn ours(glance: &Glance, wanted: &NewImage) -> Option<Image> {
-    let found = look(glance, wanted.id).await.ok().and_then(wire::image)?;
+    let action = format!("show image {}", wanted.id);
+    let told = look(glance, wanted.id, &action).await.ok().filter(|told| !told.unread.has("name"))?;
+    let found = shown(glance, &told, wanted.id, &action).ok()?;
     (found.status == Status::Queued && found.name == wanted.name).then_some(found)
 }
 
@@ -73,14 +82,16 @@ pub(super) async fn settle(glance: &Glance, image: ImageId, action: &str, change
     let mut left = last_of_each_key(changes);
     let mut tries = glance.http.tries();
     loop {
-        let (fields, conflict) = match patch(glance, image, action, &left).await {
-            Ok(fields) => (fields, None),
-            Err(error) if error.kind == Kind::Conflict => (look(glance, image).await?, Some(error)),
+        let (told, conflict) = match patch(glance, image, action, &left).await {
+            Ok(told) => (told, None),
+            Err(error) if error.kind == Kind::Conflict => {
+                (look(glance, image, &format!("show image {image}")).await?, Some(error))
+            }
             Err(error) => return Err(too_late(error)),
         };
-        let is_now = shown(fields.clone(), image, action)?;
+        let is_now = shown(glance, &told, image, action)?;
         let before = left.len();
-        left.retain(|change| !holds(change, &fields));
+        left.retain(|change| !holds(change, &told));
         if left.is_empty() {
             return Ok(is_now);
         }
@@ -93,10 +104,10 @@ pub(super) async fn settle(glance: &Glance, image: ImageId, action: &str, change
     }
 }
 
-async fn patch(glance: &Glance, image: ImageId, action: &str, changes: &[&Change]) -> Result<Map<String, Value>> {
+async fn patch(glance: &Glance, image: ImageId, action: &str, changes: &[&Change]) -> Result<Told> {
     let document = Value::Array(changes.iter().copied().map(operation).collect());
     let call = Call::patch(action, glance.url(&["images", image.as_str()])?, PATCH, &document);
-    understood(action, &glance.http.document(&call).await?)
+    told(&glance.http.document(&call).await?).map_err(|error| misunderstood(action, &error))
 }
 
 /// Glance answers 403 to a change of a format that comes when there are bytes, whoever asks. It is the status that forbids
@@ -112,15 +123,23 @@ fn too_late(error: ServiceError) -> ServiceError {
     }
 }
 
-async fn look(glance: &Glance, image: ImageId) -> Result<Map<String, Value>> {
-    glance.get(format!("show image {image}"), glance.url(&["images", image.as_str()])?).await
+/// An image as it is now.
+pub(super) async fn look(glance: &Glance, image: ImageId, action: &str) -> Result<Told> {
+    read(&glance.http, &Call::get(action, glance.url(&["images", image.as_str()])?), told).await
 }
 
-/// The image that a document shows, if it is the one that was asked for.
-pub(super) fn shown(fields: Map<String, Value>, wanted: ImageId, action: &str) -> Result<Image> {
-    wire::image(fields)
-        .filter(|shown| shown.id == wanted)
-        .ok_or_else(|| ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image"))
+fn told(body: &[u8]) -> serde_json::Result<Told> {
+    Readable::of(&text(body))
+}
+
+/// The image that a document shows, if it is the one that was asked for. What of it cannot be read is said.
+pub(super) fn shown(glance: &Glance, told: &Told, wanted: ImageId, action: &str) -> Result<Image> {
+    let shown = wire::image(told.fields.clone()).filter(|shown| shown.id == wanted);
+    let shown = shown.ok_or_else(|| {
+        ServiceError::new(Kind::Malformed, action).with_words("the service answered with another image")
+    })?;
+    glance.remarks.say(told.unread.said(wanted));
+    Ok(shown)
 }
 
 /// What is posted to make an image: attributes stand beside the additional properties, and go before them.
@@ -171,10 +190,10 @@ fn pointer(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Whether an image is already as a change wants it.
-fn holds(change: &Change, fields: &Map<String, Value>) -> bool {
+/// Whether an image is already as a change wants it. What cannot be read is there all the same.
+fn holds(change: &Change, Told { fields, unread }: &Told) -> bool {
     match change {
-        Change::Remove { key } => !fields.contains_key(key),
+        Change::Remove { key } => !fields.contains_key(key) && !unread.has(key),
         Change::Set { key, value } => fields.get(key).is_some_and(|present| match (present, value) {
             // Tags have no order.
             (Value::Array(present), Value::Array(wanted)) => {
@@ -222,11 +241,12 @@ mod tests {
 
     #[test]
     fn a_change_holds_when_the_image_is_so() {
-        let Value::Object(fields) = json!({"p": "v", "tags": ["a", "b"], "name": null}) else { unreachable!() };
+        let fields = told(br#"{"p": "v", "tags": ["a", "b"], "name": null, "odd": "\ud800"}"#).unwrap();
         assert!(holds(&Change::set("p", "v"), &fields) && !holds(&Change::set("p", "w"), &fields));
         assert!(holds(&Change::set("tags", json!(["b", "a"])), &fields));
         assert!(!holds(&Change::set("tags", json!(["a"])), &fields));
         assert!(holds(&Change::set("name", Value::Null), &fields) && !holds(&Change::set("q", "v"), &fields));
         assert!(holds(&Change::remove("q"), &fields) && !holds(&Change::remove("p"), &fields));
+        assert!(!holds(&Change::remove("odd"), &fields), "it cannot be read, and is there");
     }
 }

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use crate::image::{Image, ImageId};
-use crate::service::page::{Contents, Marker, is_shown, tail, text};
+use crate::service::page::{Contents, Marker, is_shown, tail};
+use crate::service::readable::text;
 
 /// What is in a page.
 ///

@@ -28,6 +28,7 @@ use super::document::{document, join, misunderstood, of_image, of_listing, under
 use super::http::{Call, Http};
 use super::meter::{Asked, Vitals};
 use super::page::marker_gone;
+use super::remarks::Remarks;
 use super::retry::Patience;
 use super::tls::{self, Purpose};
 use super::turns::Turns;
@@ -51,6 +52,7 @@ pub struct Glance {
     /// For image data on its way there.
     uploads: Http,
     turns: Turns,
+    remarks: Remarks,
     /// What the service says of an image's attributes, which changes with its release and its settings alone.
     schema: OnceCell<Arc<Schema>>,
     /// The address of the API with its version: what paths are joined to.
@@ -68,11 +70,16 @@ impl Glance {
 
     /// The same, repeating calls that fail as `patience` says.
     pub async fn connect_with(cloud: Cloud, patience: Patience) -> Result<Self> {
-        Self::of_login(Login::new(cloud)?, patience, patience).await
+        Self::of_login(Login::new(cloud)?, Remarks::default(), patience, patience).await
     }
 
-    /// The same with a login that others share; what shows that all is well is repeated as `at_first` says.
-    pub(super) async fn of_login(login: Login, patience: Patience, at_first: Patience) -> Result<Self> {
+    /// The same with a login and remarks that others share; what shows that all is well is repeated as `at_first` says.
+    pub(super) async fn of_login(
+        login: Login,
+        remarks: Remarks,
+        patience: Patience,
+        at_first: Patience,
+    ) -> Result<Self> {
         let client = |purpose| tls::client(&login.cloud().tls, purpose);
         let (api, data, uploads) = (client(Purpose::Api)?, client(Purpose::Data)?, client(Purpose::Upload)?);
         let endpoint = login.image_endpoint().await?;
@@ -85,7 +92,8 @@ impl Glance {
         let data = Arc::new(Http::new(data, login.clone(), patience));
         let uploads = Http::new(uploads, login, patience);
         let (turns, schema) = (Turns::default(), OnceCell::new());
-        Ok(Self { http: Arc::new(http), data, uploads, turns, schema, base, version, project, is_administrator })
+        let http = Arc::new(http);
+        Ok(Self { http, data, uploads, turns, remarks, schema, base, version, project, is_administrator })
     }
 
     /// What was asked of it so far.
@@ -109,6 +117,14 @@ impl Glance {
 
     async fn get<T: DeserializeOwned>(&self, action: impl Into<String>, url: Url) -> Result<T> {
         document(&self.http, &Call::get(action, url)).await
+    }
+
+    /// One image by its id, of which these fields have to be known.
+    pub(super) async fn show_with(&self, image: ImageId, needed: &[&str]) -> Result<Image> {
+        let action = format!("show image {image}");
+        let told = edit::look(self, image, &action).await.map_err(|error| of_image(error, image))?;
+        told.unread.refuse(needed, &action)?;
+        edit::shown(self, &told, image, &action)
     }
 
     async fn ask_for_schema(&self) -> Result<Arc<Schema>> {
@@ -196,6 +212,10 @@ impl ImageService for Glance {
         self.is_administrator
     }
 
+    fn remarks(&self) -> Remarks {
+        self.remarks.clone()
+    }
+
     fn vitals(&self) -> Vitals {
         Vitals { asked: Asked::together(self.asked()), token_left: self.http.login().token_left() }
     }
@@ -221,9 +241,7 @@ impl ImageService for Glance {
     }
 
     async fn show(&self, image: ImageId) -> Result<Image> {
-        let action = format!("show image {image}");
-        let shown = self.get(&action, self.url(&["images", image.as_str()])?).await;
-        edit::shown(shown.map_err(|error| of_image(error, image))?, image, &action)
+        self.show_with(image, &[]).await
     }
 
     async fn members(&self, image: ImageId) -> Result<Vec<Member>> {

@@ -62,8 +62,10 @@ fn item(glance: &Glance, image: ImageId, tag: &str) -> Result<reqwest::Url> {
 /// The tags that the image has now. What somebody else changes between this look and the writing of all tags is lost,
 /// since the service knows no versions.
 async fn present(glance: &Glance, image: ImageId, action: &str) -> Result<Vec<Text>> {
-    let fields = glance.get(action, glance.url(&["images", image.as_str()])?).await?;
-    edit::shown(fields, image, action).map(|image| image.tags)
+    let told = edit::look(glance, image, action).await?;
+    // They are written back as a whole, and those that cannot be read would be lost.
+    told.unread.refuse(&["tags"], action)?;
+    edit::shown(glance, &told, image, action).map(|image| image.tags)
 }
 
 fn missing(error: ServiceError) -> ServiceError {
