@@ -8,12 +8,11 @@ use tokio::sync::oneshot;
 use super::board::{Arrival, Board, LaneId, Start, Step, Way, Wish};
 use super::cursor::Asked;
 use super::error::ReadError;
-use super::proof::{Proof, Work};
+use super::proof::Proof;
 use super::route::Refused;
 use super::shelf::Shelf;
 use super::{Content, Download, Reads, lane};
 use crate::cache::{BLOCK, Identity, Run, SPAN, Use, lock};
-use crate::priority::Ahead;
 use crate::service::{Kind, ServiceError};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, spawn, timeout};
@@ -36,7 +35,8 @@ pub(super) struct Feed {
     reached: AtomicU64,
     /// Changes with everything that arrives: a block that is far away in a stream may take its time.
     progress: AtomicU64,
-    damaged: AtomicBool,
+    /// The bytes have proved to be others than the service's.
+    pub(super) damaged: AtomicBool,
 }
 
 impl Feed {
@@ -99,7 +99,7 @@ impl Feed {
     }
 
     /// Whether the cache on disk has all of it, as far as is known.
-    fn is_kept_whole(&self, reads: &Reads) -> bool {
+    pub(super) fn is_kept_whole(&self, reads: &Reads) -> bool {
         reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete())
     }
 
@@ -112,49 +112,11 @@ impl Feed {
         }
     }
 
-    /// Seals the image on disk, where it is complete and proved.
-    pub(super) async fn seal(self: &Arc<Self>, reads: &Arc<Reads>) {
-        if reads.disk.is_none() {
-            return;
-        }
-        // The last reader may have closed it since.
-        self.shelf.open(reads, &self.identity).await;
-        let Some(image) = self.shelf.get().filter(|image| image.is_complete()) else { return };
-        let feed = Arc::clone(self);
-        let sealed = tokio::task::spawn_blocking(move || feed.proof.seal(&image)).await;
-        match sealed {
-            Ok(Ok(true)) => tracing::debug!(image = %self.content.image, "complete on disk, and proved"),
-            Ok(Err(error)) => tracing::warn!(image = %self.content.image, %error, "could not seal the cache on disk"),
-            Ok(Ok(false)) | Err(_) => {}
-        }
-        self.close_if_idle();
-    }
-
     /// What nobody has open, the cache on disk may drop.
     pub(super) fn close_if_idle(&self) {
         if self.is_idle() {
             self.shelf.close();
         }
-    }
-
-    /// The last block has reached the disk, perhaps after the last reader has gone.
-    pub(super) async fn completed(self: &Arc<Self>, reads: &Arc<Reads>) {
-        if self.proof.is_concluded() {
-            self.seal(reads).await;
-        } else if self.is_idle() && reads.disk.is_some() {
-            self.shelf.open(reads, &self.identity).await;
-            Arc::clone(self).prove_from_disk(Arc::clone(reads)).await;
-        }
-    }
-
-    /// Proves and seals what is complete on disk and was read in pieces.
-    async fn prove_from_disk(self: Arc<Self>, reads: Arc<Reads>) {
-        if self.proof.see_all() {
-            Arc::clone(&self).prove(reads).await;
-        }
-        // A worker that was at it before needs the disk as well.
-        self.proof.rested().await;
-        self.close_if_idle();
     }
 
     /// Whether nobody has it open.
@@ -299,7 +261,7 @@ impl Feed {
         }
         if !self.proof.is_proved() {
             if self.proof.is_other() {
-                spawn(Arc::clone(self).prove(Arc::clone(reads)));
+                self.begin_to_prove(reads);
             }
             return Err(ReadError::OtherBytes { image: self.content.image });
         }
@@ -337,98 +299,6 @@ impl Feed {
                 let _ = waiter.send(Err(error.clone()));
             }
         }
-    }
-
-    // The proof.
-
-    /// Tells the proof that the bytes `range`, all in `run`, go to a reader.
-    pub(super) fn delivered(self: &Arc<Self>, reads: &Arc<Reads>, range: &Range<u64>, run: &Run) {
-        if self.proof.note(range, run, reads.hash_room()) {
-            spawn(Arc::clone(self).prove(Arc::clone(reads)));
-        }
-    }
-
-    /// Waits for the hash until `done` says so.
-    pub(super) async fn wait_for_hash(
-        self: &Arc<Self>,
-        reads: &Arc<Reads>,
-        done: impl Fn(&Proof) -> bool,
-    ) -> Result<(), ReadError> {
-        while !done(&self.proof) {
-            if self.proof.needs_worker() {
-                spawn(Arc::clone(self).prove(Arc::clone(reads)));
-            }
-            let before = self.proof.hashed();
-            match timeout(reads.settings.patience, self.proof.wait(&done)).await {
-                Ok(outcome) => outcome?,
-                Err(_) if self.proof.hashed() == before => return Err(self.timed_out(reads)),
-                Err(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The worker: hashes what is queued, and ends when nothing is.
-    async fn prove(self: Arc<Self>, reads: Arc<Reads>) {
-        let mut keeping = None;
-        loop {
-            let work = self.proof.next();
-            // Whoever waits for the seal sees it begin before anybody hears the verdict.
-            if keeping.is_none() && (work == Work::Judge || self.is_kept_whole(&reads)) {
-                keeping = reads.keep();
-            }
-            let failed = match work {
-                Work::Rest => return,
-                Work::Judge => {
-                    self.judge(&reads).await;
-                    None
-                }
-                Work::Feed => {
-                    let feed = Arc::clone(&self);
-                    let hash = move || {
-                        // The last read waits for it, and everything else can go on while it does.
-                        let _ahead = Ahead::begin();
-                        feed.proof.feed();
-                    };
-                    tokio::task::spawn_blocking(hash).await.err().map(|_| self.failed())
-                }
-                Work::Fetch(blocks) => match self.run(&reads, blocks, Use::Passing).await {
-                    Ok((run, _)) => {
-                        self.proof.give(&run);
-                        None
-                    }
-                    Err(error) => Some(error),
-                },
-            };
-            // What came of it in the end is for all readers, and not for the one who waits.
-            if let Some(error) = failed.filter(|error| !error.is_damage()) {
-                return self.proof.give_up(error);
-            }
-        }
-    }
-
-    /// What proved to be damaged is gone before anybody hears of it and tries again.
-    async fn judge(self: &Arc<Self>, reads: &Arc<Reads>) {
-        let verdict = self.proof.judge().unwrap_or_else(|| Err(self.failed()));
-        let sound = verdict.is_ok();
-        if !sound {
-            self.damaged.store(true, Ordering::Release);
-            reads.distrust(&self.identity).await;
-        }
-        self.proof.publish(verdict);
-        if sound {
-            self.seal(reads).await;
-        }
-    }
-
-    fn failed(&self) -> ReadError {
-        let action = format!("compare image {} with its hash", self.content.image);
-        ServiceError::new(Kind::Unavailable, action).with_words("the program failed").into()
-    }
-
-    /// Fails once the bytes have proved to be damaged.
-    pub(super) fn check(&self) -> Result<(), ReadError> {
-        self.proof.verdict().unwrap_or(Ok(()))
     }
 }
 

@@ -15,6 +15,7 @@ mod keeping;
 mod lane;
 mod pace;
 mod proof;
+mod proving;
 mod reader;
 mod route;
 mod seen;
