@@ -81,7 +81,7 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         }
         let (contents, ahead) = tokio::join!(read(page), ahead(service, query, likely, wanted));
         let contents = contents?;
-        course.passes(&contents.images);
+        course.passes(&contents);
         let share = |image: Arc<Image>| (part.known)(image.id).filter(|known| *known == image).unwrap_or(image);
         listed.images.extend(contents.images.into_iter().filter(|image| (part.takes)(image)).map(share));
         let room = remarks::MOST.saturating_sub(listed.odd.len());
@@ -106,17 +106,17 @@ struct Course {
     markers: HashSet<String>,
     /// The images at the ends of its pages.
     ends: HashSet<ImageId>,
-    /// Images so far, also those that nobody wants.
+    /// Images so far, also those that nobody wants, and those that are deleted.
     images: usize,
     /// Pages since one that ended with a new image.
     barren: usize,
 }
 
 impl Course {
-    /// There is a page of these images.
-    fn passes(&mut self, images: &[Arc<Image>]) {
-        self.images = self.images.saturating_add(images.len());
-        let is_new = images.last().is_some_and(|end| self.ends.insert(end.id));
+    /// There is a page of this.
+    fn passes(&mut self, contents: &Contents) {
+        self.images = self.images.saturating_add(contents.passed);
+        let is_new = contents.end.is_some_and(|end| self.ends.insert(end));
         self.barren = if is_new { 0 } else { self.barren.saturating_add(1) };
     }
 
@@ -157,6 +157,7 @@ async fn read(page: Page) -> Result<Contents> {
 mod tests {
     use super::*;
     use crate::fs::testing::{Fake, MadeUp, image};
+    use crate::image::Status;
 
     /// A listing of what the service makes up for each request, and how many there were.
     async fn made_up(page: MadeUp, part: &Part<'_>) -> (Listed, usize) {
@@ -190,6 +191,34 @@ mod tests {
         assert_eq!((listed.images.len(), pages, listed.odd.len()), (MOST, MOST / 10_000, 1));
         let (listed, pages) = made_up(more, &Part { takes: &|_| false, ..Part::ALL }).await;
         assert_eq!((listed.images.len(), pages), (0, MOST / 10_000));
+    }
+
+    fn deleted(n: u32) -> Arc<Image> {
+        Arc::new(Image { status: Status::Deleted, ..image(n, "x") })
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_pages_of_deleted_images_goes_on_to_those_behind_them() {
+        let some = |page| match page {
+            1..=1000 => (vec![deleted(page)], Vec::new()),
+            1001 => (vec![Arc::new(image(1001, "x")), deleted(1002)], Vec::new()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let (listed, pages) = made_up(some, &Part::ALL).await;
+        assert_eq!((listed.images.len(), pages), (1, 1001 + BARREN));
+    }
+
+    #[tokio::test]
+    async fn an_endless_listing_of_deleted_images_comes_to_an_end() {
+        let again = |_| (vec![deleted(1), deleted(2)], Vec::new());
+        assert_eq!(made_up(again, &Part::ALL).await.1, BARREN + 1, "they are the same ones each time");
+        let more = |page| {
+            let mut images = vec![deleted(0); 9_999];
+            images.push(deleted(page));
+            (images, Vec::new())
+        };
+        let (listed, pages) = made_up(more, &Part::ALL).await;
+        assert_eq!((listed.images.len(), pages, listed.odd.len()), (0, MOST / 10_000, 1));
     }
 
     #[tokio::test]

@@ -175,7 +175,7 @@ impl ImageService for Fake {
                 let page = u32::try_from(world.queries.len()).unwrap();
                 let next = Some(Marker(page.to_string()));
                 let (images, odd) = makes_up(page);
-                return Ok(Page::unread(move || Ok(Contents { images, odd, next }), None));
+                return Ok(Page::unread(move || Ok(Contents::of(images, odd, next)), None));
             }
             let mut images = world.images.clone();
             images.retain(|image| name.is_none_or(|name| image.name.as_ref() == Some(name)));

@@ -26,8 +26,12 @@ impl From<ImageId> for Marker {
 /// What was in a page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
-    /// The images, in the listing's order.
+    /// The images, in the listing's order, without those that no folder can show.
     pub images: Vec<Arc<Image>>,
+    /// How many there are with those.
+    pub passed: usize,
+    /// The last one, shown or not.
+    pub end: Option<ImageId>,
     /// What could not be taken for an image, or not be read of one, as sentences. The rest is as good as ever.
     pub odd: Vec<String>,
     /// What to give as `marker` for the next page; `None` on the last one.
@@ -35,6 +39,24 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// A page of these images.
+    pub fn of(images: Vec<Arc<Image>>, odd: Vec<String>, next: Option<Marker>) -> Self {
+        let mut contents = Self { odd, next, ..Self::default() };
+        for image in images {
+            contents.push(image);
+        }
+        contents
+    }
+
+    /// Takes in an image, which is shown or not.
+    pub(super) fn push(&mut self, image: Arc<Image>) {
+        self.passed = self.passed.saturating_add(1);
+        self.end = Some(image.id);
+        if is_shown(&image) {
+            self.images.push(image);
+        }
+    }
+
     /// Takes in an image as the listing has it. What cannot be read of it takes neither its other fields nor its neighbours
     /// with it.
     pub(super) fn take<'a, F, V>(&mut self, image: &'a str, into_image: impl FnOnce(F, Option<&Image>) -> Option<Image>)
@@ -47,11 +69,12 @@ impl Contents {
             Err(error) => return self.odd.push(left_out(&format!("something that is no image ({error})"), image)),
         };
         match into_image(fields, self.images.last().map(Arc::as_ref)) {
-            Some(image) if is_shown(&image) => {
-                self.odd.extend(unread.said(image.id));
-                self.images.push(Arc::new(image));
+            Some(image) => {
+                if is_shown(&image) {
+                    self.odd.extend(unread.said(image.id));
+                }
+                self.push(Arc::new(image));
             }
-            Some(_) => {}
             None => self.odd.push(left_out("something without an id that is a UUID", image)),
         }
     }
@@ -73,8 +96,7 @@ impl Page {
 
     /// A page of these images.
     pub fn of(images: Vec<Image>, next: Option<Marker>) -> Self {
-        let images = images.into_iter().map(Arc::new).collect();
-        let contents = Contents { images, odd: Vec::new(), next: next.clone() };
+        let contents = Contents::of(images.into_iter().map(Arc::new).collect(), Vec::new(), next.clone());
         Self::unread(|| Ok(contents), next)
     }
 
@@ -99,7 +121,7 @@ pub(super) fn tail(page: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// A listing knows statuses that a folder cannot show.
-pub(super) fn is_shown(image: &Image) -> bool {
+fn is_shown(image: &Image) -> bool {
     !matches!(image.status, Status::Deleted | Status::PendingDelete)
 }
 

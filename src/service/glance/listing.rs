@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use crate::image::{Image, ImageId};
-use crate::service::page::{Contents, Marker, is_shown, tail};
+use crate::image::ImageId;
+use crate::service::page::{Contents, Marker, tail};
 use crate::service::readable::text;
 
 /// What is in a page.
@@ -50,17 +50,12 @@ struct Even {
     next: Option<IgnoredAny>,
 }
 
-#[derive(Default)]
-struct Images {
-    shown: Vec<Arc<Image>>,
-    /// The last one, shown or not.
-    last: Option<ImageId>,
-}
+struct Images(Contents);
 
 impl Even {
     fn into_contents(self) -> Contents {
-        let next = self.next.and(self.images.last).map(Marker::from);
-        Contents { images: self.images.shown, odd: Vec::new(), next }
+        let Images(contents) = self.images;
+        Contents { next: self.next.and(contents.end).map(Marker::from), ..contents }
     }
 }
 
@@ -80,16 +75,13 @@ impl<'de> Visitor<'de> for ImagesVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Images, A::Error> {
-        let mut images = Images::default();
+        let mut contents = Contents::default();
         while let Some(fields) = seq.next_element::<Fields>()? {
-            let near = images.shown.last().map(Arc::as_ref);
+            let near = contents.images.last().map(Arc::as_ref);
             let image = fields.into_image(near).ok_or_else(|| A::Error::custom("its id is no UUID"))?;
-            images.last = Some(image.id);
-            if is_shown(&image) {
-                images.shown.push(Arc::new(image));
-            }
+            contents.push(Arc::new(image));
         }
-        Ok(images)
+        Ok(Images(contents))
     }
 }
 
@@ -173,8 +165,7 @@ mod tests {
     fn what_is_no_image_takes_none_of_its_neighbours_with_it() {
         let page = json!({"images": [5, {"id": "7"}, {"id": ID}, {"id": ID, "status": "deleted"}, null, {}]});
         let contents = contents(&page);
-        assert_eq!(contents.images.len(), 1);
-        assert_eq!(contents.odd.len(), 4);
+        assert_eq!((contents.images.len(), contents.passed, contents.odd.len()), (1, 2, 4));
         assert!(contents.odd[1].ends_with(r#"left out: {\"id\":\"7\"}"#), "{}", contents.odd[1]);
         let mut text = page.to_string();
         text = text.replace("null", r#"{"id": 1e999}"#);
@@ -221,6 +212,7 @@ mod tests {
         odd["images"].as_array_mut().unwrap().insert(0, json!(5));
         let (even, odd) = (contents(&even), contents(&odd));
         assert_eq!((&even.images, &even.next), (&odd.images, &odd.next));
+        assert_eq!((even.passed, even.end), (odd.passed, odd.end));
         assert_eq!((even.odd.len(), odd.odd.len()), (0, 1));
     }
 
