@@ -1,9 +1,11 @@
 //! A listing, page after page.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use super::refresh::ONE_PAGE;
+use super::snapshot::Snapshot;
 use crate::image::{Image, ImageId};
 use crate::service::page::{Contents, Marker, Page};
 use crate::service::remarks;
@@ -24,9 +26,19 @@ pub(super) struct Listed {
     pub(super) images: Vec<Arc<Image>>,
     /// What was odd about it, as sentences.
     pub(super) odd: Vec<String>,
+    /// It was cut off, and cost many pages: it did not come to an end.
+    pub(super) is_endless: bool,
 }
 
 impl Listed {
+    /// Adds what was known before it and it does not show. What was cut off may have come behind.
+    pub(super) fn keep(&mut self, known: &Snapshot) {
+        let shown: HashSet<ImageId> = self.images.iter().map(|image| image.id).collect();
+        let room = MOST.saturating_sub(self.images.len());
+        let kept = known.images().iter().filter(|image| !shown.contains(&image.id)).take(room);
+        self.images.extend(kept.cloned());
+    }
+
     /// Says what is odd about it.
     pub(super) fn say(&mut self, remarks: &Remarks) {
         remarks.say(std::mem::take(&mut self.odd));
@@ -87,9 +99,10 @@ async fn once(service: &dyn ImageService, query: &ListQuery, part: &Part<'_>) ->
         let room = remarks::MOST.saturating_sub(listed.odd.len());
         listed.odd.extend(contents.odd.into_iter().take(room));
         let Some(next) = contents.next.filter(|_| listed.images.len() < part.most) else { break };
-        if let Some(odd) = course.is_endless(&next) {
+        if let Some(why) = course.ends_before(&next) {
+            listed.is_endless = matches!(why, Cut::Endless(_));
             // In front of what else is odd, of which there may be too much to be said.
-            listed.odd.insert(0, odd);
+            listed.odd.insert(0, why.to_string());
             break;
         }
         page = match ahead {
@@ -120,19 +133,38 @@ impl Course {
         self.barren = if is_new { 0 } else { self.barren.saturating_add(1) };
     }
 
-    /// How a listing that goes on with the page behind `next` never comes to its end, as a sentence.
-    fn is_endless(&mut self, next: &Marker) -> Option<String> {
+    /// Why a listing is cut off that would go on with the page behind `next`.
+    fn ends_before(&mut self, next: &Marker) -> Option<Cut> {
         if !self.markers.insert(next.0.clone()) {
-            return Some(format!("the service repeats itself: behind image {} it lists what it listed before", next.0));
-        }
-        let why = if self.images >= MOST {
-            format!("it goes on behind {MOST} images")
+            Some(Cut::Repeated(next.0.clone()))
+        } else if self.images >= MOST {
+            Some(Cut::Endless(format!("it goes on behind {MOST} images")))
         } else if self.barren >= BARREN {
-            format!("{BARREN} pages in a row show no new image")
+            Some(Cut::Endless(format!("{BARREN} pages in a row show no new image")))
         } else {
-            return None;
-        };
-        Some(format!("the service's listing does not come to an end, and is cut off: {why}"))
+            None
+        }
+    }
+}
+
+/// Why a listing is cut off.
+enum Cut {
+    /// It goes on with what it went on with before, behind this image.
+    Repeated(String),
+    /// It is too long, because of this.
+    Endless(String),
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeated(id) => {
+                write!(out, "the service repeats itself: behind image {id} it lists what it listed before")
+            }
+            Self::Endless(why) => {
+                write!(out, "the service's listing does not come to an end, and is cut off: {why}")
+            }
+        }
     }
 }
 

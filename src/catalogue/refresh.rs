@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::changes::Change;
 use super::pages::{self, Listed, Part};
 use super::snapshot::Snapshot;
-use super::state::State;
+use super::state::{Ends, State};
 use super::{Inner, Timed, is_away};
 use crate::allocator;
 use crate::image::{Image, ImageId};
@@ -34,8 +34,15 @@ impl Inner {
     /// Asks the service for what is new. The listing itself is not the answer: whoever holds that makes the next change
     /// copy it.
     pub(super) async fn refresh(self: Arc<Self>, asked: Instant) -> Result<()> {
-        let known = self.state().listing.as_ref().map_or(0, |listing| listing.value.len());
-        let outcome = if known >= ONE_PAGE { self.catch_up().await } else { self.list_completely().await };
+        let question = self.state().question();
+        let outcome = match question {
+            Question::All => self.list_completely().await,
+            Question::Short => self.catch_up().await,
+            Question::None => {
+                self.complete_in_time(&mut self.state());
+                return Ok(());
+            }
+        };
         let mut state = self.state();
         let is_away = outcome.as_ref().err().is_some_and(|error| is_away(&error.kind));
         let was_away = std::mem::replace(&mut state.away, is_away);
@@ -81,8 +88,9 @@ impl Inner {
         let mut state = self.state();
         state.lists_for_long = false;
         state.asked_for_all = Some(Timed { value: since.elapsed(), since });
-        let complete = listed.map(|listed| {
+        let complete = listed.map(|mut listed| {
             state.reaches(&listed);
+            state.takes(&mut listed);
             let mut snapshot = Snapshot::of(listed.images);
             state.changes.bring_up(&mut snapshot, since);
             snapshot
@@ -113,7 +121,11 @@ impl Inner {
 
     async fn complete(&self) -> Result<()> {
         let outcome = self.list_completely().await;
-        let was_incomplete = std::mem::replace(&mut self.state().is_incomplete, outcome.is_err());
+        let was_incomplete = {
+            let mut state = self.state();
+            state.away &= outcome.is_err();
+            std::mem::replace(&mut state.is_incomplete, outcome.is_err())
+        };
         match &outcome {
             Err(error) if was_incomplete => tracing::debug!(%error, "what is deleted elsewhere goes on being listed"),
             Err(error) => tracing::warn!(%error, "what is deleted elsewhere goes on being listed"),
@@ -123,10 +135,44 @@ impl Inner {
     }
 }
 
+/// What is asked to bring the listing up to date.
+enum Question {
+    /// For all of it.
+    All,
+    /// For what changed lately.
+    Short,
+    /// Nothing, because the service finds no end.
+    None,
+}
+
 impl State {
+    fn question(&self) -> Question {
+        match &self.listing {
+            None => Question::All,
+            Some(_) if self.ends == Ends::None => Question::None,
+            Some(known) if known.value.len() < ONE_PAGE && self.ends == Ends::All => Question::All,
+            Some(_) => Question::Short,
+        }
+    }
+
+    /// Notes whether a complete listing came to its end. Where it did not, what is known goes on being listed.
+    fn takes(&mut self, listed: &mut Listed) {
+        self.ends = match self.ends {
+            _ if !listed.is_endless => Ends::All,
+            Ends::All => Ends::Short,
+            before => before,
+        };
+        if let Some(known) = self.listing.as_ref().filter(|_| listed.is_endless) {
+            listed.keep(&known.value);
+        }
+    }
+
     /// Takes in what a short question that was asked at `since` showed.
     fn catch_up(&mut self, listed: Listed, since: Instant) {
         self.reaches(&listed);
+        if listed.is_endless {
+            self.ends = Ends::None;
+        }
         let known = self.listing.as_ref().map(|listing| Arc::clone(&listing.value)).unwrap_or_default();
         let is_new = |image: &Arc<Image>| known.image(image.id) != Some(image);
         let news = listed.images.into_iter().filter(|image| is_new(image) && !self.changes.is_newer(image.id, since));

@@ -31,6 +31,7 @@ pub(super) struct State {
     pub(super) complete: Option<Instant>,
     /// The last question for all of it, whatever came of that: how long it took.
     pub(super) asked_for_all: Option<Timed<Duration>>,
+    pub(super) ends: Ends,
     /// It failed behind a short question that did not.
     pub(super) is_incomplete: bool,
     pub(super) completing: Flight<()>,
@@ -52,6 +53,17 @@ pub(super) struct State {
     news: Difference,
 }
 
+/// Which listings come to an end. One that does not costs many pages each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ends {
+    #[default]
+    All,
+    /// The last complete one did not.
+    Short,
+    /// Nor did a short one, of which none is asked for until a complete one does.
+    None,
+}
+
 impl Default for State {
     fn default() -> Self {
         Self {
@@ -62,6 +74,7 @@ impl Default for State {
             lists_for_long: false,
             complete: None,
             asked_for_all: None,
+            ends: Ends::default(),
             is_incomplete: false,
             completing: Flight::default(),
             latest: Timestamp::UNIX_EPOCH,
@@ -152,9 +165,11 @@ impl State {
         }
     }
 
-    /// Takes in a complete listing that was asked for at `since`.
+    /// Takes in a complete listing that was asked for at `since`, or as much of it as there is without an end.
     pub(super) fn replace(&mut self, listing: Snapshot, since: Instant) {
-        self.complete = Some(since);
+        if self.ends == Ends::All {
+            self.complete = Some(since);
+        }
         let (value, newer) = match &self.listing {
             Some(known) => {
                 let listing = listing.behind(&known.value);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+mod endless;
+
 use super::changes::{Change, Changes};
 use super::refresh::ONE_PAGE;
 use super::*;

@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) endless: Option<Marker>,
     /// Its pages, where it lists what there is not. There is always another one.
     pub(crate) makes_up: Option<MadeUp>,
+    /// It makes up nothing where there is a filter.
+    pub(crate) filters: bool,
     /// The page behind this one cannot be read.
     pub(crate) broken_behind: Option<Marker>,
     /// What its pages look as if they went on behind.
@@ -171,7 +173,8 @@ impl ImageService for Fake {
             if marker.is_some() && marker == world.broken_behind.as_ref() {
                 return Err(ServiceError::new(Kind::Malformed, "list"));
             }
-            if let Some(makes_up) = world.makes_up {
+            let is_honest = world.filters && !query.filters.is_empty();
+            if let Some(makes_up) = world.makes_up.filter(|_| !is_honest) {
                 let page = u32::try_from(world.queries.len()).unwrap();
                 let next = Some(Marker(page.to_string()));
                 let (images, odd) = makes_up(page);
