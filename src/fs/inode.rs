@@ -3,6 +3,7 @@
 mod items;
 mod table;
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use items::{Item, Names};
@@ -61,6 +62,12 @@ struct Tables {
     items: Table<Item>,
     names: Names,
     others: Table<Node>,
+    /// When images that the kernel knows became others, or what their folders list. What a folder lists may come to be again
+    /// what it was before; who read it in between is not to be believed. A kernel that has forgotten the image has nothing to
+    /// believe in.
+    turned: HashMap<ImageId, u64>,
+    /// Counts those turns. No image has one twice.
+    turns: u64,
 }
 
 impl Inodes {
@@ -94,6 +101,17 @@ impl Inodes {
         }
         let is_vouched = |node: &Node| !matches!(node, Node::Document(..));
         (0..).zip(OWN).filter(|(_, own)| is_vouched(&own(id))).map(|(kind, _)| number(place, kind)).collect()
+    }
+
+    /// An image became another one, or its folders list otherwise. Answers as [`Self::of_image`].
+    pub(super) fn turn(&self, id: ImageId) -> Vec<Ino> {
+        self.known().turn(id);
+        self.of_image(id)
+    }
+
+    /// When that was so the last time; `None` where the kernel has known nothing of the image since.
+    pub(super) fn turned(&self, id: ImageId) -> Option<u64> {
+        self.known().turned.get(&id).copied()
     }
 
     /// How many nodes the kernel knows, the root aside; those of one image are one.
@@ -153,6 +171,20 @@ impl Tables {
         number(self.image(id), kind_of(View::ById, collection))
     }
 
+    fn turn(&mut self, id: ImageId) {
+        if self.images.get(self.image(id)).is_some() {
+            self.turns = self.turns.wrapping_add(1);
+            self.turned.insert(id, self.turns);
+        }
+    }
+
+    /// The kernel forgot `count` of the times that it was told of something of an image.
+    fn forget_image(&mut self, place: u64, count: u64) {
+        if let Some(id) = self.images.forget(place, count) {
+            self.turned.remove(&id);
+        }
+    }
+
     fn node(&self, ino: Ino) -> Option<Node> {
         let (place, kind) = parts(ino);
         match kind {
@@ -176,12 +208,12 @@ impl Tables {
         match kind {
             ITEM => {
                 if let Some(Item { folder, name }) = self.items.forget(place, count) {
-                    self.images.forget(parts(folder).0, 1);
+                    self.forget_image(parts(folder).0, 1);
                     self.names.give_back(&name);
                 }
             }
             ANOTHER => drop(self.others.forget(place, count)),
-            _ => drop(self.images.forget(place, count)),
+            _ => self.forget_image(place, count),
         }
     }
 }
@@ -317,6 +349,35 @@ mod tests {
         assert!(inodes.of_image(id).contains(&file) && inodes.of_image(id).contains(&folder));
         inodes.forget(file, 1);
         assert_eq!((inodes.node(file), inodes.of_image(id).len()), (None, 0));
+    }
+
+    #[test]
+    fn a_turn_of_an_image_is_known_while_the_image_is_and_is_no_other_ones() {
+        let inodes = Inodes::default();
+        let id = data('1').image().unwrap();
+        assert_eq!((inodes.turn(id), inodes.turned(id)), (Vec::new(), None), "the kernel knows nothing of it");
+        let (file, item) = (inodes.tell(data('1')), inodes.tell(tag("a")));
+        assert!(inodes.turn(id).contains(&file));
+        let first = inodes.turned(id);
+        inodes.forget(file, 1);
+        assert!(first.is_some() && inodes.turned(id) == first, "one of its tags is known");
+        inodes.forget(item, 1);
+        assert_eq!((inodes.turned(id), inodes.known().turned.len()), (None, 0));
+        inodes.tell(data('1'));
+        inodes.turn(id);
+        assert!(inodes.turned(id).is_some() && inodes.turned(id) != first, "nor one that it had before");
+    }
+
+    #[test]
+    fn images_that_come_and_go_leave_no_turns() {
+        let inodes = Inodes::default();
+        for n in 0..1000 {
+            let node = Node::Data(crate::fs::testing::id(n));
+            let ino = inodes.tell(node.clone());
+            inodes.turn(node.image().unwrap());
+            inodes.forget(ino, 1);
+        }
+        assert_eq!((inodes.len(), inodes.known().turned.len()), (0, 0));
     }
 
     #[test]

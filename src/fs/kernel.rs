@@ -170,11 +170,7 @@ impl FileSystem {
     }
 
     fn shows_otherwise(&self, id: ImageId) {
-        let known = self.inodes.of_image(id);
-        if !known.is_empty() {
-            self.shelves.turn(id);
-        }
-        for ino in known {
+        for ino in self.inodes.turn(id) {
             self.kernel.attributes_are_void(ino);
         }
     }

@@ -1,6 +1,5 @@
 //! The folders of images as wholes: in which order they list what there is, and since when they list that.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +10,7 @@ use super::node::{Collection, Node, View};
 use super::position::{Order, hash};
 use super::scratch::Place;
 use crate::catalogue::Snapshot;
-use crate::image::{Image, ImageId, Visibility};
+use crate::image::{Image, Visibility};
 
 /// What is known of the folders of images.
 #[derive(Debug, Default)]
@@ -23,10 +22,8 @@ struct Known {
     orders: [Option<(u64, Arc<Order>)>; 3],
     /// Which entries there are, and since when they are known.
     since: Option<(u64, SystemTime)>,
-    /// How often the images that the kernel knows became others, or what their folders list. What a folder lists may come to
-    /// be again what it was before; who read it in between is not to be believed.
-    turns: HashMap<ImageId, u64>,
-    /// The same for the scratch files of `files`.
+    /// How often `files` came to have other scratch files. It may come to have again what it had before; who read it in
+    /// between is not to be believed.
     files: u64,
 }
 
@@ -69,21 +66,10 @@ impl Shelves {
         self.since(version, began);
     }
 
-    /// An image became another one, or its folders list otherwise.
-    pub(super) fn turn(&self, image: ImageId) {
-        let mut known = self.known();
-        let turns = known.turns.entry(image).or_default();
-        *turns = turns.wrapping_add(1);
-    }
-
     /// `files` has other scratch files.
     pub(super) fn turn_files(&self) {
         let mut known = self.known();
         known.files = known.files.wrapping_add(1);
-    }
-
-    fn turns(&self, image: ImageId) -> Option<u64> {
-        self.known().turns.get(&image).copied()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -114,8 +100,8 @@ impl FileSystem {
     pub(super) fn listed_at(&self, attr: Attr, node: &Node, image: &Image) -> Attr {
         let mut mtime = attr.mtime;
         let mut stir = |text: &str| mtime = stirred(mtime, text);
-        if let Some(turns) = self.shelves.turns(image.id) {
-            stir(&turns.to_string());
+        if let Some(turn) = self.inodes.turned(image.id) {
+            stir(&turn.to_string());
         }
         let place = match node {
             Node::Image(id, view) => {

@@ -228,6 +228,30 @@ async fn a_folder_that_was_listed_before_its_time_was_asked_for_has_another_time
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn folders_of_an_image_that_is_again_what_it_was_have_another_time_for_as_long_as_the_kernel_knows_the_image() {
+    let fs = mounted(&Fake::with([image(1, "one"), image(2, "two")]));
+    fs.tell(|_| {}).unwrap();
+    let (folder, other) = (fs.walk("by-name/one/tags").await.unwrap(), fs.walk("by-name/two/tags").await.unwrap());
+    let mut tagged = image(1, "one");
+    tagged.tags.push("new".into());
+    let comes_and_goes = async || {
+        fs.catalogue.learn(tagged.clone());
+        let between = fs.getattr(folder.attr.ino).await.unwrap().attr;
+        fs.catalogue.learn(image(1, "one"));
+        (between, fs.getattr(folder.attr.ino).await.unwrap().attr)
+    };
+    let ((between, after), (later, last)) = (comes_and_goes().await, comes_and_goes().await);
+    let mut times = [&folder.attr, &between, &after, &later, &last].map(|attr| attr.mtime).to_vec();
+    times.sort_unstable();
+    times.dedup();
+    assert_eq!(times.len(), 5, "none of them comes back: {times:?}");
+    assert_eq!(fs.getattr(other.attr.ino).await.unwrap().attr.mtime, other.attr.mtime);
+    fs.forget(fs.walk("by-name/one").await.unwrap().attr.ino, 2);
+    fs.forget(folder.attr.ino, 1);
+    assert!(fs.node(folder.attr.ino).is_err() && fs.inodes.turned(id(1)).is_none());
+}
+
 #[tokio::test]
 async fn data_without_bytes_is_an_empty_file_and_is_not_asked_for() {
     for status in [Status::Queued, Status::Saving, Status::Uploading, Status::Importing] {
