@@ -63,6 +63,13 @@ struct Lane {
     nudge: Arc<Notify>,
 }
 
+impl Lane {
+    fn brings_any_of(&self, blocks: &Range<u64>) -> bool {
+        let ahead = self.next < blocks.end && blocks.start < self.want;
+        ahead || self.again.is_some_and(|until| blocks.start < until)
+    }
+}
+
 /// A lane that is to be started.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -115,9 +122,6 @@ impl Board {
     /// Gets under way what is wished for and neither `here` nor under way; `local` blocks come from the disk.
     pub(super) fn wish(&mut self, wish: &Wish, here: impl Fn(u64) -> bool, local: impl Fn(u64) -> bool) -> Vec<Start> {
         let mut starts = Vec::new();
-        for lane in self.lanes.iter_mut().filter(|lane| lane.next < wish.blocks.end && wish.blocks.start < lane.want) {
-            lane.forsaken = false;
-        }
         let mut at = wish.blocks.start;
         while at < wish.blocks.end {
             if here(at) || self.is_coming(at) {
@@ -135,6 +139,8 @@ impl Board {
                 (false, way) => self.cover_by_ranges(gap, way, wish, &mut starts),
             }
         }
+        let wanted = |lane: &&mut Lane| lane.brings_any_of(&wish.blocks);
+        self.lanes.iter_mut().filter(wanted).for_each(|lane| lane.forsaken = false);
         starts
     }
 
@@ -252,8 +258,7 @@ impl Board {
     }
 
     fn is_coming(&self, block: u64) -> bool {
-        let by = |lane: &Lane| (lane.next..lane.want).contains(&block) || lane.again.is_some_and(|until| block < until);
-        self.lanes.iter().any(by)
+        self.lanes.iter().any(|lane| lane.brings_any_of(&(block..block + 1)))
     }
 
     /// The gap with the few blocks before it that a request on its way there is about to pass, where these are neither

@@ -91,11 +91,12 @@ impl Lane {
                         (permit, brought) = (None, 0);
                     }
                     self.gather(&blocks).await;
-                    let (feed, id, nudge) = (Arc::clone(&self.feed), self.id, Arc::clone(&self.nudge));
+                    let (feed, id, nudge, idle) =
+                        (Arc::clone(&self.feed), self.id, Arc::clone(&self.nudge), self.idle());
                     let fetched = tokio::select! {
                         biased;
                         fetched = self.fetch(&blocks, &reads, &mut permit) => fetched?,
-                        () = forsaken(&feed, id, &nudge) => return Ok(()),
+                        () = forsaken(&feed, id, &nudge, idle) => return Ok(()),
                     };
                     if !self.give(&blocks, fetched).await? {
                         return Ok(());
@@ -116,8 +117,13 @@ impl Lane {
 
     /// Waits until more is wanted. `true` when that took so long that the lane is over.
     async fn pause(&mut self) -> bool {
-        let idle = if self.way == Way::Whole { self.reads.settings.stream_idle } else { IDLE };
-        timeout(idle, self.nudge.notified()).await.is_err() && self.feed.retire(self.id)
+        timeout(self.idle(), self.nudge.notified()).await.is_err() && self.feed.retire(self.id)
+    }
+
+    /// How long its request is kept while nobody wants more of it. Who comes back to a stream that is over has all of it to
+    /// pass again.
+    fn idle(&self) -> Duration {
+        if self.way == Way::Whole { self.reads.settings.stream_idle } else { IDLE }
     }
 
     /// Gets `blocks`, as soon as there is leave to ask for them, and memory.
@@ -286,12 +292,12 @@ enum Fetched {
 }
 
 /// Ends when the lane is over because nobody wants what it brings: at once where nobody has the image open any more, and
-/// else when nobody has come for a while.
-async fn forsaken(feed: &Feed, id: LaneId, nudge: &Notify) {
+/// else when nobody has come for `idle`.
+async fn forsaken(feed: &Feed, id: LaneId, nudge: &Notify, idle: Duration) {
     while !feed.abandon(id, false) {
         if !feed.is_forsaken(id) {
             nudge.notified().await;
-        } else if timeout(IDLE, nudge.notified()).await.is_err() && feed.abandon(id, true) {
+        } else if timeout(idle, nudge.notified()).await.is_err() && feed.abandon(id, true) {
             return;
         }
     }

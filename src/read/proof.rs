@@ -79,7 +79,8 @@ struct State {
     hash: Option<Hash>,
     hashed: u64,
     working: bool,
-    /// Why the worker gave up, for the one who waits for it.
+    /// How often a worker gave up, and why the last one did.
+    given_up: u64,
     trouble: Option<ReadError>,
     verdict: Option<Result<(), ReadError>>,
     /// The verdict is that of an earlier mount.
@@ -116,6 +117,7 @@ impl Proof {
             hashed: 0,
             working: false,
             early: BTreeMap::new(),
+            given_up: 0,
             trouble: None,
             verdict: None,
             accepted: false,
@@ -327,10 +329,11 @@ impl Proof {
         state.hash = Some(hash);
     }
 
-    /// The worker could not have the next block, and ends.
+    /// The worker could not have the next block, and ends. All hear of it who wait for it now.
     pub(super) fn give_up(&self, error: ReadError) {
         let mut state = lock(&self.state);
         state.working = false;
+        state.given_up = state.given_up.wrapping_add(1);
         state.trouble = Some(error);
         drop(state);
         self.changed.notify_waiters();
@@ -393,19 +396,29 @@ impl Proof {
         state.working && waiting >= room / 2
     }
 
-    /// Waits until `done` says so, or the worker gave up.
-    pub(super) async fn wait(&self, done: impl Fn(&Self) -> bool) -> Result<(), ReadError> {
+    /// How often a worker gave up so far.
+    pub(super) fn given_up(&self) -> u64 {
+        lock(&self.state).given_up
+    }
+
+    /// Waits until `done` says so, or a worker gave up since the time when that was counted as `given_up`.
+    pub(super) async fn wait(&self, given_up: u64, done: impl Fn(&Self) -> bool) -> Result<(), ReadError> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if done(self) {
                 return Ok(());
             }
-            if let Some(trouble) = lock(&self.state).trouble.take() {
+            if let Some(trouble) = self.trouble_since(given_up) {
                 return Err(trouble);
             }
             changed.await;
         }
+    }
+
+    fn trouble_since(&self, given_up: u64) -> Option<ReadError> {
+        let state = lock(&self.state);
+        state.trouble.clone().filter(|_| state.given_up != given_up)
     }
 
     /// Waits until no worker is at it.

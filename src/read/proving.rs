@@ -28,11 +28,13 @@ impl Feed {
         done: impl Fn(&Proof) -> bool,
     ) -> Result<(), ReadError> {
         while !done(&self.proof) {
+            // Before there is a worker, so that no failure of it is missed; what failed before that is nothing to this one.
+            let given_up = self.proof.given_up();
             if self.proof.needs_worker() {
                 self.begin_to_prove(reads);
             }
             let before = self.proof.hashed();
-            match timeout(reads.settings.patience, self.proof.wait(&done)).await {
+            match timeout(reads.settings.patience, self.proof.wait(given_up, &done)).await {
                 Ok(outcome) => outcome?,
                 Err(_) if self.proof.hashed() == before => return Err(self.timed_out(reads)),
                 Err(_) => {}

@@ -174,38 +174,37 @@ fn who_reads_what_the_kernel_has_does_not_wait_for_the_service(target: &Target) 
 
 fn the_download_of_who_was_killed_ends(target: &Target) {
     let id = target.filled(&target.person("demo"), &json!({"name": target.name("stands-still")}), &noise(7, 20 << 20));
-    for ranges in [Ranges::Honoured, Ranges::Refused] {
-        for is_shared in [false, true] {
-            target.behave(|behaviour| behaviour.ranges = ranges);
-            let (told, hear) = mpsc::channel();
-            let told = Mutex::new(told);
-            let (proxy, clouds) = proxied(target, move |request, step| {
-                if !request.is_download() || step != Step::Told {
-                    return Act::Pass;
-                }
-                told.lock().unwrap().send(()).unwrap();
-                Act::Hang
-            });
-            let mount = crate::mounted::Mount::of(&clouds, "demo", &["--ttl=5m"]);
-            let other = is_shared.then(|| File::open(mount.data(&id)).unwrap());
-            let line = "exec dd if=data of=/dev/null bs=1M";
-            let mut program = begun(&mount.path("by-id").join(&id), line);
+    // A stream is kept for a minute for others who have the image open.
+    for (ranges, is_shared) in [(Ranges::Honoured, false), (Ranges::Honoured, true), (Ranges::Refused, false)] {
+        target.behave(|behaviour| behaviour.ranges = ranges);
+        let (told, hear) = mpsc::channel();
+        let told = Mutex::new(told);
+        let (proxy, clouds) = proxied(target, move |request, step| {
+            if !request.is_download() || step != Step::Told {
+                return Act::Pass;
+            }
+            told.lock().unwrap().send(()).unwrap();
+            Act::Hang
+        });
+        let mount = crate::mounted::Mount::of(&clouds, "demo", &["--ttl=5m"]);
+        let other = is_shared.then(|| File::open(mount.data(&id)).unwrap());
+        let line = "exec dd if=data of=/dev/null bs=1M";
+        let mut program = begun(&mount.path("by-id").join(&id), line);
+        hear.recv_timeout(SOON).unwrap();
+        if ranges == Ranges::Refused {
+            // The first answer says that there are none.
             hear.recv_timeout(SOON).unwrap();
-            if ranges == Ranges::Refused {
-                // The first answer says that there are none.
-                hear.recv_timeout(SOON).unwrap();
-            }
-            assert!(proxy.connections() > 0);
-            program.kill().unwrap();
-            ends(program, line);
-            let since = Instant::now();
-            while proxy.connections() > 0 {
-                assert!(since.elapsed() < SOON, "{ranges:?}, shared: {is_shared}: a request goes on for nobody");
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            assert!(hear.try_recv().is_err(), "it was asked for again");
-            drop(other);
-            mount.end();
         }
+        assert!(proxy.connections() > 0);
+        program.kill().unwrap();
+        ends(program, line);
+        let since = Instant::now();
+        while proxy.connections() > 0 {
+            assert!(since.elapsed() < SOON, "{ranges:?}, shared: {is_shared}: a request goes on for nobody");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(hear.try_recv().is_err(), "it was asked for again");
+        drop(other);
+        mount.end();
     }
 }

@@ -185,6 +185,20 @@ fn what_was_to_be_fetched_ahead_goes_with_who_went_away() {
 }
 
 #[test]
+fn a_request_that_goes_on_for_somebody_else_is_not_forsaken() {
+    for way in [RANGES, Way::Whole] {
+        let mut board = Board::default();
+        let of = |blocks: Range<u64>, way: &Way| Wish { reach: 100, way: way.clone(), ..wish(blocks) };
+        let lane = board.wish(&of(0..8, &way), never, never).remove(0).id;
+        assert_eq!(board.step(lane, 8), Step::Fill(0..8));
+        board.trim();
+        assert!(board.is_forsaken(lane));
+        assert_eq!(started(&mut board, &of(8..16, &way)), [], "behind what it is at");
+        assert!(!board.is_forsaken(lane) && !board.abandon(lane, true));
+    }
+}
+
+#[test]
 fn a_stream_does_not_begin_again_for_who_went_away() {
     let mut board = Board::default();
     let stream = |blocks| Wish { way: Way::Whole, ..wish(blocks) };

@@ -220,3 +220,20 @@ fn the_hash_of_nothing_is_compared_at_once() {
     assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427e"), Verified::Yes);
     assert_eq!(empty("d41d8cd98f00b204e9800998ecf8427f"), Verified::No);
 }
+
+#[tokio::test]
+async fn all_who_wait_hear_that_the_worker_gave_up_and_nobody_who_comes_later() {
+    let image = image(16);
+    image.see(1..8, 0);
+    let (first, never) = (image.run(0..1), |_: &Proof| false);
+    assert!(image.proof.note(&first.range(), &first, 0));
+    let before = image.proof.given_up();
+    let error = ReadError::TimedOut { image: image.identity.image(), waited: std::time::Duration::ZERO };
+    let waiting = futures_util::future::join(image.proof.wait(before, never), image.proof.wait(before, never));
+    let (both, ()) = futures_util::future::join(waiting, async { image.proof.give_up(error) }).await;
+    assert!(both.0.is_err() && both.1.is_err());
+    assert!(image.proof.needs_worker(), "there is work, and nobody at it");
+    let later = image.proof.wait(image.proof.given_up(), |proof| proof.hashed() == 8 * BLOCK);
+    let (later, ()) = futures_util::future::join(later, async { image.work() }).await;
+    assert!(later.is_ok());
+}
