@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::content::{assert_same, compare_at_random, noise};
+use crate::lot::seed;
 use crate::mounted::Mount;
 use crate::target::Target;
 use crate::tools::{attribute, printed, shell};
@@ -102,13 +103,13 @@ fn qemu_img_reads_an_image_as_it_reads_the_original(target: &Target) {
 
 fn thousands_of_random_reads_equal_the_original(target: &Target) {
     let (original, id, mount) = mounted(target);
-    compare_at_random(&mount.data(&id), &original, 4000, fastrand::u64(..));
+    compare_at_random(&mount.data(&id), &original, 4000, seed());
 }
 
 fn readers_at_once_all_get_their_bytes(target: &Target) {
     let (original, id, mount) = mounted(target);
     let data = mount.data(&id);
-    let seed = fastrand::u64(..);
+    let seed = seed();
     std::thread::scope(|scope| {
         for reader in 0..3 {
             let (data, original) = (&data, &original);

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::content::{assert_same, compare_at_random, compare_where_it_can_be_read, noise};
 use crate::login::{attempt, is_refused, token_only};
+use crate::lot::seed;
 use crate::target::Target;
 use crate::tools::{attribute, shell, tool};
 
@@ -29,9 +30,9 @@ crate::promises![Embedded:
 
 const NOW: [&str; 1] = ["--ttl=0s"];
 
-/// Faults of which the first `first` requests meet those that `likes` likes. The seed is drawn, and printed.
+/// Faults of which the first `first` requests meet those that `likes` likes. The seeds are tried in turn.
 fn drawn(one_in: u32, first: u64, likes: impl Fn(u64, Option<Fault>) -> bool) -> Faults {
-    let begin = fastrand::u64(..);
+    let begin = seed();
     let seeds = (0..u64::MAX).map(|more| begin.wrapping_add(more));
     let fits = |faults: &Faults| (0..first).all(|number| likes(number, faults.of(number)));
     let faults = seeds.map(|seed| Faults { seed, one_in }).find(fits).unwrap();
@@ -235,7 +236,7 @@ fn a_service_that_comes_back_is_read_again(target: &Target) {
     let mut found = vec![0; 4096];
     file.read_exact_at(&mut found, 15 << 20).unwrap();
     assert_same(&found, &original[15 << 20..][..4096], "through a file that was open");
-    compare_at_random(&mount.data(&id), &original, 50, fastrand::u64(..));
+    compare_at_random(&mount.data(&id), &original, 50, seed());
 }
 
 /// What a reader may be told while nothing listens.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::content::{compare_with_file_at_random, noise};
+use crate::lot::seed;
 use crate::target::{Service, Target};
 use crate::tools::{attribute, printed, shell};
 use crate::{Promise, Services};
@@ -79,7 +80,7 @@ fn real_images_are_what_the_originals_are(target: &Target) {
     for (original, id, name) in images {
         let data = mount.path("by-name").join(&name).join("data");
         assert_eq!(about(&data), about(&original), "{}", original.display());
-        compare_with_file_at_random(&data, &original, 500, fastrand::u64(..));
+        compare_with_file_at_random(&data, &original, 500, seed());
         copy_and_compare(target, &data, &original);
         assert_eq!(shell(&mount.path("by-id").join(id), "cksum -c checksums"), "data: OK\ndata: OK\n");
         let [left, right] = [&data, &original].map(|path| path.to_str().unwrap());
@@ -121,7 +122,7 @@ fn an_image_of_two_gibibytes_is_copied_verified_and_read_at_random(target: &Targ
     let mount = target.mount("demo");
     let data = mount.data(&id);
     assert_eq!(length(&data), length(&original));
-    compare_with_file_at_random(&data, &original, 200, fastrand::u64(..));
+    compare_with_file_at_random(&data, &original, 200, seed());
     copy_and_compare(target, &data, &original);
     mount.end();
 }

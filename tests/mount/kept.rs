@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::Promise;
 use crate::content::{assert_same, compare_at_random, noise};
+use crate::lot::seed;
 use crate::mounted::Mount;
 use crate::target::Target;
 use crate::tools::{attribute, printed, tool};
@@ -70,7 +71,7 @@ fn what_was_read_is_read_from_the_disk_by_the_next_mount(target: &Target) {
         let before = sent(target);
         for time in ["first", "second"] {
             let mount = keeping(target, "kept");
-            compare_at_random(&mount.data(&id), &original, 100, fastrand::u64(..));
+            compare_at_random(&mount.data(&id), &original, 100, seed());
             assert_whole(&mount, &id, &original, &format!("by the {time} mount after it"));
             mount.end();
         }
@@ -118,8 +119,7 @@ fn what_is_on_the_disk_is_not_read_of_images_that_may_not_be_read(target: &Targe
 }
 
 fn a_byte_that_was_flipped_on_the_disk_is_never_read(target: &Target) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let original = noise(32, (9 << 20) + 123);
     let id = target.filled(&target.person("demo"), &json!({}), &original);
@@ -148,8 +148,7 @@ fn a_byte_that_was_flipped_on_the_disk_is_never_read(target: &Target) {
 }
 
 fn a_mount_that_is_killed_while_it_keeps_an_image_leaves_only_right_bytes(target: &Target) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let original = noise(33, (12 << 20) + 123);
     let id = target.filled(&target.person("demo"), &json!({}), &original);
@@ -175,8 +174,7 @@ fn a_mount_that_is_killed_while_it_keeps_an_image_leaves_only_right_bytes(target
 }
 
 fn mounts_that_share_a_folder_read_the_right_bytes(target: &Target) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     let original = noise(34, (9 << 20) + 123);
     let id = target.filled(&target.person("demo"), &json!({}), &original);
     let mounts = [keeping(target, "kept"), keeping(target, "kept")];

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use serde_json::json;
 
 use crate::content::{assert_same, compare_at_random, noise};
+use crate::lot::seed;
 use crate::target::Target;
 use crate::tools::{attribute, printed, shell, tool};
 
@@ -85,7 +86,7 @@ fn who_reads_around_the_page_cache_leaves_it_to_others(target: &Target) {
         ],
     );
     let fetched = sent(target) - before;
-    compare_at_random(&mount.data(&id), &original, 100, fastrand::u64(..));
+    compare_at_random(&mount.data(&id), &original, 100, seed());
     // The kernel may be short of memory; without its pages, a fifth of these reads would fetch a block or two.
     let again = sent(target) - before - fetched;
     assert!(again <= 1 << 20, "{again}: the pages of the first reading are there still");

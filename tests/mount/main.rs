@@ -35,6 +35,7 @@ mod kept;
 mod kernel;
 mod login;
 mod loops;
+mod lot;
 mod memory;
 mod model;
 mod mounted;
@@ -138,6 +139,7 @@ const SUBJECTS: &[&[Promise]] = &[
     versions::PROMISES,
     edit_cost::PROMISES,
     elsewhere::PROMISES,
+    elsewhere::many::PROMISES,
     queries::PROMISES,
     explain::PROMISES,
     imports::PROMISES,

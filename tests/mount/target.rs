@@ -164,6 +164,30 @@ impl Target {
         self.server.lock().unwrap().replace(server);
     }
 
+    /// Gives the embedded service so many images more, that are years old and of `demo`. They are written into its folder,
+    /// because requests would take minutes.
+    pub(crate) fn fill(&self, count: usize) {
+        let person = self.person("demo");
+        let id = self.image(&person, &json!({"name": "many"}));
+        let settings = self.stop();
+        let images = settings.folder.join("images");
+        let record = std::fs::read(images.join(&id).join("image.json")).unwrap();
+        let mut record: Value = serde_json::from_slice(&record).unwrap();
+        for number in 0..count {
+            let id = format!("{number:08x}-0000-4000-8000-000000000000");
+            let time = format!("2019-01-01T{:02}:{:02}:{:02}Z", number / 3600, number / 60 % 60, number % 60);
+            for (key, value) in [("id", &id), ("created_at", &time), ("updated_at", &time)] {
+                assert!(record[key].is_string(), "the service's record has no {key}");
+                record[key] = json!(value);
+            }
+            record["name"] = json!(format!("many-{number}"));
+            std::fs::create_dir(images.join(&id)).unwrap();
+            std::fs::write(images.join(&id).join("image.json"), record.to_string()).unwrap();
+        }
+        std::fs::remove_dir_all(images.join(id)).unwrap();
+        self.start(settings);
+    }
+
     /// A web server that the service may fetch these bytes from. A real one fetches from this machine on one port alone,
     /// which its settings name.
     pub(crate) fn web(&self, bytes: &'static [u8]) -> Web {

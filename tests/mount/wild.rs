@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::content::{assert_same, noise};
+use crate::lot::seed;
 use crate::target::Target;
 
 crate::promises![Embedded:
@@ -29,8 +30,7 @@ struct Large {
 
 impl Large {
     fn new(target: &Target) -> Self {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
+        let seed = seed();
         let mut random = fastrand::Rng::with_seed(seed);
         let last = SIZE - ISLAND as u64;
         let islands: Vec<_> = [0, last].into_iter().chain((0..300).map(|_| random.u64(..last))).collect();
