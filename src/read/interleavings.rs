@@ -31,7 +31,8 @@ impl Scene {
     fn with(stream_idle: Duration) -> Self {
         let fake = Arc::new(Fake::new());
         fake.put(Self::content().image, BYTES.clone());
-        let settings = Settings { spool: None, stream_idle, ..Settings::default() };
+        let max_parallel = thread_rng().gen_range(1..4);
+        let settings = Settings { spool: None, stream_idle, max_parallel, ..Settings::default() };
         let reads = Reads::new(Arc::new(Shared(Arc::clone(&fake))), Budget::new(4 * MINIMUM), settings).unwrap();
         Self { fake, reads }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, SemaphorePermit};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use super::board::{LaneId, Start, Step, Way};
 use super::error::ReadError;
 use super::feed::Feed;
 use super::intake::Intake;
+use super::requests::Permit;
 use super::route::Refused;
 use super::{Reads, add};
 use crate::cache::disk::DiskImage;
@@ -43,7 +44,9 @@ struct Lane {
     id: LaneId,
     way: Way,
     nudge: Arc<Notify>,
+    /// The request. It is gone before its permit is.
     intake: Option<Intake>,
+    permit: Option<Permit>,
     /// Where its runs are kept.
     image: Option<Arc<DiskImage>>,
     /// The run that is being written to the disk.
@@ -57,7 +60,7 @@ pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
     let alarm = Alarm { feed: Arc::clone(&feed), id: start.id };
     let Start { id, way, nudge, .. } = start;
     let image = feed.shelf.get();
-    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, image, writing: None, most: FIRST };
+    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, permit: None, image, writing: None, most: FIRST };
     let outcome = lane.go().await;
     if let Err(ReadError::Service(failure)) = &outcome
         && let Some(refused) = Refused::of(&failure.kind)
@@ -72,7 +75,7 @@ pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
 impl Lane {
     async fn go(&mut self) -> Result<(), ReadError> {
         let reads = Arc::clone(&self.reads);
-        let (mut permit, mut brought) = (None, 0);
+        let mut brought = 0;
         loop {
             match self.feed.step(self.id, self.most.min(reads.longest_run())) {
                 Step::End => return Ok(()),
@@ -81,21 +84,22 @@ impl Lane {
                     self.feed.shelf.improvise(reads.settings.spool.clone(), &self.feed.identity).await;
                 }
                 Step::Pause => {
-                    (permit, brought) = (None, 0);
-                    if self.pause().await {
+                    brought = 0;
+                    if self.pause(&reads).await {
                         return Ok(());
                     }
                 }
                 Step::Fill(blocks) => {
                     if brought >= TURN {
-                        (permit, brought) = (None, 0);
+                        brought = 0;
+                        self.let_others_go_first();
                     }
                     self.gather(&blocks).await;
                     let (feed, id, nudge, idle) =
                         (Arc::clone(&self.feed), self.id, Arc::clone(&self.nudge), self.idle());
                     let fetched = tokio::select! {
                         biased;
-                        fetched = self.fetch(&blocks, &reads, &mut permit) => fetched?,
+                        fetched = self.fetch(&blocks, &reads) => fetched?,
                         () = forsaken(&feed, id, &nudge, idle) => return Ok(()),
                     };
                     if !self.give(&blocks, fetched).await? {
@@ -108,16 +112,50 @@ impl Lane {
     }
 
     /// The leave to ask the service for something. The disk may be asked always.
-    async fn permit<'a>(&mut self, reads: &'a Reads, permit: &mut Option<SemaphorePermit<'a>>) {
-        if permit.is_none() && self.way != Way::Local {
-            // The semaphore is never closed.
-            *permit = reads.requests.acquire().await.ok();
+    async fn permit(&mut self, reads: &Reads) {
+        if self.permit.is_none() && self.way != Way::Local {
+            self.permit = reads.requests.permit().await;
         }
     }
 
-    /// Waits until more is wanted. `true` when that took so long that the lane is over.
-    async fn pause(&mut self) -> bool {
-        timeout(self.idle(), self.nudge.notified()).await.is_err() && self.feed.retire(self.id)
+    /// Gives the permit to those who wait for one. A request ends with it; a stream, which would have to begin again, only
+    /// stands still.
+    fn let_others_go_first(&mut self) -> bool {
+        let wanted = self.permit.as_mut().is_some_and(Permit::is_wanted_back);
+        if wanted {
+            if self.way != Way::Whole {
+                self.intake = None;
+            }
+            self.permit = None;
+        }
+        wanted
+    }
+
+    /// Waits until more is wanted. `true` when that took so long that the lane is over, or others wait for its permit.
+    async fn pause(&mut self, reads: &Reads) -> bool {
+        if self.way == Way::Whole {
+            self.permit = None;
+        }
+        let (nudge, idle) = (Arc::clone(&self.nudge), self.idle());
+        loop {
+            let mut others = std::pin::pin!(reads.requests.wanted());
+            others.as_mut().enable();
+            if self.let_others_go_first() {
+                return self.feed.retire(self.id);
+            }
+            let more = async {
+                tokio::select! {
+                    biased;
+                    () = nudge.notified() => true,
+                    () = others => false,
+                }
+            };
+            match timeout(idle, more).await {
+                Ok(true) => return false,
+                Ok(false) => {}
+                Err(_) => return self.feed.retire(self.id),
+            }
+        }
     }
 
     /// How long its request is kept while nobody wants more of it. Who comes back to a stream that is over has all of it to
@@ -127,13 +165,8 @@ impl Lane {
     }
 
     /// Gets `blocks`, as soon as there is leave to ask for them, and memory.
-    async fn fetch<'a>(
-        &mut self,
-        blocks: &Range<u64>,
-        reads: &'a Reads,
-        permit: &mut Option<SemaphorePermit<'a>>,
-    ) -> Result<Fetched, ReadError> {
-        self.permit(reads, permit).await;
+    async fn fetch(&mut self, blocks: &Range<u64>, reads: &Reads) -> Result<Fetched, ReadError> {
+        self.permit(reads).await;
         let length = self.length(blocks);
         if self.is_superfluous(blocks) {
             self.open(blocks.start).await?.skip(length).await?;

@@ -17,6 +17,7 @@ mod pace;
 mod proof;
 mod proving;
 mod reader;
+mod requests;
 mod route;
 mod seen;
 mod shelf;
@@ -54,6 +55,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use feed::Feed;
 use keeping::{Keeping, Work};
 use pace::Pace;
+use requests::Requests;
 use route::Routes;
 use stats::Counters;
 
@@ -81,7 +83,7 @@ pub struct Settings {
     pub spool: Option<PathBuf>,
     /// How long a stream is kept open while nobody wants more of it.
     pub stream_idle: Duration,
-    /// Ranged requests under way at once, over all readers, at most; at least 1.
+    /// Ranged requests open at once, over all readers, at most; at least 1.
     pub max_parallel: usize,
     /// Where blocks are kept from mount to mount; `None`: only in memory, for as long as the mount lives.
     pub disk: Option<Disk>,
@@ -143,8 +145,7 @@ pub struct Reads {
     feeds: Mutex<LruCache<Identity, Arc<Feed>>>,
     pace: Mutex<Pace>,
     began: Instant,
-    /// A permit for each request.
-    requests: Semaphore,
+    requests: Arc<Requests>,
     /// A permit for each KiB of replies that are being put together. Only these hold memory while they wait for more of
     /// it; as they can have a quarter of the budget at most, somebody always goes on.
     replies: Semaphore,
@@ -184,7 +185,7 @@ impl Reads {
             feeds: Mutex::new(LruCache::unbounded()),
             pace: Mutex::new(Pace::new(u64::try_from(requests).unwrap_or(1))),
             began: Instant::now(),
-            requests: Semaphore::new(requests),
+            requests: Requests::new(requests),
             replies: Semaphore::new(usize::try_from(replies_kib).unwrap_or(1)),
             replies_kib,
             open: AtomicU64::new(0),
@@ -309,9 +310,11 @@ impl Reads {
         lock(&self.pace).is_calm()
     }
 
-    /// How many blocks a request may go beyond what is wanted now.
+    /// How many blocks a request may go beyond what is wanted now. Where there are more readers than requests, none is so
+    /// long that it would have to be cut off for somebody else.
     fn longest_request(&self) -> u64 {
-        if lock(&self.pace).is_settled() { u64::MAX } else { PART / BLOCK }
+        let readers = usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        if readers <= self.requests.most() && lock(&self.pace).is_settled() { u64::MAX } else { PART / BLOCK }
     }
 
     /// The most blocks that one buffer may hold, so that sixteen of them fit into the budget.

@@ -33,6 +33,8 @@ pub(super) struct Fake {
     sent: AtomicU64,
     /// Answers that have begun and not ended.
     answering: Arc<()>,
+    /// The most of them at once.
+    most: AtomicUsize,
     /// No store answers ranges.
     pub(super) seekless: AtomicBool,
     /// These stores answer no ranges.
@@ -59,6 +61,7 @@ impl Fake {
             log: Mutex::default(),
             sent: AtomicU64::new(0),
             answering: Arc::default(),
+            most: AtomicUsize::new(0),
             seekless: AtomicBool::new(false),
             seekless_stores: Mutex::default(),
             failures: AtomicU32::new(0),
@@ -115,6 +118,11 @@ impl Fake {
         Arc::strong_count(&self.answering) - 1
     }
 
+    /// The most answers that were under way at once.
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+
     /// From now on nothing leaves, until [`Self::release`].
     pub(super) fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
@@ -144,6 +152,7 @@ impl Fake {
         let bytes = bytes.slice(range);
         let bytes = bytes.slice(..bytes.len().min(self.cut.load(Ordering::SeqCst)));
         let (fake, answering) = (Arc::clone(self), Arc::clone(&self.answering));
+        self.most.fetch_max(self.answering(), Ordering::SeqCst);
         Ok(Box::pin(stream::unfold((bytes, answering), move |(mut rest, answering)| {
             let fake = Arc::clone(&fake);
             async move {

@@ -65,6 +65,48 @@ async fn many_readers_at_random_places_are_right_on_the_least_budget() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn never_more_requests_are_open_than_there_may_be() {
+    let bench = bench_with(64 * MIB, Settings { max_parallel: 2, ..Settings::default() });
+    let readers = (0..8).map(|seed| {
+        let content = bench.fake.add(seed, 20 << 20);
+        let (reader, expected) = (bench.open(&content), bench.fake.bytes(&content));
+        tokio::spawn(async move {
+            // Each leaves requests open that it may go on with.
+            for part in [0, 10 * MIB] {
+                for at in (part..part + 6 * MIB).step_by(131_072) {
+                    reader.read(at, 131_072).await.unwrap();
+                }
+            }
+            read_at_random(&reader, &expected, 20, seed).await;
+            assert!(read_all(&reader, 131_072).await.unwrap() == expected);
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.unwrap();
+    }
+    assert_eq!(bench.fake.most(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_wants_more_of_is_ended_for_who_waits_for_one() {
+    let bench = bench_with(64 * MIB, Settings { max_parallel: 1, ..Settings::default() });
+    let (content, other) = (bench.fake.add(1, 30 << 20), bench.fake.add(2, 1 << 20));
+    let reader = bench.open(&content);
+    for at in (0..6 * MIB).step_by(131_072) {
+        reader.read(at, 131_072).await.unwrap();
+    }
+    while bench.reads.stats().under_way > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(bench.fake.answering(), 1, "somebody may come back to it");
+    let begun = tokio::time::Instant::now();
+    assert_eq!(bench.open(&other).read(5, 10).await.unwrap(), bench.fake.bytes(&other)[5..15]);
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert_eq!(bench.fake.most(), 1);
+    assert!(read_all(&reader, 131_072).await.unwrap() == bench.fake.bytes(&content));
+}
+
 #[tokio::test]
 async fn blocks_that_were_evicted_before_their_hash_are_fetched_again_for_it() {
     let bench = bench_with(MINIMUM, Settings::default());
