@@ -136,7 +136,7 @@ impl Lane {
         if self.way == Way::Whole {
             self.permit = None;
         }
-        let (nudge, idle) = (Arc::clone(&self.nudge), self.idle());
+        let (nudge, until) = (Arc::clone(&self.nudge), Instant::now() + self.idle());
         loop {
             let mut others = std::pin::pin!(reads.requests.wanted());
             others.as_mut().enable();
@@ -150,7 +150,7 @@ impl Lane {
                     () = others => false,
                 }
             };
-            match timeout(idle, more).await {
+            match timeout(until.saturating_duration_since(Instant::now()), more).await {
                 Ok(true) => return false,
                 Ok(false) => {}
                 Err(_) => return self.feed.retire(self.id),
