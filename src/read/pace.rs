@@ -2,8 +2,8 @@
 //!
 //! On a fast service close by, one request fills the line, and each further one costs the service 11 ms of its
 //! processor. Over a long or capped path, twelve requests bring twelve times the bytes. What pays is measured: while a
-//! reader waits for bytes, the number of requests is doubled for a trial; it stays where the rate grew with it, and
-//! falls back where it did not. From time to time it is tried with half of them.
+//! reader waits for bytes, the number of requests is doubled for a trial, or more where that has brought twice as much; it
+//! stays where the rate grew with it, and falls back where it did not. From time to time it is tried with half of them.
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +24,15 @@ const SETTLING: u32 = 2;
 /// The rate that twice the requests must reach to be kept. Less is noise, or other readers' loss.
 const PAYS: f64 = 1.25;
 
+/// So many times as many requests are tried; and so many where the last ones brought each as much as those before.
+const STEP: u64 = 2;
+const LEAP: u64 = 4;
+
 /// The share of the rate that half of the requests must keep to be enough.
 const ENOUGH: f64 = 0.9;
+
+/// So many requests are halved when nobody waits, whatever half of them may bring: that is tried again soon.
+const FEW: u64 = 2;
 
 /// The share of a trial in which somebody must have waited for bytes. A reader who does not wait shows how fast he is
 /// and not how fast the service is.
@@ -47,6 +54,8 @@ pub(super) struct Pace {
     experiment: Option<Experiment>,
     /// The rate with the present number, in bytes a second; the last trials count most.
     rate: f64,
+    /// What the present number brings at least, as far as is known.
+    least: f64,
     /// The most requests that have paid.
     proven: u64,
     rest: u32,
@@ -88,6 +97,7 @@ impl Pace {
             lanes: 1,
             experiment: None,
             rate: 0.0,
+            least: 0.0,
             proven: 1,
             rest: REST,
             pause: 0,
@@ -130,6 +140,10 @@ impl Pace {
     pub(super) fn wait(&mut self, now: Moment) {
         if self.waiting == 0 {
             self.trial.since = now;
+            if self.trial.bytes == 0 && self.trial.hungry.is_zero() {
+                // Nobody wanted anything so far, which says nothing about the line.
+                self.trial.from = self.trial.from.max(now);
+            }
         }
         self.waiting += 1;
     }
@@ -170,12 +184,13 @@ impl Pace {
         match self.experiment.take() {
             Some(experiment) => self.conclude(experiment, rate, hungry),
             // Nobody waits: nothing is learnt, and nothing is lost with what there was before.
-            None if !hungry => self.ease(),
+            None if !hungry => self.ease(rate),
             None => {
                 self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, rate) } else { rate };
+                self.least = rate;
                 self.pause = self.pause.saturating_sub(1);
                 if self.pause == 0 {
-                    self.begin();
+                    self.begin(STEP);
                 }
             }
         }
@@ -183,19 +198,23 @@ impl Pace {
         self.trial = Trial { from: now + settling, bytes: 0, hungry: Duration::ZERO, since: now };
     }
 
-    /// Who does not wait with so many requests may not have to with fewer, which cost the service less.
-    fn ease(&mut self) {
+    /// Who does not wait with so many requests, and takes `rate`, may not have to with fewer, which cost the service less.
+    /// Half of many bring half as much at least; where that is too little, nothing need be tried.
+    fn ease(&mut self, rate: f64) {
         self.calm += 1;
-        if self.calm >= self.rest && self.lanes > 1 {
+        let half = self.least / 2.0;
+        let enough = self.lanes <= FEW || rate < half * ENOUGH;
+        if self.calm >= self.rest && self.lanes > 1 && enough {
             self.lanes /= 2;
-            (self.calm, self.pause, self.rate) = (0, 0, 0.0);
+            (self.calm, self.pause, self.rate, self.least) = (0, 0, 0.0, half);
             self.rest = (self.rest * 2).min(LONGEST_REST);
         }
     }
 
-    fn begin(&mut self) {
+    /// Begins an experiment with half of the requests, or with `step` times as many.
+    fn begin(&mut self, step: u64) {
         let down = (self.down_next || self.lanes == self.most) && self.lanes > 1;
-        let tried = if down { self.lanes / 2 } else { (self.lanes * 2).min(self.most) };
+        let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(self.most) };
         if tried != self.lanes {
             self.experiment = Some(Experiment { before: self.lanes, rate: self.rate });
             self.lanes = tried;
@@ -205,21 +224,23 @@ impl Pace {
     fn conclude(&mut self, experiment: Experiment, rate: f64, hungry: bool) {
         let up = self.lanes > experiment.before;
         if rate < experiment.rate * if up { PAYS } else { ENOUGH } {
-            self.lanes = experiment.before;
+            (self.lanes, self.least) = (experiment.before, experiment.rate);
             self.down_next = up;
             if !hungry {
                 // A reader who does not wait shows nothing about the number.
                 return;
             }
         } else {
-            self.rate = rate;
+            (self.rate, self.least) = (rate, rate);
             self.down_next = !up;
             if self.lanes > self.proven {
                 (self.proven, self.rest) = (self.lanes, REST);
             }
             if up && self.lanes < self.most {
                 // What brought more may bring more again; at once, since a reader waits.
-                return self.begin();
+                #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+                let times = self.lanes as f64 / experiment.before as f64;
+                return self.begin(if rate >= experiment.rate * times * ENOUGH { LEAP } else { STEP });
             }
         }
         self.pause = self.rest;

@@ -66,9 +66,23 @@ fn over_a_capped_path_it_ends_at_the_most() {
 }
 
 #[test]
-fn over_a_capped_path_it_gets_there_within_a_second() {
-    let (_, _, history) = play(CAPPED, Duration::from_secs(1), 1);
+fn over_a_capped_path_it_gets_there_within_a_quarter_of_a_second() {
+    let (_, _, history) = play(CAPPED, Duration::from_millis(250), 1);
     assert_eq!(history.last(), Some(&16), "{history:?}");
+}
+
+#[test]
+fn a_mount_that_was_idle_finds_the_number_as_soon_as_a_new_one() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::from_secs(1));
+    pace.wait(now);
+    pace.answered(CAPPED.latency);
+    let until = now + Duration::from_millis(250);
+    while now < until {
+        now += Duration::from_millis(5);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        pace.arrived(now, (CAPPED.rate(pace.lanes()) * 0.005) as u64);
+    }
+    assert_eq!(pace.lanes(), 16);
 }
 
 #[test]
@@ -157,6 +171,8 @@ fn a_reader_who_takes_less_than_the_most_has_enough_nearly_always() {
     let mut waits = true;
     while now < Duration::from_secs(20) {
         now += Duration::from_millis(5);
+        // Eight bring less than he takes, which is known by then.
+        assert!(now < Duration::from_secs(1) || pace.lanes() == 16, "at {now:?}");
         let bytes = (CAPPED.rate(pace.lanes()) * 0.005).min(room - here);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
         pace.arrived(now, bytes as u64);
@@ -171,7 +187,7 @@ fn a_reader_who_takes_less_than_the_most_has_enough_nearly_always() {
         waits = taken < taken_each;
     }
     let share = read / (taken_each * 4000.0);
-    assert!(share > 0.93, "{share}");
+    assert!(share > 0.98, "{share}");
 }
 
 #[test]
