@@ -103,11 +103,21 @@ impl Feed {
         reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete())
     }
 
-    /// Looks for the image in the cache on disk, at its first use. One that is sealed needs no proof, and says nothing of
-    /// what came from the service before and is still in memory.
-    pub(super) async fn prepare(&self, reads: &Arc<Reads>) {
-        let found = self.shelf.open(reads, &self.identity).await;
-        if found && self.shelf.get().is_some_and(|image| image.is_sealed()) && self.proof.accept() {
+    /// Looks for the image in the cache on disk, at its first use.
+    pub(super) async fn prepare(self: &Arc<Self>, reads: &Arc<Reads>) {
+        if self.shelf.open(reads, &self.identity).await {
+            self.trust_seal(reads).await;
+        }
+    }
+
+    /// An image that is sealed on disk needs no proof where it is what readers got so far, and says nothing of what else
+    /// came from the service before and is still in memory.
+    pub(super) async fn trust_seal(self: &Arc<Self>, reads: &Arc<Reads>) {
+        let Some(image) = self.shelf.get().filter(|image| image.is_sealed()) else { return };
+        let feed = Arc::clone(self);
+        let accept = move || feed.proof.accept(|tags| image.vouches_for(tags));
+        // It fails only when the runtime ends, and then all is over.
+        if tokio::task::spawn_blocking(accept).await.unwrap_or(false) {
             reads.cache.forget_content(&self.identity);
         }
     }

@@ -240,6 +240,10 @@ impl Reads {
         let feed = self.feed(content.clone());
         feed.prepare(self).await;
         let file = feed.shelf.get().and_then(|image| image.sealed_file());
+        if file.is_some() {
+            // Somebody else may have sealed it since it was looked for.
+            feed.trust_seal(self).await;
+        }
         // The file is right for as long as it is open, also when the cache has dropped it.
         feed.close_if_idle();
         file

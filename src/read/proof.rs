@@ -178,12 +178,22 @@ impl Proof {
     }
 
     /// The bytes on disk were proved before, and are still what they were. `false` where that is known, or where readers got
-    /// bytes already, which may be others.
-    pub(super) fn accept(&self) -> bool {
+    /// other bytes than those that `vouches` for.
+    pub(super) fn accept(&self, vouches: impl FnOnce(&disk::Proof) -> bool) -> bool {
+        if self.is_concluded() {
+            return false;
+        }
+        // Held until it is known to all: nobody gets other bytes meanwhile.
+        let tags = lock(&self.tags);
+        let is_vouched_for = vouches(&tags);
         let mut state = lock(&self.state);
-        let is_new = state.verdict.is_none() && state.seen.is_empty() && !state.others;
+        let is_new = is_vouched_for && state.verdict.is_none() && !state.others;
         if is_new {
             (state.accepted, state.verdict) = (true, Some(Ok(())));
+        }
+        drop((state, tags));
+        if is_new {
+            self.changed.notify_waiters();
         }
         is_new
     }

@@ -40,11 +40,6 @@ impl Seen {
         }
     }
 
-    /// Whether nothing was seen.
-    pub(super) fn is_empty(&self) -> bool {
-        self.map.is_empty()
-    }
-
     fn has(&self, block: u64) -> bool {
         let word = usize::try_from(block / WORD).ok().and_then(|word| self.map.get(word));
         word.is_some_and(|word| word >> (block % WORD) & 1 == 1)

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use super::image::{DiskImage, Kept};
 use super::space::Space;
-use super::tag::{Sum, Tag};
+use super::tag::{Proof, Sum, Tag};
 use super::tags::PAGE;
 use super::{BLOCK, lock};
 
@@ -64,6 +64,14 @@ impl DiskImage {
             }
             _ => self.tags.are(first, &tags),
         }
+    }
+
+    /// Whether this image is sealed, and what `proof` knows are blocks of it: they were compared with the hash of the whole
+    /// then. Reads a part of the map.
+    pub fn vouches_for(&self, proof: &Proof) -> bool {
+        let Some(kept) = self.kept.as_ref().filter(|_| self.is_sealed()) else { return false };
+        let stored = kept.map.tags(0, proof.reach()).inspect_err(|error| self.complain("check", error));
+        stored.is_ok_and(|stored| proof.is_part_of(&stored))
     }
 
     /// Keeps the blocks from `first` on, whose bytes are `bytes`, cut as for [`read`](Self::read). `false` where they

@@ -86,6 +86,17 @@ impl Proof {
         known.iter().zip(tags).all(|(known, tag)| known.is_none_or(|known| known == *tag))
     }
 
+    /// How many blocks there are before the first one behind which nothing is known.
+    pub(super) fn reach(&self) -> u64 {
+        self.known.len() as u64
+    }
+
+    /// Whether what is known is what is stored for these blocks, the first ones of the image.
+    pub(super) fn is_part_of(&self, stored: &[Option<Tag>]) -> bool {
+        self.known.len() <= stored.len()
+            && self.known.iter().zip(stored).all(|(known, stored)| known.is_none() || known == stored)
+    }
+
     /// Somebody got the blocks with these tags, from `first` on. `false` where one of them was another before.
     pub fn note(&mut self, first: u64, tags: &[Tag]) -> bool {
         let end = first.saturating_add(tags.len() as u64);

@@ -135,6 +135,21 @@ async fn what_another_mount_has_sealed_does_not_vouch_for_damaged_bytes_that_wer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_mount_has_sealed_vouches_for_the_same_bytes_that_were_given_out_here() {
+    let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
+    let content = fake.add(8, 5 << 20);
+    let ours = mount(&fake, folder.path());
+    ours.open(&content).read(3 << 20, 100).await.unwrap();
+    ours.reads.kept().await;
+    assert_ne!(ours.reads.verified(&content), Some(Verified::Yes));
+    let theirs = mount(&fake, folder.path());
+    read_all(&theirs.open(&content), 131_072).await.unwrap();
+    sealed(&theirs, &content).await;
+    drop(ours.reads.sealed(&content).await.unwrap());
+    assert_eq!(ours.reads.verified(&content), Some(Verified::Yes));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_from_the_service_after_a_sealed_image_was_dropped_is_not_called_verified() {
     let (fake, folder) = (Arc::new(Fake::new()), tempfile::tempdir().unwrap());
     let content = fake.add(6, 5 << 20);

@@ -57,6 +57,24 @@ fn a_proof_of_other_bytes_seals_nothing_and_drops_what_differs() {
 }
 
 #[test]
+fn a_sealed_image_vouches_for_blocks_that_are_its_own_and_for_no_others() {
+    let (place, sample) = (Place::new(), named(1));
+    let image = place.open(PLENTY).image(&sample.content).unwrap();
+    let of = |bytes: &[u8]| {
+        let mut proof = Proof::new(&sample.content);
+        assert!(proof.note(2, &super::super::Tag::all(2, bytes)));
+        proof
+    };
+    sample.write_all(&image);
+    assert!(!image.vouches_for(&of(sample.block(2))), "it is not sealed");
+    assert!(image.seal(&sample.proof()).unwrap());
+    assert!(image.vouches_for(&of(sample.block(2))) && image.vouches_for(&Proof::new(&sample.content)));
+    assert!(!image.vouches_for(&of(sample.block(1))));
+    let last = [sample.block(2), sample.block(3)].concat();
+    assert!(image.vouches_for(&of(&last)), "up to the end");
+}
+
+#[test]
 fn bytes_that_changed_on_the_disk_are_not_sealed() {
     let (place, sample) = (Place::new(), named(1));
     let image = place.open(PLENTY).image(&sample.content).unwrap();
