@@ -183,9 +183,14 @@ impl Proof {
         if self.is_concluded() {
             return false;
         }
-        // Held until it is known to all: nobody gets other bytes meanwhile.
+        // It reads a file; nobody should wait for that with the lock.
+        let known = lock(&self.tags).clone();
+        if !vouches(&known) {
+            return false;
+        }
         let tags = lock(&self.tags);
-        let is_vouched_for = vouches(&tags);
+        // Nothing is said of bytes that somebody got meanwhile.
+        let is_vouched_for = *tags == known;
         let mut state = lock(&self.state);
         let is_new = is_vouched_for && state.verdict.is_none() && !state.others;
         if is_new {

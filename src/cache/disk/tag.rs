@@ -65,7 +65,7 @@ impl Sum {
 
 /// The tags of an image's blocks, as somebody got them and as they went into the hash of the whole: the same for both, or a
 /// verdict on the one would say nothing of the other. [`DiskImage::seal`](super::DiskImage::seal) holds the file to them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     content: Identity,
     /// By block; `None` for one of which nothing is known.

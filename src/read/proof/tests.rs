@@ -151,6 +151,18 @@ fn what_was_proved_before_is_told_until_other_bytes_come_however_often_it_is_fou
 }
 
 #[test]
+fn what_a_reader_gets_while_the_disk_is_asked_is_not_vouched_for() {
+    let image = image(16);
+    let meanwhile = |_: &disk::Proof| {
+        image.see(9..10, 0);
+        true
+    };
+    assert!(!image.proof.accept(meanwhile));
+    assert_eq!(image.proof.verified(), Verified::No);
+    assert!(image.proof.accept(|_| true), "the next one who looks asks for that too");
+}
+
+#[test]
 fn who_has_read_all_of_an_image_waits_for_the_verdict_however_much_is_to_be_fetched_again() {
     let image = image(40);
     for blocks in [1..8, 8..16, 16..24, 24..32, 32..40] {
