@@ -19,8 +19,8 @@ use crate::image::Text;
 
 /// How many parts a request must have left to be cut off when several are to share its way: what the service has sent of
 /// it already is lost, up to some MiB in the sockets of both sides. A shorter one goes to its end, and the others begin
-/// behind it.
-const WORTH_CUTTING: u64 = 4;
+/// behind it: over a long way they would do so too late to show what they bring.
+const WORTH_CUTTING: u64 = 1;
 
 /// A request goes on over blocks that nobody asked for yet to what is wanted behind them, where these are at most so many
 /// times what is wanted.

@@ -54,7 +54,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use feed::Feed;
 use keeping::{Keeping, Work};
-use pace::Pace;
+use pace::{PART, Pace};
 use requests::Requests;
 use route::Routes;
 use stats::Counters;
@@ -123,11 +123,8 @@ impl Default for Settings {
 /// blocks to make it of, and the next ones under way.
 pub const MINIMUM: u64 = 4 << 20;
 
-/// The length of each of several requests that share a way, in bytes. A request costs the service 11 ms and a further
-/// 0.5 ms a MiB, so shorter ones are mostly cost; with longer ones sixteen would not fit into the memory.
-const PART: u64 = 8 << 20;
+/// The length of each of several requests that share a way, in bytes, where there is little memory for them.
 const SHORTEST_PART: u64 = 4 << 20;
-const LONGEST_PART: u64 = 16 << 20;
 
 /// Contents that are remembered after the last reader has closed them: how far they are proved, and so whether the pages
 /// that the kernel still has of them were seen by a reader of ours.
@@ -299,14 +296,17 @@ impl Reads {
 
     /// Blocks to fetch ahead of one reader at most.
     fn window(&self) -> u64 {
-        (self.lanes().0 * PART).min(self.share()) / BLOCK
+        let (lanes, part) = self.lanes();
+        (lanes * part).min(self.share()) / BLOCK
     }
 
     /// Requests to make at once for one reader, and the length of each, in bytes.
     fn lanes(&self) -> (u64, u64) {
-        let (lanes, share) = (lock(&self.pace).lanes(), self.share());
+        let share = self.share();
+        let pace = lock(&self.pace);
+        let (lanes, part) = (pace.lanes(), if pace.lanes() > 1 { pace.part() } else { PART });
         let lanes = lanes.min(share / SHORTEST_PART).max(1);
-        (lanes, (share / lanes).clamp(SHORTEST_PART, LONGEST_PART).min(PART))
+        (lanes, (share / lanes).clamp(SHORTEST_PART, part))
     }
 
     /// Whether readers have what they want in time.
@@ -318,7 +318,7 @@ impl Reads {
     /// long that it would have to be cut off for somebody else.
     fn longest_request(&self) -> u64 {
         let readers = usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        if readers <= self.requests.most() && lock(&self.pace).is_settled() { u64::MAX } else { PART / BLOCK }
+        if readers <= self.requests.most() && lock(&self.pace).is_long() { u64::MAX } else { PART / BLOCK }
     }
 
     /// The most blocks that one buffer may hold, so that sixteen of them fit into the budget.
@@ -334,6 +334,11 @@ impl Reads {
     fn arrived(&self, bytes: u64) {
         add(&self.counters.fetched, bytes);
         lock(&self.pace).arrived(self.began.elapsed(), bytes);
+    }
+
+    fn taken(&self, bytes: u64) {
+        add(&self.counters.delivered, bytes);
+        lock(&self.pace).taken(self.began.elapsed(), bytes);
     }
 
     /// A reader waits for as long as the answer lives.

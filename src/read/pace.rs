@@ -1,14 +1,23 @@
-//! How many requests for one reader pay: a pure controller with injected time.
+//! How many requests for one reader pay, and how long ones: a pure controller with injected time.
 //!
 //! On a fast service close by, one request fills the line, and each further one costs the service 11 ms of its
 //! processor. Over a long or capped path, twelve requests bring twelve times the bytes. What pays is measured: while a
 //! reader waits for bytes, the number of requests is doubled for a trial, or more where that has brought twice as much; it
 //! stays where the rate grew with it, and falls back where it did not. From time to time it is tried with half of them.
+//! Where nobody waits, what readers take says how many are needed; what arrives says nothing, because it depends on how
+//! much is here already.
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
+
+/// The length of each of several requests that share a way, in bytes: what takes so long to arrive, between the two lengths.
+/// A request costs the service 11 ms and a further 0.5 ms a MiB, so shorter ones are mostly cost; a reader waits for the
+/// first of longer ones while there is only a part of each.
+const PART_TAKES: f64 = 0.08;
+pub(super) const PART: u64 = 8 << 20;
+const LONGEST_PART: u64 = 32 << 20;
 
 /// A trial takes at least so long, and at least [`TRIAL_BYTES`]: shorter ones measure how buffers fill.
 const TRIAL: Duration = Duration::from_millis(50);
@@ -18,29 +27,41 @@ const TRIAL_BYTES: u64 = 4 << 20;
 /// judged by what it brought.
 const LONG_TRIAL: Duration = Duration::from_secs(2);
 
-/// So long after a change nothing is counted, in times of the latency: what was asked for before still arrives.
-const SETTLING: u32 = 2;
+/// So long after a change nothing is counted, in times of the latency, in which that of a new connection is. Who had a single
+/// request has to widen the window first.
+const SETTLING: u32 = 1;
+const FIRST_SETTLING: u32 = 2;
 
 /// The rate that twice the requests must reach to be kept. Less is noise, or other readers' loss.
 const PAYS: f64 = 1.25;
 
-/// So many times as many requests are tried; and so many where the last ones brought each as much as those before.
+/// So many times as many requests are tried; and so many where the last ones brought each nearly as much as those before.
 const STEP: u64 = 2;
 const LEAP: u64 = 4;
 
 /// The share of the rate that half of the requests must keep to be enough.
 const ENOUGH: f64 = 0.9;
 
+/// The share of what fewer requests have brought up to which readers can be left to them, as what they take is not the same
+/// all the time.
+const AMPLE: f64 = 0.75;
+
 /// So many requests are halved when nobody waits, whatever half of them may bring: that is tried again soon.
 const FEW: u64 = 2;
 
 /// The share of a trial in which somebody must have waited for bytes. A reader who does not wait shows how fast he is
-/// and not how fast the service is.
-const HUNGRY: f64 = 0.5;
+/// and not how fast the service is. The kernel asks for what a program will read next, and waits for it while the program
+/// does not.
+const HUNGRY: f64 = 0.7;
 
-/// Trials passed before the next experiment, after the first one that failed; doubled for each further one up to the
-/// second number. The first may have failed because its connections were new.
+/// Where a reader begins, so many bytes come in short requests, one after the other, and do not count.
+const BEGINNING: u64 = 2 << 20;
+
+/// Trials passed before the next experiment, after the first one that failed; doubled for each further one, up to the last
+/// number. The first may have failed because its connections were new. With a single request they are four times as many:
+/// it is long, and several instead of it cost the service as much as thrice their bytes.
 const REST: u32 = 2;
+const SELDOM: u32 = 4;
 const LONGEST_REST: u32 = 256;
 
 /// A point in time, counted from any beginning.
@@ -56,6 +77,8 @@ pub(super) struct Pace {
     rate: f64,
     /// What the present number brings at least, as far as is known.
     least: f64,
+    /// What each request brought when somebody last waited, in bytes a second.
+    each: f64,
     /// The most requests that have paid.
     proven: u64,
     rest: u32,
@@ -65,6 +88,8 @@ pub(super) struct Pace {
     down_next: bool,
     /// Trials in which nobody had to wait, since the number was changed.
     calm: u32,
+    /// What readers have yet to take of what more requests have brought, in bytes. So long, fewer are not missed.
+    surplus: u64,
     latency: Duration,
     trial: Trial,
     /// In the last trial nobody had to wait for long.
@@ -83,7 +108,11 @@ struct Experiment {
 struct Trial {
     /// Nothing counts before this.
     from: Moment,
+    /// Bytes that are to arrive before it begins.
+    beginning: u64,
+    /// Bytes that arrived, and that readers took.
     bytes: u64,
+    taken: u64,
     hungry: Duration,
     /// Since when somebody waits.
     since: Moment,
@@ -98,13 +127,15 @@ impl Pace {
             experiment: None,
             rate: 0.0,
             least: 0.0,
+            each: 0.0,
             proven: 1,
             rest: REST,
             pause: 0,
             down_next: false,
             calm: 0,
+            surplus: 0,
             latency: Duration::ZERO,
-            trial: Trial::default(),
+            trial: Trial { beginning: BEGINNING, ..Trial::default() },
             calm_now: false,
             waiting: 0,
         }
@@ -115,10 +146,19 @@ impl Pace {
         self.lanes
     }
 
-    /// Whether the number is not about to change: a long request that has to share its way is cut off, and what of it
-    /// was under way is lost.
-    pub(super) fn is_settled(&self) -> bool {
-        self.experiment.is_none() && (self.pause > 0 || self.calm > 0)
+    /// The length of each of several requests, in bytes.
+    pub(super) fn part(&self) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and bounded below")]
+        let part = (self.each * PART_TAKES) as u64;
+        part.clamp(PART, LONGEST_PART)
+    }
+
+    /// Whether a request may be longer than a part. Where the number is about to change, a long one would have to share its way
+    /// and be cut off, and what of it was under way would be lost; a single one is long, because one after the other would be
+    /// slower than it is.
+    pub(super) fn is_long(&self) -> bool {
+        let settled = self.experiment.is_none() && (self.pause > 0 || self.calm > 0);
+        settled || self.lanes == 1
     }
 
     /// Whether bytes come in time, so that they may gather for a moment before they are taken.
@@ -140,9 +180,13 @@ impl Pace {
     pub(super) fn wait(&mut self, now: Moment) {
         if self.waiting == 0 {
             self.trial.since = now;
-            if self.trial.bytes == 0 && self.trial.hungry.is_zero() {
+            if std::mem::take(&mut self.surplus) > 0 {
+                self.begin_trial(now);
+            } else if self.trial.bytes == 0 && self.trial.hungry.is_zero() && now > self.trial.from {
                 // Nobody wanted anything so far, which says nothing about the line.
-                self.trial.from = self.trial.from.max(now);
+                let idle = now.saturating_sub(self.trial.from) > LONG_TRIAL;
+                self.begin_trial(now);
+                self.trial.beginning = if idle { BEGINNING } else { 0 };
             }
         }
         self.waiting += 1;
@@ -156,9 +200,31 @@ impl Pace {
         }
     }
 
+    /// Readers have taken bytes.
+    pub(super) fn taken(&mut self, now: Moment, bytes: u64) {
+        if self.surplus == 0 {
+            self.trial.taken += if now > self.trial.from { bytes } else { 0 };
+            return;
+        }
+        self.surplus = self.surplus.saturating_sub(bytes);
+        if self.surplus == 0 {
+            self.begin_trial(now);
+        }
+    }
+
     /// Bytes arrived.
     pub(super) fn arrived(&mut self, now: Moment, bytes: u64) {
         let Some(took) = now.checked_sub(self.trial.from) else { return };
+        if self.surplus > 0 && took < LONG_TRIAL {
+            return;
+        }
+        if self.trial.beginning > 0 {
+            self.trial.beginning = self.trial.beginning.saturating_sub(bytes);
+            if self.trial.beginning == 0 || took >= LONG_TRIAL {
+                self.begin_trial(now);
+            }
+            return;
+        }
         self.trial.bytes += bytes;
         if (took < TRIAL || self.trial.bytes < TRIAL_BYTES) && took < LONG_TRIAL {
             return;
@@ -169,8 +235,12 @@ impl Pace {
         }
         let hungry = self.trial.hungry.as_secs_f64() >= took.as_secs_f64() * HUNGRY;
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-        let rate = self.trial.bytes as f64 / took.as_secs_f64();
-        self.judge(rate, hungry, now);
+        let rate = |bytes: u64| bytes as f64 / took.as_secs_f64();
+        self.judge(Shown { rate: rate(self.trial.bytes), taken: rate(self.trial.taken), hungry }, now);
+    }
+
+    fn begin_trial(&mut self, from: Moment) {
+        self.trial = Trial { from, since: from, ..Trial::default() };
     }
 
     fn hunger(&mut self, now: Moment) {
@@ -178,37 +248,53 @@ impl Pace {
         self.trial.hungry += now.saturating_sub(since);
     }
 
-    fn judge(&mut self, rate: f64, hungry: bool, now: Moment) {
-        let before = self.lanes;
-        self.calm_now = !hungry;
+    fn judge(&mut self, seen: Shown, now: Moment) {
+        let (lanes, window) = (self.lanes, self.lanes * self.part());
+        self.calm_now = !seen.hungry;
+        if seen.hungry {
+            #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+            let lanes = self.lanes as f64;
+            self.each = seen.rate / lanes;
+        }
         match self.experiment.take() {
-            Some(experiment) => self.conclude(experiment, rate, hungry),
+            Some(experiment) => self.conclude(experiment, seen),
             // Nobody waits: nothing is learnt, and nothing is lost with what there was before.
-            None if !hungry => self.ease(rate),
+            None if !seen.hungry => self.ease(seen.taken),
             None => {
-                self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, rate) } else { rate };
-                self.least = rate;
+                self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, seen.rate) } else { seen.rate };
+                self.least = seen.rate;
                 self.pause = self.pause.saturating_sub(1);
                 if self.pause == 0 {
                     self.begin(STEP);
                 }
             }
         }
-        let settling = if self.lanes == before { Duration::ZERO } else { self.latency * SETTLING };
-        self.trial = Trial { from: now + settling, bytes: 0, hungry: Duration::ZERO, since: now };
+        let settling = match lanes {
+            _ if self.lanes == lanes => 0,
+            1 => FIRST_SETTLING,
+            _ => SETTLING,
+        };
+        self.begin_trial(now + self.latency * settling);
+        let less = self.lanes < lanes && self.waiting == 0;
+        self.surplus = if less { window.saturating_sub(self.lanes * self.part()) } else { 0 };
     }
 
-    /// Who does not wait with so many requests, and takes `rate`, may not have to with fewer, which cost the service less.
+    /// Who does not wait with so many requests, and takes `taken`, may not have to with fewer, which cost the service less.
     /// Half of many bring half as much at least; where that is too little, nothing need be tried.
-    fn ease(&mut self, rate: f64) {
+    fn ease(&mut self, taken: f64) {
         self.calm += 1;
         let half = self.least / 2.0;
-        let enough = self.lanes <= FEW || rate < half * ENOUGH;
+        let enough = self.lanes <= FEW || taken < half * ENOUGH;
         if self.calm >= self.rest && self.lanes > 1 && enough {
             self.lanes /= 2;
             (self.calm, self.pause, self.rate, self.least) = (0, 0, 0.0, half);
-            self.rest = (self.rest * 2).min(LONGEST_REST);
+            self.rest_longer();
         }
+    }
+
+    fn rest_longer(&mut self) {
+        let times = if self.lanes == 1 { SELDOM } else { 2 };
+        self.rest = (self.rest * times).min(LONGEST_REST);
     }
 
     /// Begins an experiment with half of the requests, or with `step` times as many.
@@ -221,29 +307,48 @@ impl Pace {
         }
     }
 
-    fn conclude(&mut self, experiment: Experiment, rate: f64, hungry: bool) {
+    fn conclude(&mut self, experiment: Experiment, seen: Shown) {
         let up = self.lanes > experiment.before;
-        if rate < experiment.rate * if up { PAYS } else { ENOUGH } {
-            (self.lanes, self.least) = (experiment.before, experiment.rate);
-            self.down_next = up;
-            if !hungry {
-                // A reader who does not wait shows nothing about the number.
-                return;
-            }
-        } else {
-            (self.rate, self.least) = (rate, rate);
+        let pays = match (up, seen.hungry) {
+            (true, true) => seen.rate >= experiment.rate * PAYS,
+            // Nobody waits any more. Those before would do where they brought more than is taken; and a single one where
+            // little more is taken, because it can be long and several cannot.
+            (true, false) => seen.taken >= experiment.rate * if experiment.before == 1 { PAYS } else { AMPLE },
+            (false, true) => seen.rate >= experiment.rate * ENOUGH,
+            // What was here already is taken, too.
+            (false, false) => seen.rate.min(seen.taken) >= experiment.rate * ENOUGH,
+        };
+        if pays {
+            self.rate = seen.rate;
+            // A reader who does not wait shows less than there is.
+            self.least = if up { seen.rate.max(experiment.rate) } else { seen.rate };
             self.down_next = !up;
-            if self.lanes > self.proven {
-                (self.proven, self.rest) = (self.lanes, REST);
+            if self.lanes > self.proven || !up {
+                // What was tried before was tried under other circumstances.
+                (self.proven, self.rest) = (self.proven.max(self.lanes), REST);
             }
-            if up && self.lanes < self.most {
+            if up && seen.hungry && self.lanes < self.most {
                 // What brought more may bring more again; at once, since a reader waits.
                 #[expect(clippy::cast_precision_loss, reason = "at most 64")]
                 let times = self.lanes as f64 / experiment.before as f64;
-                return self.begin(if rate >= experiment.rate * times * ENOUGH { LEAP } else { STEP });
+                return self.begin(if seen.rate >= experiment.rate * times * ENOUGH { LEAP } else { STEP });
             }
+        } else {
+            (self.lanes, self.least) = (experiment.before, experiment.rate);
+            self.down_next = up && seen.hungry;
         }
         self.pause = self.rest;
-        self.rest = (self.rest * 2).min(LONGEST_REST);
+        self.rest_longer();
     }
+}
+
+/// What a trial has shown.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    /// Bytes a second that arrived.
+    rate: f64,
+    /// Bytes a second that readers took.
+    taken: f64,
+    /// Somebody had to wait for most of the time.
+    hungry: bool,
 }

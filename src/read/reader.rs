@@ -108,7 +108,7 @@ impl Reader {
             reply = self.gather(&(offset..end), &asked).await?;
         }
         self.feed.check()?;
-        add(&self.reads.counters.delivered, end - offset);
+        self.reads.taken(end - offset);
         self.feed.reached(end);
         Ok(reply)
     }

@@ -101,9 +101,9 @@ fn a_long_request_keeps_one_part_when_others_join() {
 #[test]
 fn a_request_that_is_nearly_over_is_not_cut_off_when_others_join() {
     let mut board = Board::default();
-    started(&mut board, &Wish { reach: 40 + 4 * 32, ..wish(0..8) });
+    started(&mut board, &Wish { reach: 40 + 32, ..wish(0..8) });
     assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(0..64) }), []);
-    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(64..180) }), [(168, 200)]);
+    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(64..100) }), [(72, 104)]);
 }
 
 #[test]
