@@ -17,6 +17,7 @@
 mod common;
 mod floor;
 mod link;
+mod memory;
 mod mounts;
 mod nginx;
 mod options;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::whole::{cp, fresh_output};
+use super::whole::{cp, fresh_output, measured};
 use crate::common::LIMIT;
 use crate::common::cloud::{log_in, write_secret};
 use crate::common::process::{processor_seconds, said, timed};
@@ -34,13 +34,13 @@ pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let output = fresh_output(bench)?;
         let mut command = image.curl();
         command.arg("--output").arg(&output).arg(image.file_url());
-        spending(server, || Ok(Sample::of(timed(&mut command, LIMIT)?, bench.scene.size)))
+        spending(server, || Ok(Sample::of(measured(bench, &mut command)?, bench.scene.size)))
     };
     let ours = || {
         let mount = mounts::cloud(bench.scene, &image.clouds, WHO, &image.id, &bench.options)?;
         let before = mount.usage()?;
         let output = fresh_output(bench)?;
-        let copy = || Ok(Sample::of(timed(&mut cp(&mount.target, &output), LIMIT)?, bench.scene.size));
+        let copy = || Ok(Sample::of(measured(bench, &mut cp(&mount.target, &output))?, bench.scene.size));
         let sample = spending(server, copy)?.with_usage(before, &mount)?;
         timed(Command::new("cmp").arg(&output).arg(&bench.scene.data), LIMIT).context("WRONG BYTES")?;
         Ok(sample)

@@ -15,6 +15,7 @@ use crate::common::process::timed;
 use crate::common::rounds::{Contender, Sample, Series, in_turns};
 use crate::common::table::{Row, Wanted};
 use crate::link::{Link, Way};
+use crate::memory;
 use crate::mounts::{self, Peer};
 use crate::nginx::Front;
 use crate::scene;
@@ -191,7 +192,7 @@ fn curl(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
     let output = fresh(bench, what)?;
     let mut command = Command::new("curl");
     command.args(["--fail", "--silent", "--show-error", "--output"]).arg(&output).arg(scene::file_url(address));
-    let sample = Sample::of(timed(&mut command, LIMIT)?, bench.scene.size);
+    let sample = Sample::of(measured(bench, &mut command)?, bench.scene.size);
     discard(bench)?;
     Ok(sample)
 }
@@ -212,13 +213,13 @@ fn curls(bench: &Bench<'_>, address: SocketAddr) -> Result<Sample> {
         format!("curl --fail --silent --output /dev/null --range {}-{} {url} &\n", at * part, (at + 1) * part - 1)
     };
     let script: String = (0..16).map(one).chain(["wait".to_owned()]).collect();
-    Ok(Sample::of(timed(Command::new("sh").arg("-c").arg(script), LIMIT)?, bench.scene.size))
+    Ok(Sample::of(measured(bench, Command::new("sh").arg("-c").arg(script))?, bench.scene.size))
 }
 
 fn hash_alone(bench: &Bench<'_>) -> Result<Sample> {
     let mut command = Command::new("openssl");
     command.args(["dgst", "-sha512"]).arg(&bench.scene.data);
-    Ok(Sample::of(timed(&mut command, LIMIT)?, bench.scene.size))
+    Ok(Sample::of(measured(bench, &mut command)?, bench.scene.size))
 }
 
 fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Result<Sample> {
@@ -226,9 +227,15 @@ fn read_through(bench: &Bench<'_>, what: What, mount: &Mount, length: u64) -> Re
     let whole = length == bench.scene.size;
     let mut command =
         if what == What::Copy && whole { cp(&mount.target, &output) } else { dd(&mount.target, &output, length) };
-    let sample = Sample::of(timed(&mut command, LIMIT)?, length);
+    let sample = Sample::of(measured(bench, &mut command)?, length);
     discard(bench)?;
     Ok(sample)
+}
+
+/// What the command takes, with memory at hand for an image in a mount and a copy of it.
+pub(crate) fn measured(bench: &Bench<'_>, command: &mut Command) -> Result<Duration> {
+    memory::have_at_hand(bench.scene.size * 5 / 2)?;
+    timed(command, LIMIT)
 }
 
 pub(crate) fn cp(from: &Path, to: &Path) -> Command {
@@ -261,7 +268,7 @@ fn qemu_img(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample
     } else {
         command.args(["curl", &format!("url={url}"), "--run", &convert("$uri")]);
     }
-    let sample = Sample::of(timed(&mut command, LIMIT)?, bench.scene.size);
+    let sample = Sample::of(measured(bench, &mut command)?, bench.scene.size);
     discard(bench)?;
     Ok(sample)
 }
