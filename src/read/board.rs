@@ -17,9 +17,9 @@ use super::error::ReadError;
 use crate::cache::{Run, SPAN, span_end};
 use crate::image::Text;
 
-/// How many parts a request must have left to be cut off when several are to share its way: what the service has sent of
-/// it already is lost, up to some MiB in the sockets of both sides. A shorter one goes to its end, and the others begin
-/// behind it: over a long way they would do so too late to show what they bring.
+/// How many parts a request must have left beyond its own, to be cut off when several are to share its way: what the service
+/// has sent of it already is lost, up to some MiB in the sockets of both sides. A shorter one goes to its end, and the
+/// others begin behind it; behind a longer one, a reader would get to their bytes only after a second on a slow line.
 const WORTH_CUTTING: u64 = 1;
 
 /// A request goes on over blocks that nobody asked for yet to what is wanted behind them, where these are at most so many

@@ -12,6 +12,7 @@ use super::board::{LaneId, Start, Step, Way};
 use super::error::ReadError;
 use super::feed::Feed;
 use super::intake::Intake;
+use super::pace::LONGEST_PART;
 use super::requests::Permit;
 use super::route::Refused;
 use super::{Reads, add};
@@ -25,7 +26,7 @@ use crate::sync::timeout;
 const IDLE: Duration = Duration::from_secs(5);
 
 /// After so many bytes a lane lets others go first who wait to make a request.
-const TURN: u64 = 16 << 20;
+const TURN: u64 = LONGEST_PART;
 
 /// A run should take no longer than this to arrive: readers get its first byte with its last one.
 const SLOW: Duration = Duration::from_millis(20);

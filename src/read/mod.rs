@@ -304,7 +304,7 @@ impl Reads {
     fn lanes(&self) -> (u64, u64) {
         let share = self.share();
         let pace = lock(&self.pace);
-        let (lanes, part) = (pace.lanes(), if pace.lanes() > 1 { pace.part() } else { PART });
+        let (lanes, part) = (pace.lanes(), pace.part());
         let lanes = lanes.min(share / SHORTEST_PART).max(1);
         (lanes, (share / lanes).clamp(SHORTEST_PART, part))
     }
@@ -336,9 +336,12 @@ impl Reads {
         lock(&self.pace).arrived(self.began.elapsed(), bytes);
     }
 
-    fn taken(&self, bytes: u64) {
+    /// A reader has taken bytes; if he is `passing`, they were fetched ahead of him.
+    fn taken(&self, bytes: u64, passing: bool) {
         add(&self.counters.delivered, bytes);
-        lock(&self.pace).taken(self.began.elapsed(), bytes);
+        if passing {
+            lock(&self.pace).taken(self.began.elapsed(), bytes);
+        }
     }
 
     /// A reader waits for as long as the answer lives.

@@ -12,12 +12,12 @@ mod tests;
 
 use std::time::Duration;
 
-/// The length of each of several requests that share a way, in bytes: what takes so long to arrive, between the two lengths.
-/// A request costs the service 11 ms and a further 0.5 ms a MiB, so shorter ones are mostly cost; a reader waits for the
-/// first of longer ones while there is only a part of each.
+/// The length of each of several requests that share a way: what a connection brings in this time, in seconds, between the
+/// two lengths, in bytes. A request costs the service 11 ms and a further 0.5 ms a MiB, so shorter ones are mostly cost; of
+/// longer ones a reader has only the first to read while all arrive.
 const PART_TAKES: f64 = 0.08;
 pub(super) const PART: u64 = 8 << 20;
-const LONGEST_PART: u64 = 32 << 20;
+pub(super) const LONGEST_PART: u64 = 32 << 20;
 
 /// A trial takes at least so long, and at least [`TRIAL_BYTES`]: shorter ones measure how buffers fill.
 const TRIAL: Duration = Duration::from_millis(50);
@@ -27,8 +27,8 @@ const TRIAL_BYTES: u64 = 4 << 20;
 /// judged by what it brought.
 const LONG_TRIAL: Duration = Duration::from_secs(2);
 
-/// So long after a change nothing is counted, in times of the latency, in which that of a new connection is. Who had a single
-/// request has to widen the window first.
+/// So long after a change nothing is counted, in times of the latency, which is measured with the making of connections. A
+/// reader who had a single request widens his window first.
 const SETTLING: u32 = 1;
 const FIRST_SETTLING: u32 = 2;
 
@@ -50,16 +50,15 @@ const AMPLE: f64 = 0.75;
 const FEW: u64 = 2;
 
 /// The share of a trial in which somebody must have waited for bytes. A reader who does not wait shows how fast he is
-/// and not how fast the service is. The kernel asks for what a program will read next, and waits for it while the program
-/// does not.
-const HUNGRY: f64 = 0.7;
+/// and not how fast the service is.
+const HUNGRY: f64 = 0.5;
 
 /// Where a reader begins, so many bytes come in short requests, one after the other, and do not count.
 const BEGINNING: u64 = 2 << 20;
 
 /// Trials passed before the next experiment, after the first one that failed; doubled for each further one, up to the last
-/// number. The first may have failed because its connections were new. With a single request they are four times as many:
-/// it is long, and several instead of it cost the service as much as thrice their bytes.
+/// number. The first may have failed because its connections were new. With a single request they grow fourfold: it is a
+/// long one, and the short ones of an experiment cost the service many times what it does.
 const REST: u32 = 2;
 const SELDOM: u32 = 4;
 const LONGEST_REST: u32 = 256;
@@ -95,6 +94,8 @@ pub(super) struct Pace {
     /// In the last trial nobody had to wait for long.
     calm_now: bool,
     waiting: u32,
+    /// When something was last heard of a reader.
+    heard: Moment,
 }
 
 /// A number of requests that is being tried, and what was before.
@@ -138,6 +139,7 @@ impl Pace {
             trial: Trial { beginning: BEGINNING, ..Trial::default() },
             calm_now: false,
             waiting: 0,
+            heard: Duration::ZERO,
         }
     }
 
@@ -146,8 +148,11 @@ impl Pace {
         self.lanes
     }
 
-    /// The length of each of several requests, in bytes.
+    /// The length of each of several requests, in bytes, and how much is fetched ahead by a single one.
     pub(super) fn part(&self) -> u64 {
+        if self.lanes == 1 {
+            return PART;
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and bounded below")]
         let part = (self.each * PART_TAKES) as u64;
         part.clamp(PART, LONGEST_PART)
@@ -178,22 +183,25 @@ impl Pace {
 
     /// A reader begins to wait.
     pub(super) fn wait(&mut self, now: Moment) {
+        let idle = now.saturating_sub(self.heard);
         if self.waiting == 0 {
-            self.trial.since = now;
-            if std::mem::take(&mut self.surplus) > 0 {
-                self.begin_trial(now);
-            } else if self.trial.bytes == 0 && self.trial.hungry.is_zero() && now > self.trial.from {
-                // Nobody wanted anything so far, which says nothing about the line.
-                let idle = now.saturating_sub(self.trial.from) > LONG_TRIAL;
-                self.begin_trial(now);
-                self.trial.beginning = if idle { BEGINNING } else { 0 };
+            if idle > LONG_TRIAL {
+                self.begin_anew(now);
+            } else if idle > TRIAL || self.surplus > 0 {
+                // Nobody wanted anything so far, which says nothing about the line; or has taken what there was.
+                self.surplus = 0;
+                let beginning = self.trial.beginning;
+                self.begin_trial(now.max(self.trial.from));
+                self.trial.beginning = beginning;
             }
+            self.trial.since = now;
         }
         self.waiting += 1;
     }
 
     /// A reader has what he waited for, or gave up.
     pub(super) fn served(&mut self, now: Moment) {
+        self.heard = now;
         self.waiting = self.waiting.saturating_sub(1);
         if self.waiting == 0 {
             self.hunger(now);
@@ -202,25 +210,25 @@ impl Pace {
 
     /// Readers have taken bytes.
     pub(super) fn taken(&mut self, now: Moment, bytes: u64) {
+        self.heard = now;
         if self.surplus == 0 {
             self.trial.taken += if now > self.trial.from { bytes } else { 0 };
             return;
         }
         self.surplus = self.surplus.saturating_sub(bytes);
         if self.surplus == 0 {
-            self.begin_trial(now);
+            self.begin_trial(now.max(self.trial.from));
         }
     }
 
     /// Bytes arrived.
     pub(super) fn arrived(&mut self, now: Moment, bytes: u64) {
+        self.heard = now;
         let Some(took) = now.checked_sub(self.trial.from) else { return };
-        if self.surplus > 0 && took < LONG_TRIAL {
-            return;
-        }
-        if self.trial.beginning > 0 {
+        if self.surplus > 0 || self.trial.beginning > 0 {
             self.trial.beginning = self.trial.beginning.saturating_sub(bytes);
-            if self.trial.beginning == 0 || took >= LONG_TRIAL {
+            if (self.surplus == 0 && self.trial.beginning == 0) || took >= LONG_TRIAL {
+                self.surplus = 0;
                 self.begin_trial(now);
             }
             return;
@@ -243,6 +251,16 @@ impl Pace {
         self.trial = Trial { from, since: from, ..Trial::default() };
     }
 
+    /// Somebody reads after a pause: what was being tried has shown nothing, and what has failed may not fail again.
+    fn begin_anew(&mut self, now: Moment) {
+        if let Some(experiment) = self.experiment.take() {
+            self.lanes = experiment.before;
+        }
+        (self.surplus, self.rest, self.pause) = (0, REST, self.pause.min(REST));
+        self.begin_trial(now);
+        self.trial.beginning = BEGINNING;
+    }
+
     fn hunger(&mut self, now: Moment) {
         let since = self.trial.since.max(self.trial.from);
         self.trial.hungry += now.saturating_sub(since);
@@ -258,11 +276,13 @@ impl Pace {
         }
         match self.experiment.take() {
             Some(experiment) => self.conclude(experiment, seen),
-            // Nobody waits: nothing is learnt, and nothing is lost with what there was before.
             None if !seen.hungry => self.ease(seen.taken),
             None => {
+                if seen.rate * 2.0 < self.rate {
+                    self.pause = self.pause.min(REST);
+                }
                 self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, seen.rate) } else { seen.rate };
-                self.least = seen.rate;
+                self.least = self.rate;
                 self.pause = self.pause.saturating_sub(1);
                 if self.pause == 0 {
                     self.begin(STEP);
@@ -274,6 +294,9 @@ impl Pace {
             1 => FIRST_SETTLING,
             _ => SETTLING,
         };
+        if self.lanes != lanes {
+            self.calm = 0;
+        }
         self.begin_trial(now + self.latency * settling);
         let less = self.lanes < lanes && self.waiting == 0;
         self.surplus = if less { window.saturating_sub(self.lanes * self.part()) } else { 0 };
@@ -287,7 +310,7 @@ impl Pace {
         let enough = self.lanes <= FEW || taken < half * ENOUGH;
         if self.calm >= self.rest && self.lanes > 1 && enough {
             self.lanes /= 2;
-            (self.calm, self.pause, self.rate, self.least) = (0, 0, 0.0, half);
+            (self.pause, self.rate, self.least) = (0, 0.0, half);
             self.rest_longer();
         }
     }
@@ -319,7 +342,7 @@ impl Pace {
             (false, false) => seen.rate.min(seen.taken) >= experiment.rate * ENOUGH,
         };
         if pays {
-            self.rate = seen.rate;
+            self.rate = if seen.hungry { seen.rate } else { 0.0 };
             // A reader who does not wait shows less than there is.
             self.least = if up { seen.rate.max(experiment.rate) } else { seen.rate };
             self.down_next = !up;
@@ -336,8 +359,13 @@ impl Pace {
         } else {
             (self.lanes, self.least) = (experiment.before, experiment.rate);
             self.down_next = up && seen.hungry;
+            if up && !seen.hungry && seen.taken < experiment.rate / 2.0 {
+                // He has stopped, which says nothing about the number.
+                return;
+            }
         }
-        self.pause = self.rest;
+        // With a single request it is as if one had failed before.
+        self.pause = if self.lanes == 1 { self.rest * SELDOM } else { self.rest };
         self.rest_longer();
     }
 }

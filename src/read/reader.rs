@@ -108,7 +108,7 @@ impl Reader {
             reply = self.gather(&(offset..end), &asked).await?;
         }
         self.feed.check()?;
-        self.reads.taken(end - offset);
+        self.reads.taken(end - offset, asked.passing);
         self.feed.reached(end);
         Ok(reply)
     }

@@ -287,6 +287,27 @@ fn a_single_request_is_not_given_up_for_a_little_more() {
 }
 
 #[test]
+fn a_reader_who_comes_and_goes_finds_the_number_as_soon_as_another() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    pace.answered(CAPPED.latency);
+    for pause in [100, 400, 5000].into_iter().cycle().take(30) {
+        now += Duration::from_millis(pause);
+        pace.wait(now);
+        let rate = CAPPED.rate(pace.lanes());
+        pass(&mut pace, &mut now, Duration::from_millis(200), [rate, rate]);
+        pace.served(now);
+    }
+    now += Duration::from_secs(3);
+    pace.wait(now);
+    let until = now + Duration::from_millis(400);
+    while now < until {
+        let rate = CAPPED.rate(pace.lanes());
+        pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
+    }
+    assert_eq!(pace.lanes(), 16);
+}
+
+#[test]
 fn bytes_may_gather_only_while_readers_have_theirs_in_time() {
     let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
     pace.arrived(now, BEGINNING);
