@@ -22,10 +22,10 @@ const STEP: u64 = 8;
 
 /// How many windows one request may be long. Its bytes are taken only as the window moves on, so that length costs
 /// nothing but what the sockets hold when the reader turns away; each request costs the service the time of 25 MiB.
-const REACH: u64 = 32;
+const REACH: u64 = 128;
 
-/// The longest request, in blocks: 256 MiB, of which the fixed cost is a hundredth.
-const LONGEST: u64 = (256 << 20) / BLOCK;
+/// The longest request, in blocks: 1 GiB, beside which the fixed cost is nothing.
+const LONGEST: u64 = (1 << 30) / BLOCK;
 
 /// The positions of one handle, the one used last first.
 #[derive(Debug, Default)]
