@@ -29,21 +29,44 @@ const LONGEST: u64 = (1 << 30) / BLOCK;
 
 /// The positions of one handle, the one used last first.
 #[derive(Debug, Default)]
-pub(super) struct Cursors(Vec<Cursor>);
+pub(super) struct Cursors {
+    list: Vec<Cursor>,
+    made: u64,
+}
+
+/// The number of a sequence of reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sequence(u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
+    sequence: Sequence,
+    /// A read of it had to wait since it was used.
+    waited: bool,
     /// The end of the furthest read, in bytes.
     end: u64,
     /// Blocks to fetch ahead of it.
     window: u64,
     /// The first block that was not asked for yet.
     ahead: u64,
+    /// Bytes that others have read since it was used.
+    idle: u64,
+}
+
+/// How many blocks may be fetched ahead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Of one sequence.
+    pub(super) window: u64,
+    /// Of one handle, all its sequences together.
+    pub(super) handle: u64,
 }
 
 /// What a read asks for, in blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
+    /// Of which sequence the read is.
+    pub(super) sequence: Sequence,
     /// What the read touches.
     pub(super) own: Range<u64>,
     /// The end of what is to be on its way now.
@@ -57,20 +80,45 @@ pub(super) struct Asked {
 impl Cursors {
     /// Counts a read of the bytes `read` (not empty) of an image of `count` blocks.
     ///
-    /// A sequence of reads widens its window by doubling whenever it had to wait (`waited`), up to `most` blocks.
-    pub(super) fn note(&mut self, read: &Range<u64>, waited: bool, most: u64, count: u64) -> Asked {
+    /// A sequence of reads widens its window by doubling whenever it had to wait, as far as there is `room`.
+    pub(super) fn note(&mut self, read: &Range<u64>, room: Room, count: u64) -> Asked {
         let own = read.start / BLOCK..read.end.div_ceil(BLOCK);
-        let near = self.0.iter().position(|cursor| cursor.is_near(read));
+        let near = self.list.iter().position(|cursor| cursor.is_near(read));
         let mut cursor = match near {
-            Some(at) => self.0.remove(at),
-            None => Cursor { end: read.end, window: 0, ahead: own.end },
+            Some(at) => self.list.remove(at),
+            None => self.begin(read.end),
         };
-        let until = if near.is_some() { cursor.go_on(read, waited, most) } else { own.end };
+        cursor.idle = 0;
+        let most = room.window.min(self.room_beside_others(read.end - read.start, room.handle));
+        let until = if near.is_some() { cursor.go_on(read, most) } else { own.end };
         cursor.ahead = cursor.ahead.min(count);
-        self.0.insert(0, cursor);
-        self.0.truncate(CURSORS);
+        self.list.insert(0, cursor);
+        self.list.truncate(CURSORS);
         let reach = until.saturating_add((cursor.window * REACH).min(LONGEST)).min(count);
-        Asked { own, until: until.min(count), reach, passing: cursor.window >= SPAN }
+        Asked { sequence: cursor.sequence, own, until: until.min(count), reach, passing: cursor.window >= SPAN }
+    }
+
+    /// A read of this sequence had to wait.
+    pub(super) fn waited(&mut self, sequence: Sequence) {
+        if let Some(cursor) = self.list.iter_mut().find(|cursor| cursor.sequence == sequence) {
+            cursor.waited = true;
+        }
+    }
+
+    fn begin(&mut self, end: u64) -> Cursor {
+        self.made += 1;
+        let sequence = Sequence(self.made);
+        Cursor { sequence, waited: false, end, window: 0, ahead: end.div_ceil(BLOCK), idle: 0 }
+    }
+
+    /// How many of the `handle` blocks are for the sequence of which `length` bytes are read now: an equal part, and what
+    /// the others leave of theirs. One that stands still while others read as much as is ahead of it may be over.
+    fn room_beside_others(&mut self, length: u64, handle: u64) -> u64 {
+        self.list.iter_mut().for_each(|other| other.idle += length);
+        let windows = self.list.iter().filter(|other| other.idle < other.unread() * BLOCK).map(|other| other.window);
+        let equal = handle / windows.clone().fold(1, |count, _| count + 1);
+        let theirs: u64 = windows.map(|window| window.min(equal)).sum();
+        handle.saturating_sub(theirs)
     }
 }
 
@@ -82,22 +130,25 @@ impl Cursor {
         start.saturating_add((length * LATE).max(BLOCK)) >= self.end && start <= early
     }
 
-    fn go_on(&mut self, read: &Range<u64>, waited: bool, most: u64) -> u64 {
+    /// Blocks that were asked for ahead of it.
+    fn unread(&self) -> u64 {
+        self.ahead.saturating_sub(self.end.div_ceil(BLOCK))
+    }
+
+    fn go_on(&mut self, read: &Range<u64>, most: u64) -> u64 {
         let own = read.end.div_ceil(BLOCK);
         let onward = read.end > self.end;
         self.end = self.end.max(read.end);
-        if waited && onward {
+        if onward && std::mem::take(&mut self.waited) {
             self.window = (self.window * 2).max(read.end.div_ceil(BLOCK) - read.start / BLOCK);
         }
         self.window = self.window.min(most);
-        let entered = self.end.div_ceil(BLOCK);
-        let left = self.ahead.saturating_sub(entered);
         // What was asked for before is not asked for again: where it had to be given up for want of memory, it waits
         // until it is read.
-        if left + self.window.div_ceil(STEP) > self.window {
+        if self.unread() + self.window.div_ceil(STEP) > self.window {
             return own;
         }
-        self.ahead = entered + self.window;
+        self.ahead = self.end.div_ceil(BLOCK) + self.window;
         self.ahead
     }
 }
@@ -108,16 +159,24 @@ mod tests {
 
     const KIB: u64 = 1024;
     const MOST: u64 = 64;
+    const ROOM: Room = Room { window: MOST, handle: 3 * MOST };
+
+    /// A read that has to wait.
+    fn wait(cursors: &mut Cursors, read: &Range<u64>, room: Room, count: u64) -> Asked {
+        let asked = cursors.note(read, room, count);
+        cursors.waited(asked.sequence);
+        asked
+    }
 
     /// Plays reads of `length` bytes at `offsets`, all of which had to wait, and answers the furthest block asked for
     /// until after each.
     fn play(cursors: &mut Cursors, offsets: impl IntoIterator<Item = u64>, length: u64) -> Vec<u64> {
-        let ends = offsets.into_iter().map(|at| cursors.note(&(at..at + length), true, MOST, 10_000).until);
+        let ends = offsets.into_iter().map(|at| wait(cursors, &(at..at + length), ROOM, 10_000).until);
         ends.scan(0, |furthest, end| (*furthest = end.max(*furthest), Some(*furthest)).1).collect()
     }
 
     fn asked(cursors: &mut Cursors, read: Range<u64>) -> Range<u64> {
-        let asked = cursors.note(&read, true, MOST, 10_000);
+        let asked = wait(cursors, &read, ROOM, 10_000);
         asked.own.start..asked.until
     }
 
@@ -126,7 +185,7 @@ mod tests {
         assert_eq!(asked(&mut Cursors::default(), 0..4096), 0..1);
         assert_eq!(asked(&mut Cursors::default(), BLOCK - 1..BLOCK + 1), 0..2);
         assert_eq!(asked(&mut Cursors::default(), 7 * BLOCK..7 * BLOCK + 1), 7..8);
-        let first = Cursors::default().note(&(0..4096), true, MOST, 10_000);
+        let first = Cursors::default().note(&(0..4096), ROOM, 10_000);
         assert_eq!((first.reach, first.passing), (1, false), "and its request goes no further");
     }
 
@@ -144,7 +203,9 @@ mod tests {
         let mut cursors = Cursors::default();
         let mut furthest = 0;
         for index in 0..40 {
-            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), index < 3, MOST, 10_000);
+            let read = index * BLOCK..(index + 1) * BLOCK;
+            let asked =
+                if index < 2 { wait(&mut cursors, &read, ROOM, 10_000) } else { cursors.note(&read, ROOM, 10_000) };
             furthest = asked.until.max(furthest);
             assert!(index < 3 || (1..=2).contains(&(furthest - asked.own.end)), "{index}: {furthest}");
         }
@@ -153,9 +214,10 @@ mod tests {
     #[test]
     fn small_reads_within_a_block_ask_for_little_more() {
         let mut cursors = Cursors::default();
-        for at in 0..32 {
-            let asked = cursors.note(&(at * 4 * KIB..(at + 1) * 4 * KIB), at == 0, MOST, 10_000);
-            assert_eq!(asked.until, 1);
+        wait(&mut cursors, &(0..4 * KIB), ROOM, 10_000);
+        for at in 1..32 {
+            let asked = cursors.note(&(at * 4 * KIB..(at + 1) * 4 * KIB), ROOM, 10_000);
+            assert!(asked.until <= 2, "{asked:?}");
         }
     }
 
@@ -171,8 +233,19 @@ mod tests {
         let swapped = (0..60).map(|index| (index ^ 1) * 128 * KIB);
         let mut cursors = Cursors::default();
         play(&mut cursors, swapped, 128 * KIB);
-        assert_eq!(cursors.0.len(), 1);
-        assert_eq!(cursors.0[0].window, MOST);
+        assert_eq!(cursors.list.len(), 1);
+        assert_eq!(cursors.list[0].window, MOST);
+    }
+
+    #[test]
+    fn a_late_part_takes_no_wait_from_the_sequence() {
+        let mut cursors = Cursors::default();
+        for pair in 0..20 {
+            let [early, late] = [2 * pair + 1, 2 * pair].map(|block| block * BLOCK..(block + 1) * BLOCK);
+            wait(&mut cursors, &early, ROOM, 10_000);
+            cursors.note(&late, ROOM, 10_000);
+        }
+        assert_eq!(cursors.list.iter().map(|cursor| cursor.window).collect::<Vec<_>>(), [MOST]);
     }
 
     #[test]
@@ -181,8 +254,62 @@ mod tests {
         for index in 0..30 {
             play(&mut cursors, [index, 3000 + index, 6000 + index].map(|block| block * BLOCK), BLOCK);
         }
-        assert_eq!(cursors.0.len(), 3);
-        assert!(cursors.0.iter().all(|cursor| cursor.window == MOST));
+        assert_eq!(cursors.list.len(), 3);
+        assert!(cursors.list.iter().all(|cursor| cursor.window == MOST));
+    }
+
+    #[test]
+    fn readers_in_turn_share_what_may_be_fetched_ahead_of_their_handle() {
+        let (mut cursors, room) = (Cursors::default(), Room { window: MOST, handle: MOST });
+        let read = |cursors: &mut Cursors, block: u64| {
+            wait(cursors, &(block * BLOCK..(block + 1) * BLOCK), room, 20_000);
+            cursors.list.iter().map(|cursor| cursor.ahead - cursor.end / BLOCK).collect::<Vec<_>>()
+        };
+        for index in 0..300 {
+            let ahead = [index, 3000 + index, 6000 + index].map(|block| read(&mut cursors, block));
+            let ahead: u64 = ahead.last().into_iter().flatten().sum();
+            assert!(index < 100 || (MOST / 2..=MOST).contains(&ahead), "{index}: {ahead} of {MOST}");
+        }
+        // The others have stopped.
+        let alone = (300..500).filter_map(|block| read(&mut cursors, block).first().copied()).max();
+        assert_eq!(alone, Some(MOST));
+    }
+
+    #[test]
+    fn a_small_sequence_leaves_most_of_the_room_to_one_that_needs_it() {
+        let (mut cursors, room) = (Cursors::default(), Room { window: MOST, handle: MOST });
+        for index in 0..400 {
+            wait(&mut cursors, &(index * BLOCK..(index + 1) * BLOCK), room, 20_000);
+            let table = 8000 * BLOCK + index * 4 * KIB;
+            // Two waits are enough for a window of two blocks.
+            let note = if index % 32 == 0 && index < 64 { wait } else { Cursors::note };
+            note(&mut cursors, &(table..table + 4 * KIB), room, 20_000);
+        }
+        let mut windows: Vec<u64> = cursors.list.iter().map(|cursor| cursor.window).collect();
+        windows.sort_unstable();
+        assert!(matches!(windows[..], [1..=4, most] if most >= MOST - 4), "{windows:?}");
+    }
+
+    #[test]
+    fn who_waits_widens_no_window_but_his_own() {
+        let mut cursors = Cursors::default();
+        for index in 0..40 {
+            wait(&mut cursors, &(index * BLOCK..(index + 1) * BLOCK), ROOM, 20_000);
+            let table = 8000 * BLOCK + index * 4 * KIB;
+            let asked = cursors.note(&(table..table + 4 * KIB), ROOM, 20_000);
+            assert!(asked.until <= asked.own.end, "{asked:?}");
+        }
+        assert!(cursors.list.iter().any(|cursor| cursor.window == MOST), "{cursors:?}");
+    }
+
+    #[test]
+    fn what_has_been_read_to_its_end_takes_no_room() {
+        let (mut cursors, room) = (Cursors::default(), Room { window: MOST, handle: MOST });
+        let count = 500;
+        for index in (0..count).chain(0..40) {
+            wait(&mut cursors, &(index * BLOCK..(index + 1) * BLOCK), room, count);
+        }
+        assert_eq!(cursors.list.first().map(|cursor| cursor.window), Some(MOST));
     }
 
     #[test]
@@ -191,7 +318,7 @@ mod tests {
         let (mut asked, count) = (0, 16_384);
         for _ in 0..8192 {
             let at = random.u64(..count * BLOCK / 4096) * 4096;
-            let wish = cursors.note(&(at..at + 4096), true, MOST, count);
+            let wish = wait(&mut cursors, &(at..at + 4096), ROOM, count);
             asked += wish.until - wish.own.start;
         }
         assert!(asked <= 8192 + 8192 / 50, "{asked} blocks for 8192 reads");
@@ -201,7 +328,7 @@ mod tests {
     fn nothing_beyond_the_last_block_is_asked_for() {
         let mut cursors = Cursors::default();
         for index in 0..10 {
-            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), true, MOST, 10);
+            let asked = wait(&mut cursors, &(index * BLOCK..(index + 1) * BLOCK), ROOM, 10);
             assert!(asked.until <= 10 && asked.reach <= 10);
         }
     }
@@ -210,7 +337,7 @@ mod tests {
     fn without_a_window_there_is_no_read_ahead() {
         let mut cursors = Cursors::default();
         for index in 0..20 {
-            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), true, 0, 1000);
+            let asked = wait(&mut cursors, &(index * BLOCK..(index + 1) * BLOCK), Room { window: 0, ..ROOM }, 1000);
             assert_eq!((asked.until, asked.reach), (index + 1, index + 1));
         }
     }
@@ -221,7 +348,7 @@ mod tests {
         let mut requests = 0;
         let mut reached = 0;
         for index in 0..16_384 {
-            let asked = cursors.note(&(index * BLOCK..(index + 1) * BLOCK), true, MOST, 16_384);
+            let asked = wait(&mut cursors, &(index * BLOCK..(index + 1) * BLOCK), ROOM, 16_384);
             if asked.until > reached {
                 (requests, reached) = (requests + 1, asked.reach);
             }

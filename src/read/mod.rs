@@ -52,6 +52,7 @@ use crate::image::{Checksums, ImageId, Text};
 use crate::service::ImageService;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use cursor::Room;
 use feed::Feed;
 use keeping::{Keeping, Work};
 use pace::{PART, Pace};
@@ -294,10 +295,10 @@ impl Reads {
         self.cache.budget().total() / 2 / self.open.load(Ordering::Relaxed).max(1)
     }
 
-    /// Blocks to fetch ahead of one reader at most.
-    fn window(&self) -> u64 {
-        let (lanes, part) = self.lanes();
-        (lanes * part).min(self.share()) / BLOCK
+    /// What may be fetched ahead of one reader.
+    fn room(&self) -> Room {
+        let ((lanes, part), share) = (self.lanes(), self.share());
+        Room { window: (lanes * part).min(share) / BLOCK, handle: share / BLOCK }
     }
 
     /// Requests to make at once for one reader, and the length of each, in bytes.
@@ -318,7 +319,7 @@ impl Reads {
     /// long that it would have to be cut off for somebody else.
     fn longest_request(&self) -> u64 {
         let readers = usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        if readers <= self.requests.most() && lock(&self.pace).is_long() { u64::MAX } else { PART / BLOCK }
+        if readers <= self.requests.most() { u64::MAX } else { PART / BLOCK }
     }
 
     /// The most blocks that one buffer may hold, so that sixteen of them fit into the budget.

@@ -1,7 +1,7 @@
 //! How many requests for one reader pay, and how long ones: a pure controller with injected time.
 //!
 //! On a fast service close by, one request fills the line, and each further one costs the service 11 ms of its
-//! processor. Over a long or capped path, twelve requests bring twelve times the bytes. What pays is measured: while a
+//! processor. Over a long or capped path, sixteen requests bring sixteen times the bytes. What pays is measured: while a
 //! reader waits for bytes, the number of requests is doubled for a trial, or more where that has brought twice as much; it
 //! stays where the rate grew with it, and falls back where it did not. From time to time it is tried with half of them.
 //! Where nobody waits, what readers take says how many are needed; what arrives says nothing, because it depends on how
@@ -58,7 +58,7 @@ const BEGINNING: u64 = 2 << 20;
 
 /// Trials passed before the next experiment, after the first one that failed; doubled for each further one, up to the last
 /// number. The first may have failed because its connections were new. With a single request they grow fourfold: it is a
-/// long one, and the short ones of an experiment cost the service many times what it does.
+/// long one, and the several ones of an experiment cost the service many times what it does.
 const REST: u32 = 2;
 const SELDOM: u32 = 4;
 const LONGEST_REST: u32 = 256;
@@ -74,6 +74,10 @@ pub(super) struct Pace {
     experiment: Option<Experiment>,
     /// The rate with the present number, in bytes a second; the last trials count most.
     rate: f64,
+    /// What it has brought at its best, of which an eighth of the difference is forgotten with each trial.
+    usual: f64,
+    /// The most that `usual` has been. Where it is less than half of that, the line is another one.
+    known: f64,
     /// What the present number brings at least, as far as is known.
     least: f64,
     /// What each request brought when somebody last waited, in bytes a second.
@@ -127,6 +131,8 @@ impl Pace {
             lanes: 1,
             experiment: None,
             rate: 0.0,
+            usual: 0.0,
+            known: 0.0,
             least: 0.0,
             each: 0.0,
             proven: 1,
@@ -156,14 +162,6 @@ impl Pace {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and bounded below")]
         let part = (self.each * PART_TAKES) as u64;
         part.clamp(PART, LONGEST_PART)
-    }
-
-    /// Whether a request may be longer than a part. Where the number is about to change, a long one would have to share its way
-    /// and be cut off, and what of it was under way would be lost; a single one is long, because one after the other would be
-    /// slower than it is.
-    pub(super) fn is_long(&self) -> bool {
-        let settled = self.experiment.is_none() && (self.pause > 0 || self.calm > 0);
-        settled || self.lanes == 1
     }
 
     /// Whether bytes come in time, so that they may gather for a moment before they are taken.
@@ -251,12 +249,15 @@ impl Pace {
         self.trial = Trial { from, since: from, ..Trial::default() };
     }
 
-    /// Somebody reads after a pause: what was being tried has shown nothing, and what has failed may not fail again.
+    /// Somebody reads after a pause: what was being tried has shown nothing, what has failed may not fail again, and the line may
+    /// be another one.
     fn begin_anew(&mut self, now: Moment) {
         if let Some(experiment) = self.experiment.take() {
             self.lanes = experiment.before;
         }
-        (self.surplus, self.rest, self.pause) = (0, REST, self.pause.min(REST));
+        (self.rate, self.usual, self.known) = (0.0, 0.0, 0.0);
+        (self.surplus, self.down_next) = (0, false);
+        (self.rest, self.pause) = (REST, self.pause.min(REST));
         self.begin_trial(now);
         self.trial.beginning = BEGINNING;
     }
@@ -278,14 +279,17 @@ impl Pace {
             Some(experiment) => self.conclude(experiment, seen),
             None if !seen.hungry => self.ease(seen.taken),
             None => {
-                if seen.rate * 2.0 < self.rate {
-                    self.pause = self.pause.min(REST);
-                }
                 self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, seen.rate) } else { seen.rate };
                 self.least = self.rate;
+                self.usual = seen.rate.max(self.usual - (self.usual - seen.rate) / 8.0);
+                self.known = self.known.max(self.usual);
+                if self.usual * 2.0 < self.known {
+                    (self.known, self.down_next) = (self.usual, false);
+                    self.pause = self.pause.min(self.seldom(REST));
+                }
                 self.pause = self.pause.saturating_sub(1);
                 if self.pause == 0 {
-                    self.begin(STEP);
+                    self.begin(STEP, seen.rate);
                 }
             }
         }
@@ -311,21 +315,29 @@ impl Pace {
         if self.calm >= self.rest && self.lanes > 1 && enough {
             self.lanes /= 2;
             (self.pause, self.rate, self.least) = (0, 0.0, half);
+            (self.usual, self.known) = (0.0, 0.0);
             self.rest_longer();
         }
     }
 
     fn rest_longer(&mut self) {
-        let times = if self.lanes == 1 { SELDOM } else { 2 };
-        self.rest = (self.rest * times).min(LONGEST_REST);
+        let longer = if self.lanes == 1 { self.seldom(self.rest) } else { self.rest * 2 };
+        self.rest = longer.min(LONGEST_REST);
     }
 
-    /// Begins an experiment with half of the requests, or with `step` times as many.
-    fn begin(&mut self, step: u64) {
+    /// How many trials to pass where `trials` would do for several requests.
+    fn seldom(&self, trials: u32) -> u32 {
+        if self.lanes == 1 { trials * SELDOM } else { trials }
+    }
+
+    /// Begins an experiment with half of the requests, or with `step` times as many, which are not to be credited with the
+    /// end of a falter: the last trial brought `last`.
+    fn begin(&mut self, step: u64, last: f64) {
         let down = (self.down_next || self.lanes == self.most) && self.lanes > 1;
         let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(self.most) };
         if tried != self.lanes {
-            self.experiment = Some(Experiment { before: self.lanes, rate: self.rate });
+            let rate = if down { self.rate } else { self.rate.max(last) };
+            self.experiment = Some(Experiment { before: self.lanes, rate });
             self.lanes = tried;
         }
     }
@@ -343,6 +355,7 @@ impl Pace {
         };
         if pays {
             self.rate = if seen.hungry { seen.rate } else { 0.0 };
+            (self.usual, self.known) = (self.rate, self.rate);
             // A reader who does not wait shows less than there is.
             self.least = if up { seen.rate.max(experiment.rate) } else { seen.rate };
             self.down_next = !up;
@@ -354,18 +367,18 @@ impl Pace {
                 // What brought more may bring more again; at once, since a reader waits.
                 #[expect(clippy::cast_precision_loss, reason = "at most 64")]
                 let times = self.lanes as f64 / experiment.before as f64;
-                return self.begin(if seen.rate >= experiment.rate * times * ENOUGH { LEAP } else { STEP });
+                let step = if seen.rate >= experiment.rate * times * ENOUGH { LEAP } else { STEP };
+                return self.begin(step, seen.rate);
             }
         } else {
-            (self.lanes, self.least) = (experiment.before, experiment.rate);
+            (self.lanes, self.least) = (experiment.before, self.rate);
             self.down_next = up && seen.hungry;
             if up && !seen.hungry && seen.taken < experiment.rate / 2.0 {
                 // He has stopped, which says nothing about the number.
                 return;
             }
         }
-        // With a single request it is as if one had failed before.
-        self.pause = if self.lanes == 1 { self.rest * SELDOM } else { self.rest };
+        self.pause = self.seldom(self.rest).min(LONGEST_REST);
         self.rest_longer();
     }
 }

@@ -15,7 +15,7 @@ use super::seen::Seen;
 use super::{Content, Reads, add};
 use crate::cache::{Run, Use, block_at, lock};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::Ordering;
 
 /// A reader of one image, for one open file. It may be asked from many tasks at once.
 #[derive(Debug)]
@@ -25,8 +25,6 @@ pub struct Reader {
     cursors: Mutex<Cursors>,
     /// What it has been given.
     seen: Mutex<Seen>,
-    /// A read had to wait since the last one that was counted.
-    waited: AtomicBool,
     /// The reads that were given up last, and when.
     given_up: Mutex<Vec<(Range<u64>, Instant)>>,
 }
@@ -40,8 +38,7 @@ impl Reader {
         feed.opened();
         add(&reads.open, 1);
         let seen = Mutex::new(Seen::new(feed.identity.blocks()));
-        let (waited, given_up) = (AtomicBool::new(false), Mutex::default());
-        Self { reads, feed, cursors: Mutex::default(), seen, waited, given_up }
+        Self { reads, feed, cursors: Mutex::default(), seen, given_up: Mutex::default() }
     }
 
     /// What it reads.
@@ -119,8 +116,8 @@ impl Reader {
     }
 
     fn note(&self, read: &Range<u64>) -> Asked {
-        let (waited, most) = (self.waited.swap(false, Ordering::Relaxed), self.reads.window());
-        lock(&self.cursors).note(read, waited, most, self.feed.identity.blocks())
+        let room = self.reads.room();
+        lock(&self.cursors).note(read, room, self.feed.identity.blocks())
     }
 
     /// The bytes `read`, not empty and within the image.
@@ -157,7 +154,7 @@ impl Reader {
         let (run, Waited(waited)) = self.feed.run(&self.reads, blocks, how).await?;
         add(if waited { &self.reads.counters.misses } else { &self.reads.counters.hits }, 1);
         if waited {
-            self.waited.store(true, Ordering::Relaxed);
+            lock(&self.cursors).waited(asked.sequence);
         }
         Ok(run)
     }

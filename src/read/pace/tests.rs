@@ -287,6 +287,99 @@ fn a_single_request_is_not_given_up_for_a_little_more() {
 }
 
 #[test]
+fn a_single_request_that_falters_for_a_moment_is_left_alone() {
+    for (low, high, phase) in (2..10).flat_map(|low| (2..10).map(move |high| (low * 10, high * 10, low + high))) {
+        let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+        pace.wait(now);
+        pass(&mut pace, &mut now, Duration::from_millis(3000 + 5 * phase), [600e6, 600e6]);
+        let (mut more, mut steps) = (0, 0);
+        while steps < 1000 {
+            for rate in (0..low).map(|_| [100e6; 2]).chain((0..high).map(|_| [600e6; 2])) {
+                pass(&mut pace, &mut now, Duration::from_millis(5), rate);
+                (more, steps) = (more + u32::from(pace.lanes() > 1), steps + 1);
+            }
+        }
+        assert!(more * 10 <= steps, "{low} and {high}: in {more} of {steps} steps");
+    }
+}
+
+#[test]
+fn more_requests_are_not_credited_with_the_end_of_a_falter() {
+    let mut more = 0;
+    for falter in 1..200 {
+        let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+        pace.wait(now);
+        pass(&mut pace, &mut now, Duration::from_secs(3), [600e6, 600e6]);
+        pass(&mut pace, &mut now, Duration::from_millis(5 * falter), [100e6, 100e6]);
+        for _ in 0..400 {
+            pass(&mut pace, &mut now, Duration::from_millis(5), [600e6, 600e6]);
+            more += u32::from(pace.lanes() > 1);
+        }
+    }
+    assert!(more < 199 * 400 / 36, "in {more} steps of 79,600");
+}
+
+#[test]
+fn where_the_line_becomes_another_one_the_number_is_found_soon() {
+    for phase in 0..40 {
+        let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+        pace.wait(now);
+        pass(&mut pace, &mut now, Duration::from_secs(20), [600e6, 600e6]);
+        // What is learnt while the line falters says nothing of the line that it is.
+        pass(&mut pace, &mut now, Duration::from_secs(1), [100e6, 100e6]);
+        pass(&mut pace, &mut now, Duration::from_millis(1500 + phase * 50), [600e6, 600e6]);
+        for (link, lanes) in [(CAPPED, 16..=16), (Link { each: 1e9, all: 600e6, ..CAPPED }, 1..=4)] {
+            pace.answered(link.latency);
+            let until = now + Duration::from_secs(4);
+            while now < until {
+                let rate = link.rate(pace.lanes());
+                pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
+            }
+            assert!(lanes.contains(&pace.lanes()), "phase {phase}: {} for {link:?}", pace.lanes());
+        }
+    }
+}
+
+#[test]
+fn where_the_line_becomes_slow_more_requests_are_tried_first() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    let mut run = |pace: &mut Pace, link: Link, until: &dyn Fn(&Pace) -> bool| {
+        let began = now;
+        while !until(pace) {
+            let rate = link.rate(pace.lanes());
+            pass(pace, &mut now, Duration::from_millis(5), [rate, rate]);
+        }
+        now.saturating_sub(began)
+    };
+    pace.wait(Duration::ZERO);
+    let full = Link { all: 400e6, ..CAPPED };
+    run(&mut pace, full, &|pace| pace.down_next && pace.experiment.is_none() && pace.pause > 100);
+    assert_eq!(pace.lanes(), 8);
+    let took = run(&mut pace, Link { each: 20e6, ..CAPPED }, &|pace| pace.lanes() != 8);
+    assert!(pace.lanes() == 16 && took < Duration::from_secs(3), "{} after {took:?}", pace.lanes());
+}
+
+#[test]
+fn behind_a_pause_more_requests_are_tried_first() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    let full = Link { all: 400e6, ..CAPPED };
+    pace.wait(now);
+    while !pace.down_next || pace.experiment.is_some() {
+        let rate = full.rate(pace.lanes());
+        pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
+    }
+    pace.served(now);
+    let before = pace.lanes();
+    now += Duration::from_secs(3);
+    pace.wait(now);
+    while pace.lanes() == before {
+        let rate = CAPPED.rate(pace.lanes());
+        pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
+    }
+    assert!(pace.lanes() > before);
+}
+
+#[test]
 fn a_reader_who_comes_and_goes_finds_the_number_as_soon_as_another() {
     let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
     pace.answered(CAPPED.latency);
@@ -300,6 +393,26 @@ fn a_reader_who_comes_and_goes_finds_the_number_as_soon_as_another() {
     now += Duration::from_secs(3);
     pace.wait(now);
     let until = now + Duration::from_millis(400);
+    while now < until {
+        let rate = CAPPED.rate(pace.lanes());
+        pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
+    }
+    assert_eq!(pace.lanes(), 16);
+}
+
+#[test]
+fn what_has_failed_before_a_pause_is_tried_soon_behind_it() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    pace.wait(now);
+    pass(&mut pace, &mut now, Duration::from_secs(30), [600e6, 600e6]);
+    assert_eq!(pace.lanes(), 1);
+    pace.served(now);
+    now += Duration::from_secs(3);
+    // Another network: each request brings as much.
+    pace.wait(now);
+    assert_eq!(pace.rest, REST, "nor does one that fails there make the next ones rare");
+    pace.answered(CAPPED.latency);
+    let until = now + Duration::from_millis(600);
     while now < until {
         let rate = CAPPED.rate(pace.lanes());
         pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
