@@ -101,9 +101,12 @@ fn a_long_request_keeps_one_part_when_others_join() {
 #[test]
 fn a_request_that_is_nearly_over_is_not_cut_off_when_others_join() {
     let mut board = Board::default();
-    started(&mut board, &Wish { reach: 40 + 32, ..wish(0..8) });
-    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(0..64) }), []);
-    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(64..100) }), [(72, 104)]);
+    // What is left of it beyond a part is less than the sockets of both sides may hold twice.
+    let end = 40 + WORTH_CUTTING - 1;
+    started(&mut board, &Wish { reach: end, ..wish(0..8) });
+    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(0..end - 8) }), []);
+    let behind = (end + 32).next_multiple_of(SPAN);
+    assert_eq!(started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(end - 8..behind) }), [(end, behind)]);
 }
 
 #[test]
