@@ -25,12 +25,13 @@ impl Intake {
         Self { image, stream, rest: Bytes::new(), stall }
     }
 
-    /// Fills all of `buffer`.
-    pub(super) async fn fill(&mut self, buffer: &mut Buffer) -> Result<(), ReadError> {
+    /// Fills all of `buffer`, and tells `arrived` how many bytes came at a time.
+    pub(super) async fn fill(&mut self, buffer: &mut Buffer, arrived: impl Fn(u64)) -> Result<(), ReadError> {
         while buffer.missing() > 0 {
             self.more().await?;
             let taken = buffer.fill(&self.rest);
             self.rest.advance(taken);
+            arrived(u64::try_from(taken).unwrap_or(u64::MAX));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::intake::Intake;
 use super::pace::LONGEST_PART;
 use super::requests::Permit;
 use super::route::Refused;
-use super::{Reads, add};
+use super::{Reads, UnderWay, add};
 use crate::cache::disk::DiskImage;
 use crate::cache::{Buffer, Run, SPAN, lock};
 use crate::service::{ByteStream, Kind, ServiceError, Source};
@@ -47,6 +47,8 @@ struct Lane {
     nudge: Arc<Notify>,
     /// The request. It is gone before its permit is.
     intake: Option<Intake>,
+    /// There is while it brings bytes, if it is for more than a single read.
+    under_way: Option<UnderWay>,
     permit: Option<Permit>,
     /// Where its runs are kept.
     image: Option<Arc<DiskImage>>,
@@ -61,7 +63,8 @@ pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
     let alarm = Alarm { feed: Arc::clone(&feed), id: start.id };
     let Start { id, way, nudge, .. } = start;
     let image = feed.shelf.get();
-    let mut lane = Lane { reads, feed, id, way, nudge, intake: None, permit: None, image, writing: None, most: FIRST };
+    let (intake, under_way, permit, writing) = (None, None, None, None);
+    let mut lane = Lane { reads, feed, id, way, nudge, intake, under_way, permit, image, writing, most: FIRST };
     let outcome = lane.go().await;
     if let Err(ReadError::Service(failure)) = &outcome
         && let Some(refused) = Refused::of(&failure.kind)
@@ -85,7 +88,7 @@ impl Lane {
                     self.feed.shelf.improvise(reads.settings.spool.clone(), &self.feed.identity).await;
                 }
                 Step::Pause => {
-                    brought = 0;
+                    (brought, self.under_way) = (0, None);
                     if self.pause(&reads).await {
                         return Ok(());
                     }
@@ -127,7 +130,7 @@ impl Lane {
             if self.way != Way::Whole {
                 self.intake = None;
             }
-            self.permit = None;
+            (self.under_way, self.permit) = (None, None);
         }
         wanted
     }
@@ -181,8 +184,7 @@ impl Lane {
             buffer = read;
             add(&self.reads.counters.from_disk, length);
         } else {
-            self.open(blocks.start).await?.fill(&mut buffer).await?;
-            self.reads.arrived(length);
+            self.open(blocks.start).await?.fill(&mut buffer, |bytes| reads.arrived(bytes)).await?;
         }
         self.adapt(blocks.end - blocks.start, began.elapsed());
         let run = Run::new(&self.feed.identity, blocks.clone(), buffer);
@@ -247,6 +249,10 @@ impl Lane {
 
     /// The request, made now unless it was before.
     async fn open(&mut self, from: u64) -> Result<&mut Intake, ReadError> {
+        let long = self.feed.end_of(self.id).is_some_and(|end| self.way == Way::Whole || end > from + SPAN);
+        if long && self.under_way.is_none() {
+            self.under_way = Some(self.reads.begin_request());
+        }
         let intake = match self.intake.take() {
             Some(intake) => intake,
             None => self.ask(from).await?,

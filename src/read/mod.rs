@@ -55,7 +55,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use cursor::Room;
 use feed::Feed;
 use keeping::{Keeping, Work};
-use pace::{PART, Pace};
+use pace::{PART, Pace, SHORTEST_PART};
 use requests::Requests;
 use route::Routes;
 use stats::Counters;
@@ -123,9 +123,6 @@ impl Default for Settings {
 /// Bytes of budget without which reading makes no progress: a reply of 1 MiB, the largest that the kernel asks for, the
 /// blocks to make it of, and the next ones under way.
 pub const MINIMUM: u64 = 4 << 20;
-
-/// The length of each of several requests that share a way, in bytes, where there is little memory for them.
-const SHORTEST_PART: u64 = 4 << 20;
 
 /// Contents that are remembered after the last reader has closed them: how far they are proved, and so whether the pages
 /// that the kernel still has of them were seen by a reader of ours.
@@ -304,9 +301,9 @@ impl Reads {
     /// Requests to make at once for one reader, and the length of each, in bytes.
     fn lanes(&self) -> (u64, u64) {
         let share = self.share();
-        let pace = lock(&self.pace);
+        let mut pace = lock(&self.pace);
+        pace.give_room(share / SHORTEST_PART);
         let (lanes, part) = (pace.lanes(), pace.part());
-        let lanes = lanes.min(share / SHORTEST_PART).max(1);
         (lanes, (share / lanes).clamp(SHORTEST_PART, part))
     }
 
@@ -345,10 +342,26 @@ impl Reads {
         }
     }
 
+    /// A request brings bytes for as long as the answer lives.
+    fn begin_request(self: &Arc<Self>) -> UnderWay {
+        lock(&self.pace).begins(self.began.elapsed());
+        UnderWay(Arc::clone(self))
+    }
+
     /// A reader waits for as long as the answer lives.
     fn begin_to_wait(&self) -> Waiting<'_> {
         lock(&self.pace).wait(self.began.elapsed());
         Waiting(self)
+    }
+}
+
+/// A request that brings bytes.
+#[derive(Debug)]
+struct UnderWay(Arc<Reads>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        lock(&self.0.pace).ends(self.0.began.elapsed());
     }
 }
 

@@ -7,10 +7,15 @@
 //! Where nobody waits, what readers take says how many are needed; what arrives says nothing, because it depends on how
 //! much is here already.
 
+mod change;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::time::Duration;
+
+use change::{Change, MOST};
+use trial::{Shown, Trial};
 
 /// The length of each of several requests that share a way: what a connection brings in this time, in seconds, between the
 /// two lengths, in bytes. A request costs the service 11 ms and a further 0.5 ms a MiB, so shorter ones are mostly cost; of
@@ -19,18 +24,21 @@ const PART_TAKES: f64 = 0.08;
 pub(super) const PART: u64 = 8 << 20;
 pub(super) const LONGEST_PART: u64 = 32 << 20;
 
+/// A part is shorter where a connection would take longer for it, in seconds, down to this length; and where there is little
+/// memory for several.
+const PART_TAKES_LONG: f64 = 1.0;
+pub(super) const SHORTEST_PART: u64 = 4 << 20;
+
 /// A trial takes at least so long, and at least [`TRIAL_BYTES`]: shorter ones measure how buffers fill.
 const TRIAL: Duration = Duration::from_millis(50);
 const TRIAL_BYTES: u64 = 4 << 20;
 
 /// A trial ends after so long whatever has arrived: a line that brings less than that many bytes is slow enough to be
 /// judged by what it brought.
-const LONG_TRIAL: Duration = Duration::from_secs(2);
+const LONG_TRIAL: Duration = Duration::from_millis(500);
 
-/// So long after a change nothing is counted, in times of the latency, which is measured with the making of connections. A
-/// reader who had a single request widens his window first.
-const SETTLING: u32 = 1;
-const FIRST_SETTLING: u32 = 2;
+/// Who has read nothing for so long begins anew.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
 
 /// The rate that twice the requests must reach to be kept. Less is noise, or other readers' loss.
 const PAYS: f64 = 1.25;
@@ -70,6 +78,8 @@ pub(super) type Moment = Duration;
 #[derive(Debug)]
 pub(super) struct Pace {
     most: u64,
+    /// How many there is memory for, for each reader.
+    room: u64,
     lanes: u64,
     experiment: Option<Experiment>,
     /// The rate with the present number, in bytes a second; the last trials count most.
@@ -82,6 +92,12 @@ pub(super) struct Pace {
     least: f64,
     /// What each request brought when somebody last waited, in bytes a second.
     each: f64,
+    /// Requests under way; and how many there were on average when somebody last waited, for each that was worth making.
+    under_way: u64,
+    for_each: f64,
+    /// The number was changed, and no trial has shown what that brings; and whether the requests under way have followed.
+    change: Option<Change>,
+    followed: bool,
     /// The most requests that have paid.
     proven: u64,
     rest: u32,
@@ -109,25 +125,12 @@ struct Experiment {
     rate: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Trial {
-    /// Nothing counts before this.
-    from: Moment,
-    /// Bytes that are to arrive before it begins.
-    beginning: u64,
-    /// Bytes that arrived, and that readers took.
-    bytes: u64,
-    taken: u64,
-    hungry: Duration,
-    /// Since when somebody waits.
-    since: Moment,
-}
-
 impl Pace {
     /// One request to begin with, and never more than `most`.
     pub(super) fn new(most: u64) -> Self {
         Self {
             most: most.max(1),
+            room: u64::MAX,
             lanes: 1,
             experiment: None,
             rate: 0.0,
@@ -135,6 +138,10 @@ impl Pace {
             known: 0.0,
             least: 0.0,
             each: 0.0,
+            under_way: 0,
+            for_each: 1.0,
+            change: None,
+            followed: false,
             proven: 1,
             rest: REST,
             pause: 0,
@@ -142,7 +149,7 @@ impl Pace {
             calm: 0,
             surplus: 0,
             latency: Duration::ZERO,
-            trial: Trial { beginning: BEGINNING, ..Trial::default() },
+            trial: Trial::behind(BEGINNING, Duration::ZERO),
             calm_now: false,
             waiting: 0,
             heard: Duration::ZERO,
@@ -151,7 +158,12 @@ impl Pace {
 
     /// Requests that are worth making at once for one reader.
     pub(super) fn lanes(&self) -> u64 {
-        self.lanes
+        self.lanes.min(self.room)
+    }
+
+    /// There is memory for so many requests for each reader, at least 1.
+    pub(super) fn give_room(&mut self, room: u64) {
+        self.room = room.max(1);
     }
 
     /// The length of each of several requests, in bytes, and how much is fetched ahead by a single one.
@@ -160,8 +172,8 @@ impl Pace {
             return PART;
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and bounded below")]
-        let part = (self.each * PART_TAKES) as u64;
-        part.clamp(PART, LONGEST_PART)
+        let [part, long] = [PART_TAKES, PART_TAKES_LONG].map(|time| (self.each * time) as u64);
+        part.clamp(long.clamp(SHORTEST_PART, PART), LONGEST_PART)
     }
 
     /// Whether bytes come in time, so that they may gather for a moment before they are taken.
@@ -179,18 +191,66 @@ impl Pace {
         self.latency = if self.latency.is_zero() { latency } else { (self.latency * 3 + latency) / 4 };
     }
 
+    /// A request for more than a span begins to bring bytes, or will as soon as it is answered.
+    pub(super) fn begins(&mut self, now: Moment) {
+        self.trial.flow(now, self.under_way);
+        self.under_way += 1;
+        self.follow(now);
+    }
+
+    /// A request has brought what is wanted of it.
+    pub(super) fn ends(&mut self, now: Moment) {
+        self.trial.flow(now, self.under_way);
+        self.under_way = self.under_way.saturating_sub(1);
+        self.follow(now);
+    }
+
+    /// Where the requests have followed a change, a trial begins, once those that were made for it are answered.
+    fn follow(&mut self, now: Moment) {
+        if !self.followed && self.change.is_some_and(|change| change.is_followed(self.under_way)) {
+            self.followed = true;
+            self.trial = Trial::new(now + self.latency);
+        }
+    }
+
+    /// The number was changed from `before`.
+    #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+    fn change_from(&mut self, before: u64, now: Moment) {
+        // All readers together have no more than the mount may.
+        let [old, new] = [before, self.lanes].map(|lanes| (self.for_each * lanes as f64).clamp(1.0, self.most as f64));
+        self.change = Some(Change::new(old, new, before * self.part(), now));
+        self.followed = false;
+        self.follow(now);
+    }
+
+    /// `bytes` arrived since the number was changed. Whether its trial is still to come. Where more requests have not come
+    /// about, they have shown nothing.
+    fn awaits_change(&mut self, bytes: u64, now: Moment) -> bool {
+        let Some(change) = &mut self.change else { return false };
+        let overdue = change.is_overdue(bytes, now);
+        if self.followed || !overdue {
+            return !self.followed;
+        }
+        let more = change.is_more();
+        self.change = None;
+        if let Some(experiment) = self.experiment.take_if(|_| more) {
+            self.lanes = experiment.before;
+            self.pause = self.seldom(REST);
+        }
+        self.trial = Trial::new(now);
+        true
+    }
+
     /// A reader begins to wait.
     pub(super) fn wait(&mut self, now: Moment) {
         let idle = now.saturating_sub(self.heard);
         if self.waiting == 0 {
-            if idle > LONG_TRIAL {
+            if idle > LONG_PAUSE {
                 self.begin_anew(now);
             } else if idle > TRIAL || self.surplus > 0 {
                 // Nobody wanted anything so far, which says nothing about the line; or has taken what there was.
                 self.surplus = 0;
-                let beginning = self.trial.beginning;
-                self.begin_trial(now.max(self.trial.from));
-                self.trial.beginning = beginning;
+                self.trial = Trial::behind(self.trial.beginning, now.max(self.trial.from));
             }
             self.trial.since = now;
         }
@@ -202,7 +262,7 @@ impl Pace {
         self.heard = now;
         self.waiting = self.waiting.saturating_sub(1);
         if self.waiting == 0 {
-            self.hunger(now);
+            self.trial.hunger(now);
         }
     }
 
@@ -215,38 +275,50 @@ impl Pace {
         }
         self.surplus = self.surplus.saturating_sub(bytes);
         if self.surplus == 0 {
-            self.begin_trial(now.max(self.trial.from));
+            self.trial = Trial::new(now.max(self.trial.from));
         }
     }
 
     /// Bytes arrived.
     pub(super) fn arrived(&mut self, now: Moment, bytes: u64) {
         self.heard = now;
+        if self.awaits_change(bytes, now) {
+            return;
+        }
         let Some(took) = now.checked_sub(self.trial.from) else { return };
         if self.surplus > 0 || self.trial.beginning > 0 {
             self.trial.beginning = self.trial.beginning.saturating_sub(bytes);
             if (self.surplus == 0 && self.trial.beginning == 0) || took >= LONG_TRIAL {
                 self.surplus = 0;
-                self.begin_trial(now);
+                self.trial = Trial::new(now);
             }
             return;
         }
+        if took.is_zero() {
+            // It was on its way before.
+            return;
+        }
         self.trial.bytes += bytes;
-        if (took < TRIAL || self.trial.bytes < TRIAL_BYTES) && took < LONG_TRIAL {
+        if (took < self.shortest_trial() || self.trial.bytes < TRIAL_BYTES) && took < LONG_TRIAL {
             return;
         }
         if self.waiting > 0 {
-            self.hunger(now);
+            self.trial.hunger(now);
             self.trial.since = now;
         }
-        let hungry = self.trial.hungry.as_secs_f64() >= took.as_secs_f64() * HUNGRY;
-        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-        let rate = |bytes: u64| bytes as f64 / took.as_secs_f64();
-        self.judge(Shown { rate: rate(self.trial.bytes), taken: rate(self.trial.taken), hungry }, now);
+        self.trial.flow(now, self.under_way);
+        self.judge(self.trial.shown(took, HUNGRY), now);
     }
 
-    fn begin_trial(&mut self, from: Moment) {
-        self.trial = Trial { from, since: from, ..Trial::default() };
+    /// While nothing is tried, trials are as long as a quarter of a part takes, so that experiments are not more frequent
+    /// than what they change.
+    fn shortest_trial(&self) -> Duration {
+        if self.experiment.is_some() || self.lanes == 1 || self.each <= 0.0 {
+            return TRIAL;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a length of some MiB")]
+        let quarter = Duration::try_from_secs_f64(self.part() as f64 / self.each / 4.0);
+        quarter.unwrap_or(LONG_TRIAL).clamp(TRIAL, LONG_TRIAL)
     }
 
     /// Somebody reads after a pause: what was being tried has shown nothing, what has failed may not fail again, and the line may
@@ -255,26 +327,37 @@ impl Pace {
         if let Some(experiment) = self.experiment.take() {
             self.lanes = experiment.before;
         }
-        (self.rate, self.usual, self.known) = (0.0, 0.0, 0.0);
-        (self.surplus, self.down_next) = (0, false);
+        (self.rate, self.usual, self.known, self.for_each) = (0.0, 0.0, 0.0, 1.0);
+        (self.surplus, self.down_next, self.change) = (0, false, None);
         (self.rest, self.pause) = (REST, self.pause.min(REST));
-        self.begin_trial(now);
-        self.trial.beginning = BEGINNING;
-    }
-
-    fn hunger(&mut self, now: Moment) {
-        let since = self.trial.since.max(self.trial.from);
-        self.trial.hungry += now.saturating_sub(since);
+        self.trial = Trial::behind(BEGINNING, now);
     }
 
     fn judge(&mut self, seen: Shown, now: Moment) {
         let (lanes, window) = (self.lanes, self.lanes * self.part());
         self.calm_now = !seen.hungry;
         if seen.hungry {
-            #[expect(clippy::cast_precision_loss, reason = "at most 64")]
-            let lanes = self.lanes as f64;
-            self.each = seen.rate / lanes;
+            self.each = seen.rate / seen.under_way.max(1.0);
         }
+        #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+        let for_each = seen.under_way / lanes as f64;
+        let like = for_each >= self.for_each * MOST && for_each * MOST <= self.for_each;
+        let unlike = seen.hungry && self.experiment.is_none() && !like;
+        if seen.hungry {
+            // What stays is usual in the end.
+            self.for_each = if unlike { f64::midpoint(self.for_each, for_each) } else { for_each };
+        }
+        if unlike {
+            // A reader begins, or is about to end; or what was under way before is not over.
+            self.trial = Trial::new(now);
+            return;
+        }
+        if seen.hungry && self.change.is_some_and(|change| !change.is_shown(seen.under_way)) {
+            // It was followed for a moment only.
+            self.followed = false;
+            return self.follow(now);
+        }
+        self.change = None;
         match self.experiment.take() {
             Some(experiment) => self.conclude(experiment, seen),
             None if !seen.hungry => self.ease(seen.taken),
@@ -293,17 +376,17 @@ impl Pace {
                 }
             }
         }
-        let settling = match lanes {
-            _ if self.lanes == lanes => 0,
-            1 => FIRST_SETTLING,
-            _ => SETTLING,
-        };
-        if self.lanes != lanes {
-            self.calm = 0;
+        self.trial = Trial::new(now);
+        if self.lanes == lanes {
+            self.surplus = 0;
+            return;
         }
-        self.begin_trial(now + self.latency * settling);
-        let less = self.lanes < lanes && self.waiting == 0;
-        self.surplus = if less { window.saturating_sub(self.lanes * self.part()) } else { 0 };
+        self.calm = 0;
+        if self.lanes < lanes && self.waiting == 0 {
+            self.surplus = window.saturating_sub(self.lanes * self.part());
+        } else {
+            self.change_from(lanes, now);
+        }
     }
 
     /// Who does not wait with so many requests, and takes `taken`, may not have to with fewer, which cost the service less.
@@ -333,8 +416,9 @@ impl Pace {
     /// Begins an experiment with half of the requests, or with `step` times as many, which are not to be credited with the
     /// end of a falter: the last trial brought `last`.
     fn begin(&mut self, step: u64, last: f64) {
-        let down = (self.down_next || self.lanes == self.most) && self.lanes > 1;
-        let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(self.most) };
+        let most = self.most.min(self.room);
+        let down = (self.down_next || self.lanes >= most) && self.lanes > 1;
+        let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(most) };
         if tried != self.lanes {
             let rate = if down { self.rate } else { self.rate.max(last) };
             self.experiment = Some(Experiment { before: self.lanes, rate });
@@ -381,15 +465,4 @@ impl Pace {
         self.pause = self.seldom(self.rest).min(LONGEST_REST);
         self.rest_longer();
     }
-}
-
-/// What a trial has shown.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    /// Bytes a second that arrived.
-    rate: f64,
-    /// Bytes a second that readers took.
-    taken: f64,
-    /// Somebody had to wait for most of the time.
-    hungry: bool,
 }

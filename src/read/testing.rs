@@ -1,5 +1,7 @@
 //! An Image service in memory, with switches for what is hard to have.
 
+mod line;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -11,6 +13,7 @@ use futures_util::stream;
 use md5::{Digest, Md5};
 use tokio::sync::Semaphore;
 
+pub(super) use self::line::Line;
 use super::Content;
 use crate::image::{Checksums, Image, ImageId, Member, Text, Usage};
 use crate::service::{
@@ -46,6 +49,8 @@ pub(super) struct Fake {
     /// A permit for each chunk that may leave; none are counted unless it is held.
     pub(super) chunks: Semaphore,
     pub(super) held: AtomicBool,
+    /// The way to it; without one, nothing takes time.
+    pub(super) line: Mutex<Option<Arc<Line>>>,
 }
 
 /// Bytes in a chunk: nothing that divides a block.
@@ -68,6 +73,7 @@ impl Fake {
             cut: AtomicUsize::new(usize::MAX),
             chunks: Semaphore::new(0),
             held: AtomicBool::new(false),
+            line: Mutex::default(),
         }
     }
 
@@ -134,16 +140,25 @@ impl Fake {
         self.chunks.add_permits(10_000);
     }
 
-    fn answer(self: &Arc<Self>, source: &Source, range: Option<Range<u64>>) -> Result<ByteStream> {
+    /// Adds an image of `size` zeros whose hash nobody knows.
+    pub(super) fn add_zeros(&self, size: usize) -> Content {
+        let image = ImageId::random();
+        self.images.lock().unwrap().insert(image, vec![0; size].into());
+        Content { image, size: size as u64, checksums: Checksums::default(), stores: Vec::new() }
+    }
+
+    async fn answer(self: &Arc<Self>, source: &Source, range: Option<Range<u64>>) -> Result<ByteStream> {
         let (image, store) = (source.image, source.store.clone());
         self.log.lock().unwrap().push(Request { image, range: range.clone(), store: store.clone() });
         let fail = |kind| Err(ServiceError::new(kind, format!("read image {image}")));
         if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return fail(Kind::Unavailable);
         }
-        let refusing = self.seekless_stores.lock().unwrap();
-        let seekless = store.map_or(!refusing.is_empty(), |store| refusing.contains(&store));
-        drop(refusing);
+        let refuses = |store: Option<Text>| {
+            let refusing = self.seekless_stores.lock().unwrap();
+            store.map_or(!refusing.is_empty(), |store| refusing.contains(&store))
+        };
+        let seekless = refuses(store);
         if range.is_some() && (seekless || self.seekless.load(Ordering::SeqCst)) {
             return fail(Kind::Unseekable);
         }
@@ -153,7 +168,12 @@ impl Fake {
         let bytes = bytes.slice(..bytes.len().min(self.cut.load(Ordering::SeqCst)));
         let (fake, answering) = (Arc::clone(self), Arc::clone(&self.answering));
         self.most.fetch_max(self.answering(), Ordering::SeqCst);
-        Ok(Box::pin(stream::unfold((bytes, answering), move |(mut rest, answering)| {
+        let line = self.line.lock().unwrap().clone();
+        let way = match line {
+            Some(line) => Some((line.answer().await, line)),
+            None => None,
+        };
+        Ok(Box::pin(stream::unfold((bytes, answering, way), move |(mut rest, answering, mut way)| {
             let fake = Arc::clone(&fake);
             async move {
                 if rest.is_empty() {
@@ -164,8 +184,11 @@ impl Fake {
                 }
                 tokio::task::yield_now().await;
                 let chunk = rest.split_to(rest.len().min(CHUNK));
+                if let Some((connection, line)) = &mut way {
+                    line.carry(connection, chunk.len()).await;
+                }
                 fake.sent.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-                Some((Ok(chunk), (rest, answering)))
+                Some((Ok(chunk), (rest, answering, way)))
             }
         })))
     }
@@ -190,11 +213,11 @@ impl ImageService for Shared {
 
     async fn read_range(&self, source: &Source, range: Range<u64>) -> Result<ByteStream> {
         assert!(range.start < range.end && range.end <= source.size, "{range:?}");
-        self.0.answer(source, Some(range))
+        self.0.answer(source, Some(range)).await
     }
 
     async fn read_all(&self, source: &Source) -> Result<ByteStream> {
-        self.0.answer(source, None)
+        self.0.answer(source, None).await
     }
 
     async fn usage(&self) -> Result<Option<Usage>> {

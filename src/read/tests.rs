@@ -4,6 +4,7 @@ mod damage;
 mod flights;
 mod kept;
 mod leaving;
+mod lines;
 mod memory;
 mod plain;
 mod streams;
