@@ -301,9 +301,9 @@ impl Reads {
     /// Requests to make at once for one reader, and the length of each, in bytes.
     fn lanes(&self) -> (u64, u64) {
         let share = self.share();
-        let mut pace = lock(&self.pace);
-        pace.give_room(share / SHORTEST_PART);
+        let pace = lock(&self.pace);
         let (lanes, part) = (pace.lanes(), pace.part());
+        let lanes = lanes.min(share / SHORTEST_PART).max(1);
         (lanes, (share / lanes).clamp(SHORTEST_PART, part))
     }
 

@@ -78,8 +78,6 @@ pub(super) type Moment = Duration;
 #[derive(Debug)]
 pub(super) struct Pace {
     most: u64,
-    /// How many there is memory for, for each reader.
-    room: u64,
     lanes: u64,
     experiment: Option<Experiment>,
     /// The rate with the present number, in bytes a second; the last trials count most.
@@ -130,7 +128,6 @@ impl Pace {
     pub(super) fn new(most: u64) -> Self {
         Self {
             most: most.max(1),
-            room: u64::MAX,
             lanes: 1,
             experiment: None,
             rate: 0.0,
@@ -158,12 +155,7 @@ impl Pace {
 
     /// Requests that are worth making at once for one reader.
     pub(super) fn lanes(&self) -> u64 {
-        self.lanes.min(self.room)
-    }
-
-    /// There is memory for so many requests for each reader, at least 1.
-    pub(super) fn give_room(&mut self, room: u64) {
-        self.room = room.max(1);
+        self.lanes
     }
 
     /// The length of each of several requests, in bytes, and how much is fetched ahead by a single one.
@@ -299,7 +291,7 @@ impl Pace {
             return;
         }
         self.trial.bytes += bytes;
-        if (took < self.shortest_trial() || self.trial.bytes < TRIAL_BYTES) && took < LONG_TRIAL {
+        if (took < TRIAL || self.trial.bytes < TRIAL_BYTES) && took < LONG_TRIAL {
             return;
         }
         if self.waiting > 0 {
@@ -310,19 +302,8 @@ impl Pace {
         self.judge(self.trial.shown(took, HUNGRY), now);
     }
 
-    /// While nothing is tried, trials are as long as a quarter of a part takes, so that experiments are not more frequent
-    /// than what they change.
-    fn shortest_trial(&self) -> Duration {
-        if self.experiment.is_some() || self.lanes == 1 || self.each <= 0.0 {
-            return TRIAL;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a length of some MiB")]
-        let quarter = Duration::try_from_secs_f64(self.part() as f64 / self.each / 4.0);
-        quarter.unwrap_or(LONG_TRIAL).clamp(TRIAL, LONG_TRIAL)
-    }
-
-    /// Somebody reads after a pause: what was being tried has shown nothing, what has failed may not fail again, and the line may
-    /// be another one.
+    /// Somebody reads after a pause: what was being tried has shown nothing, what has failed may not fail again, and the line
+    /// may be another one.
     fn begin_anew(&mut self, now: Moment) {
         if let Some(experiment) = self.experiment.take() {
             self.lanes = experiment.before;
@@ -416,9 +397,8 @@ impl Pace {
     /// Begins an experiment with half of the requests, or with `step` times as many, which are not to be credited with the
     /// end of a falter: the last trial brought `last`.
     fn begin(&mut self, step: u64, last: f64) {
-        let most = self.most.min(self.room);
-        let down = (self.down_next || self.lanes >= most) && self.lanes > 1;
-        let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(most) };
+        let down = (self.down_next || self.lanes == self.most) && self.lanes > 1;
+        let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(self.most) };
         if tried != self.lanes {
             let rate = if down { self.rate } else { self.rate.max(last) };
             self.experiment = Some(Experiment { before: self.lanes, rate });

@@ -64,3 +64,36 @@ impl Change {
         self.left == 0 && now.saturating_sub(self.since) >= MORE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_change_is_followed_by_most_of_the_requests_and_shown_by_half_of_them_on_average() {
+        let more = Change::new(4.0, 16.0, 32 * MIB, Duration::ZERO);
+        assert!(more.is_more() && !more.is_followed(12) && more.is_followed(13));
+        assert!(!more.is_shown(9.9) && more.is_shown(10.0));
+        let fewer = Change::new(16.0, 8.0, 128 * MIB, Duration::ZERO);
+        assert!(!fewer.is_more() && !fewer.is_followed(11) && fewer.is_followed(10));
+        assert!(!fewer.is_shown(12.1) && fewer.is_shown(12.0));
+    }
+
+    #[test]
+    fn more_requests_are_awaited_for_the_rest_of_a_long_one_and_not_less_than_a_moment() {
+        let mut change = Change::new(1.0, 2.0, 8 * MIB, Duration::ZERO);
+        assert!(!change.is_overdue(MORE_BYTES, MORE - Duration::from_millis(1)), "a moment");
+        let mut change = Change::new(1.0, 2.0, 8 * MIB, Duration::ZERO);
+        assert!(!change.is_overdue(MORE_BYTES - 1, MORE), "its rest");
+        assert!(change.is_overdue(1, MORE));
+    }
+
+    #[test]
+    fn fewer_requests_are_awaited_until_the_old_ones_must_be_over() {
+        let mut change = Change::new(16.0, 8.0, 128 * MIB, Duration::ZERO);
+        assert!(!change.is_overdue(256 * MIB - 1, 10 * MORE));
+        assert!(change.is_overdue(1, 10 * MORE));
+    }
+}
