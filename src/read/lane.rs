@@ -39,6 +39,9 @@ const GATHERING: Duration = Duration::from_millis(1);
 /// Blocks in the first run of a lane, before its rate is known.
 const FIRST: u64 = SPAN / 2;
 
+/// A request for more blocks is for what is fetched ahead: no read of the kernel needs so many.
+const LONG: u64 = 2 * SPAN;
+
 struct Lane {
     reads: Arc<Reads>,
     feed: Arc<Feed>,
@@ -47,7 +50,9 @@ struct Lane {
     nudge: Arc<Notify>,
     /// The request. It is gone before its permit is.
     intake: Option<Intake>,
-    /// There is while it brings bytes, if it is for more than a single read.
+    /// It is for more than a single read.
+    is_long: bool,
+    /// A long one has this while it is at work.
     under_way: Option<UnderWay>,
     permit: Option<Permit>,
     /// Where its runs are kept.
@@ -63,8 +68,9 @@ pub(super) async fn run(reads: Arc<Reads>, feed: Arc<Feed>, start: Start) {
     let alarm = Alarm { feed: Arc::clone(&feed), id: start.id };
     let Start { id, way, nudge, .. } = start;
     let image = feed.shelf.get();
-    let (intake, under_way, permit, writing) = (None, None, None, None);
-    let mut lane = Lane { reads, feed, id, way, nudge, intake, under_way, permit, image, writing, most: FIRST };
+    let (intake, is_long, under_way, permit, writing) = (None, false, None, None, None);
+    let mut lane =
+        Lane { reads, feed, id, way, nudge, intake, is_long, under_way, permit, image, writing, most: FIRST };
     let outcome = lane.go().await;
     if let Err(ReadError::Service(failure)) = &outcome
         && let Some(refused) = Refused::of(&failure.kind)
@@ -249,8 +255,11 @@ impl Lane {
 
     /// The request, made now unless it was before.
     async fn open(&mut self, from: u64) -> Result<&mut Intake, ReadError> {
-        let long = self.feed.end_of(self.id).is_some_and(|end| self.way == Way::Whole || end > from + SPAN);
-        if long && self.under_way.is_none() {
+        if self.intake.is_none() {
+            let end = self.feed.end_of(self.id).unwrap_or(from);
+            self.is_long = self.way == Way::Whole || end > from + LONG;
+        }
+        if self.is_long && self.under_way.is_none() {
             self.under_way = Some(self.reads.begin_request());
         }
         let intake = match self.intake.take() {

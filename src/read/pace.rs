@@ -61,6 +61,9 @@ const FEW: u64 = 2;
 /// and not how fast the service is.
 const HUNGRY: f64 = 0.5;
 
+/// Where fewer long requests are under way on average, readers want single blocks.
+const FEWEST: f64 = 0.5;
+
 /// Where a reader begins, so many bytes come in short requests, one after the other, and do not count.
 const BEGINNING: u64 = 2 << 20;
 
@@ -205,32 +208,43 @@ impl Pace {
         }
     }
 
-    /// The number was changed from `before`.
+    /// The number was changed from `before`, with which `ahead` bytes were fetched ahead.
     #[expect(clippy::cast_precision_loss, reason = "at most 64")]
-    fn change_from(&mut self, before: u64, now: Moment) {
+    fn change_from(&mut self, before: u64, ahead: u64, now: Moment) {
+        // Beside those of each reader there may be one that is about to end, or for a single block.
+        let readers = if self.for_each < 1.0 { self.for_each } else { self.for_each.floor() };
+        let old = self.for_each * before as f64;
+        let new = old + (self.lanes as f64 - before as f64) * readers;
         // All readers together have no more than the mount may.
-        let [old, new] = [before, self.lanes].map(|lanes| (self.for_each * lanes as f64).clamp(1.0, self.most as f64));
-        self.change = Some(Change::new(old, new, before * self.part(), now));
+        let [old, new] = [old, new].map(|requests| requests.clamp(1.0, self.most as f64));
+        self.change = Some(Change::new(old, new, ahead, now));
         self.followed = false;
         self.follow(now);
     }
 
-    /// `bytes` arrived since the number was changed. Whether its trial is still to come. Where more requests have not come
-    /// about, they have shown nothing.
+    /// `bytes` arrived since the number was changed. Whether its trial is still to come.
     fn awaits_change(&mut self, bytes: u64, now: Moment) -> bool {
         let Some(change) = &mut self.change else { return false };
         let overdue = change.is_overdue(bytes, now);
-        if self.followed || !overdue {
-            return !self.followed;
+        if !self.followed && overdue {
+            self.give_change_up(now);
+            return true;
         }
-        let more = change.is_more();
-        self.change = None;
+        !self.followed
+    }
+
+    /// The requests do not follow a change of their number. More of them have shown nothing then.
+    fn give_change_up(&mut self, now: Moment) {
+        let more = self.change.take().is_some_and(|change| change.is_more());
         if let Some(experiment) = self.experiment.take_if(|_| more) {
             self.lanes = experiment.before;
-            self.pause = self.seldom(REST);
+            self.down_next = true;
+            self.pause = self.seldom(self.rest).min(LONGEST_REST);
+            if self.lanes > 1 {
+                self.rest_longer();
+            }
         }
         self.trial = Trial::new(now);
-        true
     }
 
     /// A reader begins to wait.
@@ -317,26 +331,31 @@ impl Pace {
     fn judge(&mut self, seen: Shown, now: Moment) {
         let (lanes, window) = (self.lanes, self.lanes * self.part());
         self.calm_now = !seen.hungry;
-        if seen.hungry {
-            self.each = seen.rate / seen.under_way.max(1.0);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "at most 64")]
-        let for_each = seen.under_way / lanes as f64;
-        let like = for_each >= self.for_each * MOST && for_each * MOST <= self.for_each;
-        let unlike = seen.hungry && self.experiment.is_none() && !like;
-        if seen.hungry {
-            // What stays is usual in the end.
-            self.for_each = if unlike { f64::midpoint(self.for_each, for_each) } else { for_each };
-        }
-        if unlike {
-            // A reader begins, or is about to end; or what was under way before is not over.
+        if seen.hungry && seen.under_way < FEWEST {
+            // Readers of single blocks, to whom the number is nothing.
+            self.lanes = self.experiment.take().map_or(self.lanes, |experiment| experiment.before);
+            self.change = None;
             self.trial = Trial::new(now);
             return;
         }
-        if seen.hungry && self.change.is_some_and(|change| !change.is_shown(seen.under_way)) {
+        if seen.hungry
+            && let Some(mut change) = self.change.filter(|change| !change.is_shown(seen.under_way))
+        {
             // It was followed for a moment only.
             self.followed = false;
-            return self.follow(now);
+            return if change.is_overdue(0, now) { self.give_change_up(now) } else { self.follow(now) };
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+        let for_each = seen.under_way / lanes as f64;
+        if seen.hungry {
+            let like = for_each >= self.for_each * MOST && for_each * MOST <= self.for_each;
+            if self.experiment.is_none() && !like {
+                // A reader begins, or is about to end; or what was under way before is not over. What stays is usual in the end.
+                self.for_each = f64::midpoint(self.for_each, for_each);
+                self.trial = Trial::new(now);
+                return;
+            }
+            (self.for_each, self.each) = (for_each, seen.rate / seen.under_way.max(1.0));
         }
         self.change = None;
         match self.experiment.take() {
@@ -363,10 +382,10 @@ impl Pace {
             return;
         }
         self.calm = 0;
-        if self.lanes < lanes && self.waiting == 0 {
+        if self.lanes < lanes && self.waiting == 0 && !seen.hungry {
             self.surplus = window.saturating_sub(self.lanes * self.part());
         } else {
-            self.change_from(lanes, now);
+            self.change_from(lanes, window, now);
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Moment;
 
-/// More requests have not come about when so much has arrived, and so long has passed: one that is too short to be cut off
-/// for others is over by then.
+/// More requests have not come about when so much has arrived, and so long has passed. One that is too short to be cut off for
+/// others (`board.rs`) has so little left by then that the next ones have begun behind it.
 const MORE_BYTES: u64 = 32 << 20;
 const MORE: Duration = Duration::from_millis(250);
 
@@ -30,10 +30,10 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// From `old` to `new` requests under way. The old ones bring `length` bytes at most.
-    pub(super) fn new(old: f64, new: f64, length: u64, since: Moment) -> Self {
+    /// From `old` to `new` requests under way. The old ones bring `ahead` bytes at most.
+    pub(super) fn new(old: f64, new: f64, ahead: u64, since: Moment) -> Self {
         // Where fewer are made, they arrive beside the old ones.
-        let left = if new > old { MORE_BYTES } else { length.saturating_mul(2) };
+        let left = if new > old { MORE_BYTES } else { ahead.saturating_mul(2) };
         Self { old, new, since, left }
     }
 
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn more_requests_are_awaited_for_the_rest_of_a_long_one_and_not_less_than_a_moment() {
         let mut change = Change::new(1.0, 2.0, 8 * MIB, Duration::ZERO);
-        assert!(!change.is_overdue(MORE_BYTES, MORE - Duration::from_millis(1)), "a moment");
+        assert!(!change.is_overdue(MORE_BYTES, MORE.mul_f64(0.99)), "a moment");
         let mut change = Change::new(1.0, 2.0, 8 * MIB, Duration::ZERO);
         assert!(!change.is_overdue(MORE_BYTES - 1, MORE), "its rest");
         assert!(change.is_overdue(1, MORE));

@@ -1,5 +1,7 @@
 //! The controller against simulated links.
 
+mod following;
+
 use super::*;
 
 /// A link: what one connection and all of them together carry, in bytes a second, and how long a request takes to be
@@ -430,68 +432,6 @@ fn what_has_failed_before_a_pause_is_tried_soon_behind_it() {
         pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
     }
     assert_eq!(pace.lanes(), 16);
-}
-
-#[test]
-fn more_requests_are_judged_when_there_are_more_and_not_before() {
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    pace.wait(now);
-    pace.begins(now);
-    // The line brings 10 MB/s for each connection, and the only request goes on alone.
-    let mut bring = |pace: &mut Pace, requests: u64, time: u64| {
-        for _ in 0..time / 5 {
-            now += Duration::from_millis(5);
-            pace.arrived(now, requests * 50_000);
-        }
-        now
-    };
-    while pace.lanes() == 1 {
-        bring(&mut pace, 1, 5);
-    }
-    bring(&mut pace, 1, 2000);
-    assert_eq!(pace.lanes(), 2, "nothing has been shown");
-    let begun = bring(&mut pace, 1, 5);
-    pace.begins(begun);
-    bring(&mut pace, 2, 500);
-    assert!(pace.lanes() > 2, "they bring twice as much");
-}
-
-#[test]
-fn more_requests_that_never_come_about_are_given_up_and_tried_again_soon() {
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    pace.wait(now);
-    pace.begins(now);
-    let (mut tried, mut was) = (0, 1);
-    for _ in 0..20_000 {
-        now += Duration::from_millis(5);
-        pace.arrived(now, 50_000);
-        tried += u32::from(pace.lanes() > was);
-        was = pace.lanes();
-        assert!(pace.lanes() <= 2);
-    }
-    assert!((10..20).contains(&tried), "{tried} times in 100 s");
-}
-
-#[test]
-fn what_is_still_under_way_of_more_requests_is_not_credited_to_fewer() {
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    pace.wait(now);
-    // All together bring 10 MB/s, so that two are no more than one.
-    while pace.experiment.is_none() {
-        pass(&mut pace, &mut now, Duration::from_millis(5), [10e6, 10e6]);
-    }
-    while pace.experiment.is_some() {
-        pass(&mut pace, &mut now, Duration::from_millis(5), [10e6, 10e6]);
-    }
-    assert_eq!(pace.lanes(), 1);
-    let before = pace.rate;
-    // The second one brings its part, and the line is twice as fast for so long.
-    pace.begins(now);
-    for _ in 0..400 {
-        now += Duration::from_millis(5);
-        pace.arrived(now, 100_000);
-    }
-    assert!(pace.rate < before * 1.3, "{} beside {before}", pace.rate);
 }
 
 #[test]
