@@ -19,7 +19,7 @@ use crate::image::Text;
 
 /// How many blocks a request must have left beyond its own part, to be cut off when several are to share its way. What the
 /// service has sent of it already is lost: up to 12 MiB were seen in the sockets of both sides on a busy machine. A request
-/// with less than twice that left goes to its end, and the others begin behind it.
+/// that has less than twice that beyond its part goes to its end, and the others begin behind it.
 const WORTH_CUTTING: u64 = (24 << 20) / BLOCK;
 
 /// A request goes on over blocks that nobody asked for yet to what is wanted behind them, where these are at most so many

@@ -40,7 +40,7 @@ const LONG_TRIAL: Duration = Duration::from_millis(500);
 /// Who has read nothing for so long begins anew.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
 
-/// The rate that twice the requests must reach to be kept. Less is noise, or other readers' loss.
+/// The rate that more requests must reach to be kept. Less is noise, or other readers' loss.
 const PAYS: f64 = 1.25;
 
 /// So many times as many requests are tried; and so many where the last ones brought each nearly as much as those before.
@@ -67,9 +67,9 @@ const FEWEST: f64 = 0.5;
 /// Where a reader begins, so many bytes come in short requests, one after the other, and do not count.
 const BEGINNING: u64 = 2 << 20;
 
-/// Trials passed before the next experiment, after the first one that failed; doubled for each further one, up to the last
-/// number. The first may have failed because its connections were new. With a single request they grow fourfold: it is a
-/// long one, and the several ones of an experiment cost the service many times what it does.
+/// Trials passed before the next experiment, after the first one that is over; doubled for each further one, up to the last
+/// number. The first may have failed because its connections were new. With a single request they are four times as many,
+/// and grow fourfold: it is a long one, and the several ones of an experiment cost the service many times what it does.
 const REST: u32 = 2;
 const SELDOM: u32 = 4;
 const LONGEST_REST: u32 = 256;
@@ -91,7 +91,7 @@ pub(super) struct Pace {
     known: f64,
     /// What the present number brings at least, as far as is known.
     least: f64,
-    /// What each request brought when somebody last waited, in bytes a second.
+    /// What each request brought in the last trial that counted, in bytes a second.
     each: f64,
     /// Requests under way; and how many there were on average when somebody last waited, for each that was worth making.
     under_way: u64,
@@ -186,7 +186,7 @@ impl Pace {
         self.latency = if self.latency.is_zero() { latency } else { (self.latency * 3 + latency) / 4 };
     }
 
-    /// A request for more than a span begins to bring bytes, or will as soon as it is answered.
+    /// A request for what is fetched ahead begins to bring bytes, or will as soon as it is answered.
     pub(super) fn begins(&mut self, now: Moment) {
         self.trial.flow(now, self.under_way);
         self.under_way += 1;
@@ -208,15 +208,17 @@ impl Pace {
         }
     }
 
-    /// The number was changed from `before`, with which `ahead` bytes were fetched ahead.
+    /// The number was changed from `before`, with which `ahead` bytes were fetched ahead of a reader.
     #[expect(clippy::cast_precision_loss, reason = "at most 64")]
     fn change_from(&mut self, before: u64, ahead: u64, now: Moment) {
-        // Beside those of each reader there may be one that is about to end, or for a single block.
+        // Beside those of each reader there may be one that is about to end.
         let readers = if self.for_each < 1.0 { self.for_each } else { self.for_each.floor() };
         let old = self.for_each * before as f64;
         let new = old + (self.lanes as f64 - before as f64) * readers;
         // All readers together have no more than the mount may.
         let [old, new] = [old, new].map(|requests| requests.clamp(1.0, self.most as f64));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and at most 64")]
+        let ahead = ahead.saturating_mul(self.for_each.ceil() as u64);
         self.change = Some(Change::new(old, new, ahead, now));
         self.followed = false;
         self.follow(now);
@@ -328,53 +330,18 @@ impl Pace {
         self.trial = Trial::behind(BEGINNING, now);
     }
 
+    /// A trial is over.
     fn judge(&mut self, seen: Shown, now: Moment) {
         let (lanes, window) = (self.lanes, self.lanes * self.part());
         self.calm_now = !seen.hungry;
-        if seen.hungry && seen.under_way < FEWEST {
-            // Readers of single blocks, to whom the number is nothing.
-            self.lanes = self.experiment.take().map_or(self.lanes, |experiment| experiment.before);
-            self.change = None;
-            self.trial = Trial::new(now);
+        if seen.hungry && !self.is_of_the_number(seen, now) {
             return;
-        }
-        if seen.hungry
-            && let Some(mut change) = self.change.filter(|change| !change.is_shown(seen.under_way))
-        {
-            // It was followed for a moment only.
-            self.followed = false;
-            return if change.is_overdue(0, now) { self.give_change_up(now) } else { self.follow(now) };
-        }
-        #[expect(clippy::cast_precision_loss, reason = "at most 64")]
-        let for_each = seen.under_way / lanes as f64;
-        if seen.hungry {
-            let like = for_each >= self.for_each * MOST && for_each * MOST <= self.for_each;
-            if self.experiment.is_none() && !like {
-                // A reader begins, or is about to end; or what was under way before is not over. What stays is usual in the end.
-                self.for_each = f64::midpoint(self.for_each, for_each);
-                self.trial = Trial::new(now);
-                return;
-            }
-            (self.for_each, self.each) = (for_each, seen.rate / seen.under_way.max(1.0));
         }
         self.change = None;
         match self.experiment.take() {
             Some(experiment) => self.conclude(experiment, seen),
             None if !seen.hungry => self.ease(seen.taken),
-            None => {
-                self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, seen.rate) } else { seen.rate };
-                self.least = self.rate;
-                self.usual = seen.rate.max(self.usual - (self.usual - seen.rate) / 8.0);
-                self.known = self.known.max(self.usual);
-                if self.usual * 2.0 < self.known {
-                    (self.known, self.down_next) = (self.usual, false);
-                    self.pause = self.pause.min(self.seldom(REST));
-                }
-                self.pause = self.pause.saturating_sub(1);
-                if self.pause == 0 {
-                    self.begin(STEP, seen.rate);
-                }
-            }
+            None => self.learn(seen.rate),
         }
         self.trial = Trial::new(now);
         if self.lanes == lanes {
@@ -389,6 +356,55 @@ impl Pace {
         }
     }
 
+    /// Whether a trial in which somebody waited shows what the present number of requests brings. Where it does not, another
+    /// one has begun.
+    fn is_of_the_number(&mut self, seen: Shown, now: Moment) -> bool {
+        if seen.under_way < FEWEST {
+            // Readers of single blocks, to whom the number is nothing.
+            self.lanes = self.experiment.take().map_or(self.lanes, |experiment| experiment.before);
+            self.change = None;
+            self.trial = Trial::new(now);
+            return false;
+        }
+        if let Some(mut change) = self.change.filter(|change| !change.is_shown(seen.under_way)) {
+            // It was followed for a moment only.
+            self.followed = false;
+            if change.is_overdue(0, now) {
+                self.give_change_up(now);
+            } else {
+                self.follow(now);
+            }
+            return false;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+        let for_each = seen.under_way / self.lanes as f64;
+        let like = for_each >= self.for_each * MOST && for_each * MOST <= self.for_each;
+        if self.experiment.is_none() && !like {
+            // A reader begins, or is about to end; or what was under way before is not over. What stays is usual in the end.
+            self.for_each = f64::midpoint(self.for_each, for_each);
+            self.trial = Trial::new(now);
+            return false;
+        }
+        (self.for_each, self.each) = (for_each, seen.rate / seen.under_way.max(1.0));
+        true
+    }
+
+    /// The present number brings `rate`, and somebody waits for more.
+    fn learn(&mut self, rate: f64) {
+        self.rate = if self.rate > 0.0 { f64::midpoint(self.rate, rate) } else { rate };
+        self.least = self.rate;
+        self.usual = rate.max(self.usual - (self.usual - rate) / 8.0);
+        self.known = self.known.max(self.usual);
+        if self.usual * 2.0 < self.known {
+            (self.known, self.down_next) = (self.usual, false);
+            self.pause = self.pause.min(self.seldom(REST));
+        }
+        self.pause = self.pause.saturating_sub(1);
+        if self.pause == 0 {
+            self.begin(STEP, rate);
+        }
+    }
+
     /// Who does not wait with so many requests, and takes `taken`, may not have to with fewer, which cost the service less.
     /// Half of many bring half as much at least; where that is too little, nothing need be tried.
     fn ease(&mut self, taken: f64) {
@@ -397,7 +413,9 @@ impl Pace {
         let enough = self.lanes <= FEW || taken < half * ENOUGH;
         if self.calm >= self.rest && self.lanes > 1 && enough {
             self.lanes /= 2;
-            (self.pause, self.rate, self.least) = (0, 0.0, half);
+            // Who waits for more than they bring is given more again.
+            (self.pause, self.down_next) = (0, false);
+            (self.rate, self.least) = (0.0, half);
             (self.usual, self.known) = (0.0, 0.0);
             self.rest_longer();
         }

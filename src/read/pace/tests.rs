@@ -178,6 +178,22 @@ fn a_reader_who_stops_waiting_is_given_fewer_requests_and_the_same_bytes() {
     assert_eq!(pace.lanes(), 1);
 }
 
+#[test]
+fn who_waits_again_with_fewer_requests_is_given_more_of_them_first() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    // More than four have failed before.
+    (pace.lanes, pace.rest, pace.down_next, pace.least) = (4, 2, true, 40e6);
+    while pace.lanes() == 4 {
+        pass(&mut pace, &mut now, Duration::from_millis(5), [10e6, 10e6]);
+    }
+    assert_eq!(pace.lanes(), 2);
+    pace.wait(now);
+    while pace.lanes() == 2 {
+        pass(&mut pace, &mut now, Duration::from_millis(5), [20e6, 20e6]);
+    }
+    assert_eq!(pace.lanes(), 4);
+}
+
 /// A reader whose hash takes `most` bytes a second, out of what has arrived and not been taken, which is a window at most.
 #[derive(Debug)]
 struct Behind {

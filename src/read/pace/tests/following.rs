@@ -151,3 +151,21 @@ fn readers_of_single_blocks_are_no_reason_to_try_anything() {
         assert!(now < latest, "{}", pace.lanes());
     }
 }
+
+#[test]
+fn fewer_requests_of_several_readers_are_awaited_for_what_all_of_them_have_ahead() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    pace.wait(now);
+    // Four readers with four parts of 8 MiB each, of which two are to be enough.
+    (pace.lanes, pace.under_way, pace.for_each) = (2, 16, 4.0);
+    pace.change_from(4, 4 * PART, now);
+    for _ in 0..16 * 8 {
+        now += Duration::from_millis(6);
+        pace.arrived(now, 1 << 20);
+        assert!(pace.change.is_some() && !pace.followed, "at {now:?}");
+    }
+    for _ in 0..8 {
+        pace.ends(now);
+    }
+    assert!(pace.followed, "the old ones are over");
+}
