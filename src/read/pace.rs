@@ -102,8 +102,11 @@ pub(super) struct Pace {
     /// The most requests that have paid.
     proven: u64,
     rest: u32,
-    /// Trials to pass before the next experiment.
+    /// Trials to pass before the next experiment, and passed since the last one that has shown something.
     pause: u32,
+    passed: u32,
+    /// When more requests were tried last, they did not come about.
+    futile: bool,
     /// What to try next, once a higher number has failed.
     down_next: bool,
     /// Trials in which nobody had to wait, since the number was changed.
@@ -145,6 +148,8 @@ impl Pace {
             proven: 1,
             rest: REST,
             pause: 0,
+            passed: 0,
+            futile: false,
             down_next: false,
             calm: 0,
             surplus: 0,
@@ -240,11 +245,9 @@ impl Pace {
         let more = self.change.take().is_some_and(|change| change.is_more());
         if let Some(experiment) = self.experiment.take_if(|_| more) {
             self.lanes = experiment.before;
-            self.down_next = true;
-            self.pause = self.seldom(self.rest).min(LONGEST_REST);
-            if self.lanes > 1 {
-                self.rest_longer();
-            }
+            // It has cost nothing, and the next image may be longer. Fewer are tried as seldom as they would be else.
+            (self.futile, self.down_next) = (true, self.passed >= self.rest);
+            self.pause = if self.lanes > 1 { REST } else { self.seldom(self.rest).min(LONGEST_REST) };
         }
         self.trial = Trial::new(now);
     }
@@ -400,6 +403,7 @@ impl Pace {
             self.pause = self.pause.min(self.seldom(REST));
         }
         self.pause = self.pause.saturating_sub(1);
+        self.passed = self.passed.saturating_add(1);
         if self.pause == 0 {
             self.begin(STEP, rate);
         }
@@ -445,6 +449,7 @@ impl Pace {
 
     fn conclude(&mut self, experiment: Experiment, seen: Shown) {
         let up = self.lanes > experiment.before;
+        (self.passed, self.futile) = (0, self.futile && !up);
         let pays = match (up, seen.hungry) {
             (true, true) => seen.rate >= experiment.rate * PAYS,
             // Nobody waits any more. Those before would do where they brought more than is taken; and a single one where
@@ -479,7 +484,7 @@ impl Pace {
                 return;
             }
         }
-        self.pause = self.seldom(self.rest).min(LONGEST_REST);
+        self.pause = if self.futile { self.seldom(REST) } else { self.seldom(self.rest).min(LONGEST_REST) };
         self.rest_longer();
     }
 }

@@ -59,6 +59,26 @@ fn where_more_requests_never_come_about_fewer_are_tried() {
 }
 
 #[test]
+fn a_long_image_behind_many_short_ones_has_all_requests_soon() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    pace.wait(now);
+    pace.lanes = 4;
+    let mut run = |pace: &mut Pace, possible: u64, time: u64| {
+        let until = now + Duration::from_secs(time);
+        while now < until && pace.lanes() < 16 {
+            now += Duration::from_millis(5);
+            while pace.under_way != pace.lanes().min(possible) {
+                if pace.under_way < pace.lanes().min(possible) { pace.begins(now) } else { pace.ends(now) }
+            }
+            pace.arrived(now, pace.under_way * 50_000);
+        }
+    };
+    run(&mut pace, 4, 300);
+    run(&mut pace, 16, 3);
+    assert_eq!(pace.lanes(), 16);
+}
+
+#[test]
 fn what_is_still_under_way_of_more_requests_is_not_credited_to_fewer() {
     let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
     pace.wait(now);
