@@ -96,9 +96,8 @@ pub(super) struct Pace {
     /// Requests under way; and how many there were on average when somebody last waited, for each that was worth making.
     under_way: u64,
     for_each: f64,
-    /// The number was changed, and no trial has shown what that brings; and whether the requests under way have followed.
+    /// The number was changed, and no trial has shown what that brings.
     change: Option<Change>,
-    followed: bool,
     /// The most requests that have paid.
     proven: u64,
     rest: u32,
@@ -144,7 +143,6 @@ impl Pace {
             under_way: 0,
             for_each: 1.0,
             change: None,
-            followed: false,
             proven: 1,
             rest: REST,
             pause: 0,
@@ -207,8 +205,7 @@ impl Pace {
 
     /// Where the requests have followed a change, a trial begins, once those that were made for it are answered.
     fn follow(&mut self, now: Moment) {
-        if !self.followed && self.change.is_some_and(|change| change.is_followed(self.under_way)) {
-            self.followed = true;
+        if self.change.as_mut().is_some_and(|change| change.follow(self.under_way)) {
             self.trial = Trial::new(now + self.latency);
         }
     }
@@ -225,19 +222,17 @@ impl Pace {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and at most 64")]
         let ahead = ahead.saturating_mul(self.for_each.ceil() as u64);
         self.change = Some(Change::new(old, new, ahead, now));
-        self.followed = false;
         self.follow(now);
     }
 
     /// `bytes` arrived since the number was changed. Whether its trial is still to come.
     fn awaits_change(&mut self, bytes: u64, now: Moment) -> bool {
         let Some(change) = &mut self.change else { return false };
-        let overdue = change.is_overdue(bytes, now);
-        if !self.followed && overdue {
+        let awaited = !change.is_followed();
+        if change.is_overdue(bytes, now) && awaited {
             self.give_change_up(now);
-            return true;
         }
-        !self.followed
+        awaited
     }
 
     /// The requests do not follow a change of their number. More of them have shown nothing then.
@@ -369,9 +364,9 @@ impl Pace {
             self.trial = Trial::new(now);
             return false;
         }
-        if let Some(mut change) = self.change.filter(|change| !change.is_shown(seen.under_way)) {
+        if let Some(change) = self.change.as_mut().filter(|change| !change.is_shown(seen.under_way)) {
             // It was followed for a moment only.
-            self.followed = false;
+            change.await_again();
             if change.is_overdue(0, now) {
                 self.give_change_up(now);
             } else {

@@ -27,6 +27,8 @@ pub(super) struct Change {
     since: Moment,
     /// Bytes that may arrive before it is given up.
     left: u64,
+    /// It has come about.
+    followed: bool,
 }
 
 impl Change {
@@ -34,7 +36,7 @@ impl Change {
     pub(super) fn new(old: f64, new: f64, ahead: u64, since: Moment) -> Self {
         // Where fewer are made, they arrive beside the old ones.
         let left = if new > old { MORE_BYTES } else { ahead.saturating_mul(2) };
-        Self { old, new, since, left }
+        Self { old, new, since, left, followed: false }
     }
 
     /// Whether it is one to more requests.
@@ -42,10 +44,22 @@ impl Change {
         self.new > self.old
     }
 
-    /// Whether it has come about with so many requests under way.
-    pub(super) fn is_followed(&self, under_way: u64) -> bool {
+    /// Whether it comes about now, with so many requests under way.
+    pub(super) fn follow(&mut self, under_way: u64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
-        self.is_passed(under_way as f64, MOST)
+        let comes = !self.followed && self.is_passed(under_way as f64, MOST);
+        self.followed |= comes;
+        comes
+    }
+
+    /// Whether it has come about.
+    pub(super) fn is_followed(&self) -> bool {
+        self.followed
+    }
+
+    /// It has to come about once more.
+    pub(super) fn await_again(&mut self) {
+        self.followed = false;
     }
 
     /// Whether it had come about when there were so many on average.
@@ -73,11 +87,13 @@ mod tests {
 
     #[test]
     fn a_change_is_followed_by_most_of_the_requests_and_shown_by_half_of_them_on_average() {
-        let more = Change::new(4.0, 16.0, 32 * MIB, Duration::ZERO);
-        assert!(more.is_more() && !more.is_followed(12) && more.is_followed(13));
+        let mut more = Change::new(4.0, 16.0, 32 * MIB, Duration::ZERO);
+        assert!(more.is_more() && !more.follow(12) && more.follow(13) && !more.follow(14) && more.is_followed());
         assert!(!more.is_shown(9.9) && more.is_shown(10.0));
-        let fewer = Change::new(16.0, 8.0, 128 * MIB, Duration::ZERO);
-        assert!(!fewer.is_more() && !fewer.is_followed(11) && fewer.is_followed(10));
+        let mut fewer = Change::new(16.0, 8.0, 128 * MIB, Duration::ZERO);
+        assert!(!fewer.is_more() && !fewer.follow(11) && fewer.follow(10) && fewer.is_followed());
+        fewer.await_again();
+        assert!(!fewer.follow(11) && fewer.follow(10));
         assert!(!fewer.is_shown(12.1) && fewer.is_shown(12.0));
     }
 

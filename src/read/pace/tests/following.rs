@@ -182,10 +182,10 @@ fn fewer_requests_of_several_readers_are_awaited_for_what_all_of_them_have_ahead
     for _ in 0..16 * 8 {
         now += Duration::from_millis(6);
         pace.arrived(now, 1 << 20);
-        assert!(pace.change.is_some() && !pace.followed, "at {now:?}");
+        assert!(pace.change.is_some_and(|change| !change.is_followed()), "at {now:?}");
     }
     for _ in 0..8 {
         pace.ends(now);
     }
-    assert!(pace.followed, "the old ones are over");
+    assert!(pace.change.is_some_and(|change| change.is_followed()), "the old ones are over");
 }
