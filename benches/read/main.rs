@@ -46,6 +46,7 @@ const WORKS: &[Work] = &[
     ("read", |bench| whole::ranged(bench, What::Read, None)),
     ("copy-far", |bench| whole::ranged(&Bench { peers: false, ..bench.clone() }, What::Copy, Some(FAR))),
     ("read-far", |bench| whole::ranged(bench, What::Read, Some(FAR))),
+    ("read-narrow", whole::narrow),
     ("stream", whole::streamed),
     ("again", again::page_cache),
     ("sealed", again::sealed),

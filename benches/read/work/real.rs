@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::whole::{cp, fresh_output, measured};
+use super::whole::{HASH_ALONE, cp, fresh_output, hash_alone, measured};
 use crate::common::LIMIT;
 use crate::common::cloud::{log_in, write_secret};
 use crate::common::process::{processor_seconds, said, timed};
 use crate::common::rounds::{Contender, Sample, Series, in_turns};
+use crate::common::stats::median;
 use crate::common::table::{Row, Wanted};
 use crate::mounts;
 
@@ -45,23 +46,42 @@ pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
         timed(Command::new("cmp").arg(&output).arg(&bench.scene.data), LIMIT).context("WRONG BYTES")?;
         Ok(sample)
     };
+    // What two processors do where every byte is hashed, and nothing lies in between.
+    let beside = || {
+        let output = fresh_output(bench)?;
+        let mut both = Command::new("sh");
+        both.args(["-c", "openssl dgst -sha512 \"$1\" & shift; \"$@\"; ended=$?; wait; exit $ended", "sh"]);
+        both.arg(&bench.scene.data).arg("curl").args(image.curl().get_args());
+        both.arg("--output").arg(&output).arg(image.file_url());
+        Ok(Sample::of(measured(bench, &mut both)?, bench.scene.size))
+    };
     let name = "cp, real Glance";
-    let contenders = vec![Contender::new("curl -o file", curl), Contender::new("ours", ours)];
+    let contenders = vec![
+        Contender::new("curl -o file", curl),
+        Contender::new("ours", ours),
+        Contender::new("curl -o file, openssl dgst -sha512 beside it", beside),
+        Contender::new(HASH_ALONE, || hash_alone(bench)),
+    ];
     let all = in_turns(name, bench.rounds, contenders);
     fresh_output(bench)?;
-    let [curl, ours] = all.as_slice() else { anyhow::bail!("two contenders") };
-    Ok(vec![Row::rates(name, ours, curl, Wanted::AtLeast(0.8)), spent(name, ours, curl)])
+    let [curl, ours, bounds @ ..] = all.as_slice() else { anyhow::bail!("too few contenders") };
+    let mut rows = vec![Row::rates(name, ours, curl, Wanted::AtLeast(0.8)), spent(name, ours, curl)];
+    let bound = |bound: &Series| Row::rates(&format!("bound: {name}, {}", bound.name), bound, curl, Wanted::Shown);
+    rows.extend(bounds.iter().map(bound));
+    Ok(rows)
 }
 
-/// What the service's processes spent, side by side.
+/// What the service's processes spent, side by side. The figure is the median of what it was in each round: what else runs
+/// on the processors changes what the same download costs by half, and less from one moment to the next.
 fn spent(name: &str, ours: &Series, curl: &Series) -> Row {
     let write = |series: &Series| match series.server_cpu() {
         Some(seconds) => format!("{seconds:.2} s"),
         None => "unknown: GLANCEFS_GLANCE_PID is not set".to_owned(),
     };
     let row = Row::of(&format!("{name}: CPU of the service"), ours, curl, Wanted::AtMost(1.3), write);
-    let figure = ours.server_cpu().zip(curl.server_cpu()).map(|(ours, theirs)| ours / theirs);
-    Row { figure, ..row }
+    let pairs = ours.samples.iter().zip(&curl.samples);
+    let each: Vec<_> = pairs.filter_map(|(ours, curl)| Some(ours.server_cpu? / curl.server_cpu?)).collect();
+    Row { figure: (!each.is_empty()).then(|| median(&each)), ..row }
 }
 
 /// Adds what the service's processes spend meanwhile.

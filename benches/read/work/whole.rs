@@ -23,6 +23,12 @@ use crate::scene;
 /// A distant service that limits each connection.
 pub(crate) const FAR: Way = Way { round_trip: Duration::from_millis(20), rate: Some(100_000_000) };
 
+/// A distant service that leaves little to each connection.
+const NARROW: Way = Way { round_trip: Duration::from_millis(20), rate: Some(10_000_000) };
+
+/// What is read over it, in MiB: little enough to show how soon there are enough requests.
+const BEGINNING: u64 = 256;
+
 /// What a slow peer reads, in MiB, near and over the long way. It would take minutes for more, and its rate does not change.
 const SLOW_NEAR: u64 = 256;
 const SLOW_FAR: u64 = 64;
@@ -31,7 +37,7 @@ const SLOW_FAR: u64 = 64;
 const MOST: &str = "16 curls -o /dev/null, a part each";
 
 /// What no reading that ends with a verdict can pass: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
-const HASH_ALONE: &str = "openssl dgst -sha512";
+pub(super) const HASH_ALONE: &str = "openssl dgst -sha512";
 
 /// What is done with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +84,7 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
     match (far, what) {
         (true, _) => {
             let address = ends.unhashed;
-            contenders.push(Contender::new(MOST, move || curls(bench, address)));
+            contenders.push(Contender::new(MOST, move || curls(bench, address, bench.scene.size)));
         }
         (false, What::Read) => contenders.push(Contender::new(HASH_ALONE, || hash_alone(bench))),
         (false, What::Copy) => {}
@@ -94,6 +100,32 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
         (false, What::Read) => 0.5,
     };
     rows(&name, &all, Wanted::AtLeast(least))
+}
+
+/// The beginning of an image by a fresh mount, over connections each of which brings little.
+pub(crate) fn narrow(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let ends = Ends::of(bench, true, Some(NARROW))?;
+    let (address, length) = (ends.unhashed, bench.scene.size.min(BEGINNING << 20));
+    let name = format!("dd of the first {} MiB, 20 ms and 10 MB/s a connection", length >> 20);
+    let ours = || -> Result<Sample> {
+        bench.scene.traffic()?;
+        let mount = mounts::ours(bench.scene, address, &bench.options)?;
+        let before = mount.usage()?;
+        let sample = read_through(bench, What::Read, &mount, length)?.with_usage(before, &mount)?;
+        timed(Command::new("cmp").arg(format!("--bytes={length}")).arg(&mount.target).arg(&bench.scene.data), LIMIT)
+            .context("WRONG BYTES")?;
+        drop(mount);
+        Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
+    };
+    let contenders = vec![
+        // The rate of a single connection does not change.
+        Contender::new("curl -o /dev/null", || one_curl(bench, address, length.min(SLOW_FAR << 20))),
+        Contender::new("ours", ours),
+        Contender::new(MOST, || curls(bench, address, length)),
+    ];
+    let all = in_turns(&name, bench.rounds, contenders);
+    let [curl, ours, most] = all.as_slice() else { anyhow::bail!("three contenders") };
+    Ok([curl, most].map(|other| Row::rates(&name, ours, other, Wanted::Shown)).into())
 }
 
 /// A store that cannot seek: one stream, and each byte once.
@@ -206,17 +238,25 @@ fn ours(bench: &Bench<'_>, what: What, address: SocketAddr) -> Result<Sample> {
     Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
 }
 
-/// The image in sixteen parts at once, none of them kept.
-fn curls(bench: &Bench<'_>, address: SocketAddr) -> Result<Sample> {
-    let (url, part) = (scene::file_url(address), bench.scene.size / 16);
+/// The first `length` bytes by a single connection, not kept.
+fn one_curl(bench: &Bench<'_>, address: SocketAddr, length: u64) -> Result<Sample> {
+    let mut command = Command::new("curl");
+    command.args(["--fail", "--silent", "--show-error", "--output", "/dev/null", "--range"]);
+    command.arg(format!("0-{}", length - 1)).arg(scene::file_url(address));
+    Ok(Sample::of(measured(bench, &mut command)?, length))
+}
+
+/// The first `length` bytes in sixteen parts at once, none of them kept.
+fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64) -> Result<Sample> {
+    let (url, part) = (scene::file_url(address), length / 16);
     let one = |at: u64| {
         format!("curl --fail --silent --output /dev/null --range {}-{} {url} &\n", at * part, (at + 1) * part - 1)
     };
     let script: String = (0..16).map(one).chain(["wait".to_owned()]).collect();
-    Ok(Sample::of(measured(bench, Command::new("sh").arg("-c").arg(script))?, bench.scene.size))
+    Ok(Sample::of(measured(bench, Command::new("sh").arg("-c").arg(script))?, length))
 }
 
-fn hash_alone(bench: &Bench<'_>) -> Result<Sample> {
+pub(super) fn hash_alone(bench: &Bench<'_>) -> Result<Sample> {
     let mut command = Command::new("openssl");
     command.args(["dgst", "-sha512"]).arg(&bench.scene.data);
     Ok(Sample::of(measured(bench, &mut command)?, bench.scene.size))
