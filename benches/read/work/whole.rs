@@ -112,8 +112,6 @@ pub(crate) fn narrow(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let mount = mounts::ours(bench.scene, address, &bench.options)?;
         let before = mount.usage()?;
         let sample = read_through(bench, What::Read, &mount, length)?.with_usage(before, &mount)?;
-        timed(Command::new("cmp").arg(format!("--bytes={length}")).arg(&mount.target).arg(&bench.scene.data), LIMIT)
-            .context("WRONG BYTES")?;
         drop(mount);
         Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
     };
@@ -124,6 +122,10 @@ pub(crate) fn narrow(bench: &Bench<'_>) -> Result<Vec<Row>> {
         Contender::new(MOST, || curls(bench, address, length)),
     ];
     let all = in_turns(&name, bench.rounds, contenders);
+    let mount = mounts::ours(bench.scene, address, &bench.options)?;
+    let mut compare = Command::new("cmp");
+    compare.arg(format!("--bytes={length}")).arg(&mount.target).arg(&bench.scene.data);
+    timed(&mut compare, LIMIT).context("WRONG BYTES")?;
     let [curl, ours, most] = all.as_slice() else { anyhow::bail!("three contenders") };
     Ok([curl, most].map(|other| Row::rates(&name, ours, other, Wanted::Shown)).into())
 }
