@@ -14,7 +14,6 @@ use std::sync::Arc;
 use tokio::sync::{Notify, oneshot};
 
 use super::error::ReadError;
-use super::pace::SHORTEST_PART;
 use crate::cache::{BLOCK, Run, SPAN, span_end};
 use crate::image::Text;
 
@@ -22,9 +21,6 @@ use crate::image::Text;
 /// service has sent of it already is lost: up to 12 MiB were seen in the sockets of both sides on a busy machine. A request
 /// that has less than twice that beyond its part goes to its end, and the others begin behind it.
 const WORTH_CUTTING: u64 = (24 << 20) / BLOCK;
-
-/// The blocks that are always worth a request.
-const LEAST_PART: u64 = SHORTEST_PART / BLOCK;
 
 /// A request goes on over blocks that nobody asked for yet to what is wanted behind them, where these are at most so many
 /// times what is wanted.
@@ -97,13 +93,6 @@ pub(super) struct Wish {
     pub(super) way: Way,
     /// The blocks of the whole image.
     pub(super) count: u64,
-}
-
-impl Wish {
-    /// The blocks of each of several requests: of a short image each has an equal part, as far as that is worth a request.
-    fn length_of_part(&self) -> u64 {
-        self.part.min((self.count / self.lanes.max(1)).max(LEAST_PART)).max(1)
-    }
 }
 
 /// What a lane does next.
@@ -315,9 +304,8 @@ impl Board {
         // What follows the gap within the wish is here or comes otherwise.
         let reach = if gap.end < wish.blocks.end { gap.end } else { wish.reach.max(gap.end) };
         let reach = reach.min(ahead.unwrap_or(u64::MAX));
-        let length = wish.length_of_part();
         while at < gap.end {
-            let part = if wish.lanes > 1 { (at + length).next_multiple_of(SPAN) } else { reach };
+            let part = if wish.lanes > 1 { (at + wish.part.max(1)).next_multiple_of(SPAN) } else { reach };
             let end = part.min(reach);
             let want = end.min(gap.end);
             starts.push(self.start(way.clone(), at, want, end));
@@ -329,7 +317,7 @@ impl Board {
     fn go_on(&mut self, gap: &Range<u64>, way: &Way, wish: &Wish) -> u64 {
         let arrived = |lane: &&mut Lane| lane.way == *way && lane.want == gap.start && lane.end > gap.start;
         let Some(lane) = self.lanes.iter_mut().find(arrived) else { return gap.start };
-        let part = (gap.start + wish.length_of_part()).next_multiple_of(SPAN);
+        let part = (gap.start + wish.part).next_multiple_of(SPAN);
         if wish.lanes > 1 && lane.end >= part + WORTH_CUTTING {
             // Several share the way now, so that a long request keeps one part of it.
             lane.end = part;

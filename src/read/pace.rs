@@ -74,6 +74,10 @@ const REST: u32 = 2;
 const SELDOM: u32 = 4;
 const LONGEST_REST: u32 = 256;
 
+/// Trials that would have passed while more requests were waited for in vain.
+#[expect(clippy::cast_possible_truncation, reason = "a few")]
+const MORE_TRIALS: u32 = (change::MORE_BYTES / TRIAL_BYTES) as u32;
+
 /// A point in time, counted from any beginning.
 pub(super) type Moment = Duration;
 
@@ -241,6 +245,7 @@ impl Pace {
         if let Some(experiment) = self.experiment.take_if(|_| more) {
             self.lanes = experiment.before;
             // It has cost nothing, and the next image may be longer. Fewer are tried as seldom as they would be else.
+            self.passed = self.passed.saturating_add(MORE_TRIALS);
             (self.futile, self.down_next) = (true, self.passed >= self.rest);
             self.pause = if self.lanes > 1 { REST } else { self.seldom(self.rest).min(LONGEST_REST) };
         }
@@ -323,8 +328,8 @@ impl Pace {
             self.lanes = experiment.before;
         }
         (self.rate, self.usual, self.known, self.for_each) = (0.0, 0.0, 0.0, 1.0);
-        (self.surplus, self.down_next, self.change) = (0, false, None);
-        (self.rest, self.pause) = (REST, self.pause.min(REST));
+        (self.surplus, self.down_next, self.futile, self.change) = (0, false, false, None);
+        (self.rest, self.pause, self.passed) = (REST, self.pause.min(REST), 0);
         self.trial = Trial::behind(BEGINNING, now);
     }
 

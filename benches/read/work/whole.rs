@@ -252,9 +252,11 @@ fn one_curl(bench: &Bench<'_>, address: SocketAddr, length: u64) -> Result<Sampl
 fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64) -> Result<Sample> {
     let (url, part) = (scene::file_url(address), length / 16);
     let one = |at: u64| {
-        format!("curl --fail --silent --output /dev/null --range {}-{} {url} &\n", at * part, (at + 1) * part - 1)
+        let range = format!("{}-{}", at * part, (at + 1) * part - 1);
+        format!("curl --fail --silent --output /dev/null --range {range} {url} & all=\"$all $!\"\n")
     };
-    let script: String = (0..16).map(one).chain(["wait".to_owned()]).collect();
+    let wait = "for one in $all; do wait $one || exit; done".to_owned();
+    let script: String = (0..16).map(one).chain([wait]).collect();
     Ok(Sample::of(measured(bench, Command::new("sh").arg("-c").arg(script))?, length))
 }
 

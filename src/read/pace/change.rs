@@ -9,7 +9,7 @@ use super::Moment;
 
 /// More requests have not come about when so much has arrived, and so long has passed. One that is too short to be cut off for
 /// others (`board.rs`) has so little left by then that the next ones have begun behind it.
-const MORE_BYTES: u64 = 32 << 20;
+pub(super) const MORE_BYTES: u64 = 32 << 20;
 const MORE: Duration = Duration::from_millis(250);
 
 /// The share of a change that makes it one at a moment: of several requests, one is always about to begin or to end.

@@ -68,17 +68,14 @@ async fn images_too_short_for_several_requests_say_nothing_of_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn images_too_short_for_sixteen_requests_share_what_they_are_enough_for_and_hold_up_no_long_one() {
+async fn images_too_short_for_sixteen_requests_hold_up_no_long_one() {
     let bench = behind(MEMORY, 20, 10e6, WIDE);
-    let mut short = Duration::ZERO;
-    for image in 0..30 {
-        let took = copy(&bench.open(&bench.fake.add_zeros(20 << 20))).await;
-        short = if image < 5 { Duration::ZERO } else { short + took / 25 };
+    for _ in 0..30 {
+        copy(&bench.open(&bench.fake.add_zeros(20 << 20))).await;
     }
     let took = copy(&bench.open(&bench.fake.add_zeros(256 << 20))).await;
-    println!("{short:?} for 20 MiB, and {took:?} for 256 MiB behind these");
-    assert!(short < Duration::from_millis(1300), "{short:?}");
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    println!("{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
