@@ -1,6 +1,7 @@
 //! Whole images: copied to a local file, or read and thrown away.
 
 use std::fs::{self, File};
+use std::iter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,6 +39,9 @@ const MOST: &str = "16 curls -o /dev/null, a part each";
 
 /// What no reading that ends with a verdict can pass: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
 pub(super) const HASH_ALONE: &str = "openssl dgst -sha512";
+
+/// What two processors do over the long way where every byte is hashed, and nothing lies in between. A bound, and no peer.
+const MOST_HASHED: &str = "16 curls -o /dev/null, openssl dgst -sha512 beside them";
 
 /// What is done with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +88,9 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
     match (far, what) {
         (true, _) => {
             let address = ends.unhashed;
-            contenders.push(Contender::new(MOST, move || curls(bench, address, bench.scene.size)));
+            contenders.push(Contender::new(MOST, move || curls(bench, address, bench.scene.size, "")));
+            let hash = "openssl dgst -sha512 \"$1\" & all=$!\n";
+            contenders.push(Contender::new(MOST_HASHED, move || curls(bench, address, bench.scene.size, hash)));
         }
         (false, What::Read) => contenders.push(Contender::new(HASH_ALONE, || hash_alone(bench))),
         (false, What::Copy) => {}
@@ -119,7 +125,7 @@ pub(crate) fn narrow(bench: &Bench<'_>) -> Result<Vec<Row>> {
         // The rate of a single connection does not change.
         Contender::new("curl -o /dev/null", || one_curl(bench, address, length.min(SLOW_FAR << 20))),
         Contender::new("ours", ours),
-        Contender::new(MOST, || curls(bench, address, length)),
+        Contender::new(MOST, || curls(bench, address, length, "")),
     ];
     let all = in_turns(&name, bench.rounds, contenders);
     let mount = mounts::ours(bench.scene, address, &bench.options)?;
@@ -199,7 +205,7 @@ fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Co
 }
 
 /// `hash compared` and `no hash` against curl, and both against every peer and the best of them. The peers compare no
-/// hash, so that what is wanted of the best is said of like and like.
+/// hash, so that what is wanted of the best is said of like and like. A bound is one for those that do what it does.
 fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
     let [curl, hashed, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
     let mut rows = vec![
@@ -210,9 +216,10 @@ fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
     let there = peers.iter().filter(mounting).filter(|series| series.failed.is_none());
     let best = there.max_by(|one, other| one.rate().total_cmp(&other.rate())).map(|best| best.name.clone());
     for peer in peers {
-        if peer.name == HASH_ALONE {
-            rows.push(Row::rates(&format!("bound: {name}, {HASH_ALONE}"), peer, curl, Wanted::Shown));
-            rows.push(Row::rates(&format!("{name}, hash compared"), hashed, peer, Wanted::Shown));
+        if [HASH_ALONE, MOST, MOST_HASHED].contains(&peer.name.as_str()) {
+            let ours = if peer.name == MOST { unhashed } else { hashed };
+            rows.push(Row::rates(&format!("bound: {name}, {}", peer.name), peer, curl, Wanted::Shown));
+            rows.push(Row::rates(&format!("{name}, {}", ours.name), ours, peer, Wanted::Shown));
             continue;
         }
         let wanted = if best.as_ref() == Some(&peer.name) { Wanted::AtLeast(1.5) } else { Wanted::Shown };
@@ -248,16 +255,19 @@ fn one_curl(bench: &Bench<'_>, address: SocketAddr, length: u64) -> Result<Sampl
     Ok(Sample::of(measured(bench, &mut command)?, length))
 }
 
-/// The first `length` bytes in sixteen parts at once, none of them kept.
-fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64) -> Result<Sample> {
+/// The first `length` bytes in sixteen parts at once, none of them kept, beside what the shell begins with:
+/// it finds the image's file as `$1`, and names what it starts in `$all`.
+fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64, begun: &str) -> Result<Sample> {
     let (url, part) = (scene::file_url(address), length / 16);
     let one = |at: u64| {
         let range = format!("{}-{}", at * part, (at + 1) * part - 1);
         format!("curl --fail --silent --output /dev/null --range {range} {url} & all=\"$all $!\"\n")
     };
     let wait = "for one in $all; do wait $one || exit; done".to_owned();
-    let script: String = (0..16).map(one).chain([wait]).collect();
-    Ok(Sample::of(measured(bench, Command::new("sh").arg("-c").arg(script))?, length))
+    let script: String = iter::once(begun.to_owned()).chain((0..16).map(one)).chain([wait]).collect();
+    let mut all = Command::new("sh");
+    all.arg("-c").arg(script).arg("sh").arg(&bench.scene.data);
+    Ok(Sample::of(measured(bench, &mut all)?, length))
 }
 
 pub(super) fn hash_alone(bench: &Bench<'_>) -> Result<Sample> {
