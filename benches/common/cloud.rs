@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use glancefs::config::shape::from_value;
+use glancefs::config::yaml::from_yaml;
 use serde_json::{Value, json};
 
 use super::process::said;
@@ -14,7 +16,7 @@ use super::process::said;
 /// A token of somebody in a clouds.yaml, and where the Image service is.
 pub(crate) fn log_in(clouds: &Path, who: &str, scratch: &Path) -> Result<(String, String)> {
     let text = fs::read_to_string(clouds).with_context(|| format!("{} cannot be read", clouds.display()))?;
-    let described: Value = serde_saphyr::from_str(&text)?;
+    let described: Value = from_value(from_yaml(&text)?)?;
     let auth =
         described.pointer(&format!("/clouds/{who}/auth")).with_context(|| format!("the clouds.yaml has no {who}"))?;
     let of = |name: &str| auth.get(name).cloned().unwrap_or(Value::Null);

@@ -79,7 +79,7 @@ pub enum ConfigError {
         profile: String,
     },
     /// A file is not YAML or JSON.
-    #[error("{}, line {}, column {}: {}", .file.display(), .error.line, .error.column, .error.reason)]
+    #[error("{}, {error}", .file.display())]
     Syntax {
         /// The file.
         file: PathBuf,

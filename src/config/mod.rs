@@ -14,6 +14,7 @@ mod mount_words;
 pub mod options;
 pub mod quantity;
 mod resolve;
+pub mod shape;
 pub mod source;
 pub mod users;
 pub mod value;

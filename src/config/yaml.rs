@@ -14,7 +14,8 @@ const MOST_NODES: usize = 100_000;
 const DEEPEST: usize = 64;
 
 /// Where a file is not what it should be. It quotes nothing of the file, which may hold secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {reason}")]
 pub struct SyntaxError {
     /// The line, counted from 1.
     pub line: usize,
@@ -76,11 +77,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The next event that is not a comment.
+    /// The next event; that a node will have an anchor is said again with the node.
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, SyntaxError> {
         loop {
             match self.events.next() {
-                Some(Ok((Event::Comment(..) | Event::Anchor(..), _))) => {}
+                Some(Ok((Event::Anchor(..), _))) => {}
                 Some(Ok(event)) => return Ok(Some(event)),
                 Some(Err(error)) => return Err(SyntaxError::at(error.marker(), reason(error.kind()))),
                 None => return Ok(None),

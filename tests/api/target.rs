@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use glancefs::config::shape::from_value;
+use glancefs::config::yaml::from_yaml;
 use glancefs::server::{Accounts, Behaviour, Server, Settings, WebAccess};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -89,7 +91,7 @@ impl Target {
 
     fn real(file: &PathBuf) -> Self {
         let text = std::fs::read_to_string(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-        let clouds: Value = serde_saphyr::from_str(&text).unwrap();
+        let clouds: Value = from_value(from_yaml(&text).unwrap()).unwrap();
         let people = clouds["clouds"].clone();
         let auth_url = people["demo"]["auth"]["auth_url"].as_str().unwrap().trim_end_matches('/');
         let keystone = auth_url.trim_end_matches("/v3").to_owned();

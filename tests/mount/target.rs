@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use glancefs::config::shape::from_value;
+use glancefs::config::yaml::from_yaml;
 use glancefs::server::{Accounts, Behaviour, Ranges, Server, Settings, WebAccess};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,7 +83,7 @@ impl Target {
             Service::Real(file) => (None, file.clone()),
         };
         let text = std::fs::read_to_string(&clouds).unwrap_or_else(|why| panic!("{}: {why}", clouds.display()));
-        let described: Value = serde_saphyr::from_str(&text).unwrap();
+        let described: Value = from_value(from_yaml(&text).unwrap()).unwrap();
         Self {
             runtime,
             folder,

@@ -14,8 +14,6 @@ use super::target::folder_of;
 /// So many zeros, at a multiple of as many, are left out: a file's hole reads as zeros and takes no space.
 const BLOCK: usize = 64 << 10;
 
-static ZEROS: [u8; BLOCK] = [0; BLOCK];
-
 /// Bits of a mode that lend the owner's rights to who runs the file.
 const LENT: u32 = 0o6000;
 
@@ -145,6 +143,11 @@ fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
+/// Each byte is the one before it, and the first is zero.
+fn are_zeros(bytes: &[u8]) -> bool {
+    bytes.split_first().is_none_or(|(first, rest)| *first == 0 && bytes.starts_with(rest))
+}
+
 /// The parts of `bytes`, which belong at `at`, that have to be written: all but whole blocks of zeros.
 fn data_in(at: u64, bytes: &[u8]) -> Vec<Range<usize>> {
     let (mut found, mut rest) = (Vec::<Range<usize>>::new(), bytes);
@@ -153,7 +156,7 @@ fn data_in(at: u64, bytes: &[u8]) -> Vec<Range<usize>> {
         let within = usize::try_from((at + length(begin)) % length(BLOCK)).unwrap_or_default();
         let (block, behind) = rest.split_at(rest.len().min(BLOCK - within));
         rest = behind;
-        if block == ZEROS {
+        if block.len() == BLOCK && are_zeros(block) {
             continue;
         }
         let end = begin + block.len();

@@ -1,5 +1,7 @@
 //! Who may log in, to what, with which roles, and within which limits.
 
+use crate::config::shape::{ShapeError, from_value};
+use crate::config::yaml::{SyntaxError, from_yaml};
 use crate::server::record::hex;
 use md5::{Digest, Md5};
 use serde::Deserialize;
@@ -134,9 +136,12 @@ pub struct Accounts {
 /// Why a description of accounts cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
-    /// It is no YAML, or not of the right shape.
+    /// It is no YAML.
     #[error("the accounts cannot be read: {0}")]
-    Yaml(String),
+    Syntax(SyntaxError),
+    /// It is of another shape.
+    #[error("the accounts cannot be read: {0}")]
+    Shape(ShapeError),
     /// A user has roles in a project that is not described.
     #[error("user {user} has roles in project {project}, which is not described")]
     UnknownProject {
@@ -159,8 +164,8 @@ fn stable_id(kind: &str, domain: &str, name: &str) -> String {
 impl Accounts {
     /// Reads a description.
     pub fn from_yaml(text: &str) -> Result<Self, AccountsError> {
-        let accounts: Self = serde_saphyr::from_str(text).map_err(|error| AccountsError::Yaml(error.to_string()))?;
-        accounts.completed()
+        let described = from_yaml(text).map_err(AccountsError::Syntax)?;
+        from_value::<Self>(described).map_err(AccountsError::Shape)?.completed()
     }
 
     /// The people of the examples, all with the password `secret`: admin; demo and demo2 as members of demo; reader,
@@ -307,6 +312,19 @@ users:
     fn secrets_are_in_no_debug_output() {
         let shown = format!("{:?}", Accounts::example());
         assert!(!shown.contains("secret\""), "{shown}");
+    }
+
+    #[test]
+    fn secrets_are_in_no_complaint_about_a_description() {
+        for text in [
+            "users: [{name: ann, password: hush, passwort: hush}]",
+            "users: [{name: ann, password: [hush]}]",
+            "users: [{name: ann, password: hush, multifactor: hush}]",
+            "users:\n- name: ann\n  password: 'hush\n",
+        ] {
+            let error = Accounts::from_yaml(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        }
     }
 
     #[test]
