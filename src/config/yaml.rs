@@ -8,9 +8,9 @@ use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span, StrInpu
 
 use super::value::{Map, Value, boolean_of};
 
-/// More nodes than any real clouds.yaml has. It bounds what aliases that contain aliases can unfold to.
+/// More nodes than any real configuration file has. It bounds what aliases that contain aliases can unfold to.
 const MOST_NODES: usize = 100_000;
-/// Deeper than any real clouds.yaml is. It bounds the recursion.
+/// Deeper than any real configuration file is. It bounds the recursion.
 const DEEPEST: usize = 64;
 
 /// Where a file is not what it should be. It quotes nothing of the file, which may hold secrets.
@@ -77,16 +77,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The next event; that a node will have an anchor is said again with the node.
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, SyntaxError> {
-        loop {
-            match self.events.next() {
-                Some(Ok((Event::Anchor(..), _))) => {}
-                Some(Ok(event)) => return Ok(Some(event)),
-                Some(Err(error)) => return Err(SyntaxError::at(error.marker(), reason(error.kind()))),
-                None => return Ok(None),
-            }
-        }
+        self.events.next().transpose().map_err(|error| SyntaxError::at(error.marker(), reason(error.kind())))
     }
 
     /// Reads on to the end of the document, so that a defect behind the last node is found too.

@@ -74,7 +74,7 @@ const REST: u32 = 2;
 const SELDOM: u32 = 4;
 const LONGEST_REST: u32 = 256;
 
-/// Trials that would have passed while more requests were waited for in vain.
+/// About as many trials as would have passed while more requests were waited for in vain.
 #[expect(clippy::cast_possible_truncation, reason = "a few")]
 const MORE_TRIALS: u32 = (change::MORE_BYTES / TRIAL_BYTES) as u32;
 

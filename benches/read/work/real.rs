@@ -50,7 +50,11 @@ pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let beside = || {
         let output = fresh_output(bench)?;
         let mut both = Command::new("sh");
-        both.args(["-c", "openssl dgst -sha512 \"$1\" & hash=$!; shift; \"$@\" && wait $hash", "sh"]);
+        both.args([
+            "-c",
+            "openssl dgst -sha512 \"$1\" & shift; \"$@\" && wait $! || { ended=$?; kill $!; exit $ended; }",
+            "sh",
+        ]);
         both.arg(&bench.scene.data).arg("curl").args(image.curl().get_args());
         both.arg("--output").arg(&output).arg(image.file_url());
         Ok(Sample::of(measured(bench, &mut both)?, bench.scene.size))

@@ -37,7 +37,7 @@ const SLOW_FAR: u64 = 64;
 /// What the long way carries on this machine, with the requests that `--max-parallel` allows: a bound, and no peer.
 const MOST: &str = "16 curls -o /dev/null, a part each";
 
-/// What no reading that ends with a verdict can pass: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
+/// What the verdict alone takes: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
 pub(super) const HASH_ALONE: &str = "openssl dgst -sha512";
 
 /// What two processors do over the long way where every byte is hashed, and nothing lies in between. A bound, and no peer.
@@ -261,9 +261,9 @@ fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64, begun: &str) -> Re
     let (url, part) = (scene::file_url(address), length / 16);
     let one = |at: u64| {
         let range = format!("{}-{}", at * part, (at + 1) * part - 1);
-        format!("curl --fail --silent --output /dev/null --range {range} {url} & all=\"$all $!\"\n")
+        format!("curl --fail --silent --show-error --output /dev/null --range {range} {url} & all=\"$all $!\"\n")
     };
-    let wait = "for one in $all; do wait $one || exit; done".to_owned();
+    let wait = "for one in $all; do wait $one || { ended=$?; kill $all; exit $ended; }; done".to_owned();
     let script: String = iter::once(begun.to_owned()).chain((0..16).map(one)).chain([wait]).collect();
     let mut all = Command::new("sh");
     all.arg("-c").arg(script).arg("sh").arg(&bench.scene.data);

@@ -143,12 +143,13 @@ pub enum AccountsError {
     #[error("the accounts cannot be read: {0}")]
     Shape(ShapeError),
     /// A user has roles in a project that is not described.
-    #[error("user {user} has roles in project {project}, which is not described")]
+    /// It is not quoted: it may be `password:hush` without a blank.
+    #[error("user {user} has roles in a project that is none of those described: {described}")]
     UnknownProject {
         /// The user's name.
         user: String,
-        /// The project's name.
-        project: String,
+        /// The names of the projects that are described.
+        described: String,
     },
 }
 
@@ -210,8 +211,9 @@ impl Accounts {
             let credentials = user.application_credentials.iter().map(|credential| &credential.project);
             for project in user.projects.keys().chain(credentials) {
                 if self.project_of(user, project).is_none() {
-                    let (user, project) = (user.name.clone(), project.clone());
-                    return Err(AccountsError::UnknownProject { user, project });
+                    let described: Vec<_> = self.projects.iter().map(|project| project.name.as_str()).collect();
+                    let (user, described) = (user.name.clone(), described.join(", "));
+                    return Err(AccountsError::UnknownProject { user, described });
                 }
             }
         }
@@ -318,6 +320,9 @@ users:
     fn secrets_are_in_no_complaint_about_a_description() {
         for text in [
             "users: [{name: ann, password: hush, passwort: hush}]",
+            "users: [{name: ann, password:hush}]",
+            "users: [{name: ann, password: a,hush}]",
+            "users: [{name: ann, password: x, projects: {password:hush}}]",
             "users: [{name: ann, password: [hush]}]",
             "users: [{name: ann, password: hush, multifactor: hush}]",
             "users:\n- name: ann\n  password: 'hush\n",
