@@ -1,6 +1,7 @@
 //! The fastest server there is, in front of the embedded service: it sends an image's file itself, and passes on all else.
 
 use std::fs;
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,21 +17,33 @@ use crate::common::rounds::Traffic;
 /// How the service is shown; each has a port of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Front {
-    /// Whether the image's document names its hashes. A Glance that was told only where an image lies names none.
-    pub(crate) hashes: bool,
+    pub(crate) hashes: Hashes,
     /// Whether a part of an image can be asked for. In a store that cannot seek it is refused with 400.
     pub(crate) ranges: bool,
 }
 
-impl Front {
-    pub(crate) const PLAIN: Self = Self { hashes: true, ranges: true };
+/// Which hashes of its bytes the image's document names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hashes {
+    /// SHA-512, which Glance computes where its operator chose nothing else.
+    Usual,
+    /// SHA-256, of a Glance with `hashing_algorithm = sha256`.
+    Sha256,
+    /// None: of a Glance that was told only where an image lies.
+    Absent,
+}
 
-    const ALL: [Self; 4] = [
-        Self::PLAIN,
-        Self { hashes: false, ranges: true },
-        Self { hashes: true, ranges: false },
-        Self { hashes: false, ranges: false },
-    ];
+impl Hashes {
+    pub(crate) const ALL: [Self; 3] = [Self::Usual, Self::Sha256, Self::Absent];
+}
+
+impl Front {
+    pub(crate) const PLAIN: Self = Self { hashes: Hashes::Usual, ranges: true };
+
+    /// Every way in which the image is shown.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Hashes::ALL.into_iter().flat_map(|hashes| [true, false].map(|ranges| Self { hashes, ranges }))
+    }
 }
 
 /// A running nginx.
@@ -50,15 +63,17 @@ pub(crate) struct Behind<'a> {
     pub(crate) data: &'a Path,
     /// The path of the image in URLs: `/v2/images/ID`.
     pub(crate) path: &'a str,
-    /// The values in the image's document that a front without hashes shows as null.
-    pub(crate) hashes: &'a [String],
+    /// The values in the image's document that tell its hashes: the MD5, the name of the other algorithm, and its hash.
+    pub(crate) hashes: &'a [String; 3],
+    /// The SHA-256 of the image's bytes.
+    pub(crate) sha256: &'a str,
 }
 
 impl Nginx {
     /// Starts it with everything that it writes in `folder`.
     pub(crate) fn start(folder: &Path, behind: &Behind<'_>) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let ports = Front::ALL.into_iter().map(|front| Ok((front, free_port()?))).collect::<Result<Vec<_>>>()?;
+        let ports = Front::all().map(|front| Ok((front, free_port()?))).collect::<Result<Vec<_>>>()?;
         let configuration = folder.join("nginx.conf");
         fs::write(&configuration, text(folder, &ports, behind))?;
         let mut command = Command::new("nginx");
@@ -165,13 +180,9 @@ http {{
 
 /// One front. The folder of the image in URLs is shown as HTML too, for peers that find files by listing.
 fn server(front: Front, address: SocketAddr, behind: &Behind<'_>) -> String {
-    let Behind { service, data, path, hashes } = behind;
+    let Behind { service, data, path, .. } = behind;
     let refusal = if front.ranges { "" } else { "max_ranges 0; if ($http_range) { return 400 'no ranges'; }" };
-    let mut rewriting = String::new();
-    if !front.hashes {
-        rewriting.push_str("sub_filter_types application/json; sub_filter_once off;");
-        rewriting.extend(hashes.iter().map(|value| format!(" sub_filter '\"{value}\"' 'null';")));
-    }
+    let rewriting = rewriting(front.hashes, behind);
     let data = data.display();
     format!(
         "  server {{
@@ -185,4 +196,17 @@ fn server(front: Front, address: SocketAddr, behind: &Behind<'_>) -> String {
   }}
 "
     )
+}
+
+/// What a front shows instead of the values that tell the image's hashes.
+fn rewriting(hashes: Hashes, behind: &Behind<'_>) -> String {
+    let [md5, algorithm, hash] = behind.hashes;
+    let json = |text: &str| format!("\"{text}\"");
+    let shown = match hashes {
+        Hashes::Usual => return String::new(),
+        Hashes::Sha256 => vec![(algorithm, json("sha256")), (hash, json(behind.sha256))],
+        Hashes::Absent => [md5, algorithm, hash].map(|value| (value, "null".to_owned())).into(),
+    };
+    let each = shown.into_iter().map(|(value, shown)| format!(" sub_filter '\"{value}\"' '{shown}';"));
+    iter::once("sub_filter_types application/json; sub_filter_once off;".to_owned()).chain(each).collect()
 }

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::common::embedded::Embedded;
 use crate::common::http::Connection;
-use crate::common::process::timed;
+use crate::common::process::{said, timed};
 use crate::common::random::write_random;
 use crate::common::rounds::Traffic;
-use crate::nginx::{Behind, Front, Nginx};
+use crate::nginx::{Behind, Front, Hashes, Nginx};
 
 /// The image's id: always the same, so that the folder of a run serves the next one.
 const IMAGE: &str = "b7c1d2a4-5e0f-4d63-9a18-2f6c3e8b9d01";
@@ -66,10 +66,16 @@ impl Scene {
             "the image in {} is not what it should be: remove that folder",
             store.display()
         );
-        let named = ["checksum", "os_hash_algo", "os_hash_value"].map(|name| document.get(name)?.as_str());
-        let hashes: Vec<_> = named.into_iter().flatten().map(str::to_owned).collect();
+        let [Some(md5), Some(algorithm), Some(hash)] =
+            ["checksum", "os_hash_algo", "os_hash_value"].map(|name| document.get(name)?.as_str().map(str::to_owned))
+        else {
+            bail!("the embedded service shows no hashes");
+        };
+        let sha256 = said(Command::new("openssl").args(["dgst", "-sha256", "-r"]).arg(&data))?;
+        let sha256 = sha256.split_whitespace().next().context("no SHA-256")?;
         let path = format!("/v2/images/{IMAGE}");
-        let behind = Behind { service: address, data: &data, path: &path, hashes: &hashes };
+        let hashes = [md5, algorithm, hash];
+        let behind = Behind { service: address, data: &data, path: &path, hashes: &hashes, sha256 };
         let nginx = Nginx::start(&plan.scratch.join("nginx"), &behind)?;
         let (binary, scratch) = (plan.binary.to_owned(), plan.scratch.to_owned());
         let scene = Self { nginx, _service: service, binary, scratch, data, size };
@@ -79,14 +85,20 @@ impl Scene {
 
     /// The fronts show what they should: a scene that does not would measure something else.
     fn check(&self) -> Result<()> {
-        for (hashes, ranges) in [(true, true), (false, true), (true, false), (false, false)] {
-            let mut connection = Connection::to(self.address(Front { hashes, ranges })?)?;
+        for front in Front::all() {
+            let mut connection = Connection::to(self.address(front)?)?;
             let (status, _) = connection.get(&file_path(), Some((0, 4095)))?;
-            ensure!(status == if ranges { 206 } else { 400 }, "a range is answered with {status}");
+            ensure!(status == if front.ranges { 206 } else { 400 }, "a range is answered with {status}");
             let (_, body) = connection.get(&format!("/v2/images/{IMAGE}"), None)?;
             let shown: Value = serde_json::from_slice(&body)?;
-            let hash = shown.get("os_hash_value").is_some_and(Value::is_string);
-            ensure!(hash == hashes, "the document shows the hash: {hash}");
+            let of = |name: &str| shown.get(name).and_then(Value::as_str);
+            let wanted = match front.hashes {
+                Hashes::Usual => Some(("sha512", 128)),
+                Hashes::Sha256 => Some(("sha256", 64)),
+                Hashes::Absent => None,
+            };
+            let told = of("os_hash_algo").zip(of("os_hash_value").map(str::len));
+            ensure!(told == wanted, "the document of {front:?} shows {told:?}");
         }
         Ok(())
     }

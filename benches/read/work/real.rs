@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::whole::{HASH_ALONE, cp, fresh_output, hash_alone, measured};
+use super::whole::{cp, fresh_output, hash_alone, measured};
 use crate::common::LIMIT;
 use crate::common::cloud::{log_in, write_secret};
 use crate::common::process::{processor_seconds, said, timed};
@@ -50,21 +50,21 @@ pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let beside = || {
         let output = fresh_output(bench)?;
         let mut both = Command::new("sh");
-        both.args([
-            "-c",
-            "openssl dgst -sha512 \"$1\" & shift; \"$@\" && wait $! || { ended=$?; kill $!; exit $ended; }",
-            "sh",
-        ]);
-        both.arg(&bench.scene.data).arg("curl").args(image.curl().get_args());
+        let script = format!(
+            "openssl dgst -{} \"$1\" & shift; \"$@\" && wait $! || {{ ended=$?; kill $!; exit $ended; }}",
+            image.algorithm
+        );
+        both.args(["-c", &script, "sh"]).arg(&bench.scene.data).arg("curl").args(image.curl().get_args());
         both.arg("--output").arg(&output).arg(image.file_url());
         Ok(Sample::of(measured(bench, &mut both)?, bench.scene.size))
     };
-    let name = "cp, real Glance";
+    let hash = format!("openssl dgst -{}", image.algorithm);
+    let name = &format!("cp, real Glance, {} compared", image.algorithm);
     let contenders = vec![
         Contender::new("curl -o file", curl),
         Contender::new("ours", ours),
-        Contender::new("curl -o file, openssl dgst -sha512 beside it", beside),
-        Contender::new(HASH_ALONE, || fresh_output(bench).and_then(|_| hash_alone(bench))),
+        Contender::new(format!("curl -o file, {hash} beside it"), beside),
+        Contender::new(&hash, || fresh_output(bench).and_then(|_| hash_alone(bench, &image.algorithm))),
     ];
     let all = in_turns(name, bench.rounds, contenders);
     fresh_output(bench)?;
@@ -103,6 +103,8 @@ struct Image {
     header: PathBuf,
     glance: String,
     id: String,
+    /// What the service hashes with, as Python's hashlib names it and `openssl dgst` does: `sha512`.
+    algorithm: String,
 }
 
 impl Image {
@@ -111,7 +113,7 @@ impl Image {
         let (token, glance) = log_in(clouds, WHO, scratch)?;
         let header = scratch.join("header");
         write_secret(&header, &format!("X-Auth-Token: {token}"))?;
-        let mut image = Self { clouds: clouds.to_owned(), header, glance, id: String::new() };
+        let mut image = Self { clouds: clouds.to_owned(), header, glance, id: String::new(), algorithm: String::new() };
         let attributes = json!({"name": "glancefs-bench", "disk_format": "raw", "container_format": "bare"});
         let mut create = image.curl();
         create.args(["--header", "Content-Type: application/json", "--data", &attributes.to_string()]);
@@ -120,6 +122,9 @@ impl Image {
         let mut upload = image.curl();
         upload.args(["--header", "Content-Type: application/octet-stream", "--upload-file"]).arg(&bench.scene.data);
         timed(upload.arg(image.file_url()), UPLOAD)?;
+        let shown: Value =
+            serde_json::from_str(&said(image.curl().arg(format!("{}/v2/images/{}", image.glance, image.id)))?)?;
+        shown.get("os_hash_algo").and_then(Value::as_str).context("no hash")?.clone_into(&mut image.algorithm);
         Ok(image)
     }
 

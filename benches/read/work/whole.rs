@@ -18,7 +18,7 @@ use crate::common::table::{Row, Wanted};
 use crate::link::{Link, Way};
 use crate::memory;
 use crate::mounts::{self, Peer};
-use crate::nginx::Front;
+use crate::nginx::{Front, Hashes};
 use crate::scene;
 
 /// A distant service that limits each connection.
@@ -38,7 +38,7 @@ const SLOW_FAR: u64 = 64;
 const MOST: &str = "16 curls -o /dev/null, a part each";
 
 /// What the verdict alone takes: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
-pub(super) const HASH_ALONE: &str = "openssl dgst -sha512";
+const HASH_ALONE: &str = "openssl dgst -sha512";
 
 /// What two processors do over the long way where every byte is hashed, and nothing lies in between. A bound, and no peer.
 const MOST_HASHED: &str = "16 curls -o /dev/null, openssl dgst -sha512 beside them";
@@ -61,25 +61,31 @@ impl What {
     }
 }
 
-/// The addresses of the two fronts that show hashes and do not, and the links to them if the way is long.
+/// The addresses of the fronts that show one hash, another, and none, and the links to them if the way is long.
 struct Ends {
-    hashed: SocketAddr,
+    usual: SocketAddr,
+    sha256: SocketAddr,
     unhashed: SocketAddr,
     _links: Vec<Link>,
 }
 
 impl Ends {
     fn of(bench: &Bench<'_>, ranges: bool, way: Option<Way>) -> Result<Self> {
-        let hashed = bench.scene.address(Front { hashes: true, ranges })?;
-        let unhashed = bench.scene.address(Front { hashes: false, ranges })?;
-        let Some(way) = way else { return Ok(Self { hashed, unhashed, _links: vec![] }) };
-        let links = vec![Link::start(hashed, way)?, Link::start(unhashed, way)?];
-        let at = |index: usize| links.get(index).map(Link::address).context("two links");
-        Ok(Self { hashed: at(0)?, unhashed: at(1)?, _links: links })
+        let mut links = Vec::new();
+        let mut to = |hashes| -> Result<SocketAddr> {
+            let near = bench.scene.address(Front { hashes, ranges })?;
+            let Some(way) = way else { return Ok(near) };
+            let link = Link::start(near, way)?;
+            let far = link.address();
+            links.push(link);
+            Ok(far)
+        };
+        let (usual, sha256, unhashed) = (to(Hashes::Usual)?, to(Hashes::Sha256)?, to(Hashes::Absent)?);
+        Ok(Self { usual, sha256, unhashed, _links: links })
     }
 }
 
-/// The same bytes in a service near and far: `curl`, ours with and without a hash to compare, and the peers.
+/// The same bytes in a service near and far: `curl`, ours with hashes to compare and without, and the peers.
 pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<Vec<Row>> {
     let far = way.is_some();
     let name = format!("{}{}", what.tool(), if far { ", 20 ms and 100 MB/s a connection" } else { "" });
@@ -92,7 +98,7 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
             let hash = "openssl dgst -sha512 \"$1\" & all=$!\n";
             contenders.push(Contender::new(MOST_HASHED, move || curls(bench, address, bench.scene.size, hash)));
         }
-        (false, What::Read) => contenders.push(Contender::new(HASH_ALONE, || hash_alone(bench))),
+        (false, What::Read) => contenders.push(Contender::new(HASH_ALONE, || hash_alone(bench, "sha512"))),
         (false, What::Copy) => {}
     }
     if bench.peers {
@@ -174,11 +180,12 @@ pub(crate) fn calibration(bench: &Bench<'_>) -> Result<Vec<Row>> {
 }
 
 fn duel<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends) -> Vec<Contender<'a>> {
-    let (hashed, unhashed) = (ends.hashed, ends.unhashed);
+    let (usual, sha256, unhashed) = (ends.usual, ends.sha256, ends.unhashed);
     let output = if what == What::Copy { "curl -o file" } else { "curl -o /dev/null" };
     vec![
-        Contender::new(output, move || curl(bench, what, hashed)),
-        Contender::new("hash compared", move || ours(bench, what, hashed)),
+        Contender::new(output, move || curl(bench, what, usual)),
+        Contender::new("hash compared", move || ours(bench, what, usual)),
+        Contender::new("SHA-256 compared", move || ours(bench, what, sha256)),
         Contender::new("no hash at the service", move || ours(bench, what, unhashed)),
     ]
 }
@@ -186,7 +193,7 @@ fn duel<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends) -> Vec<Contender<'a>>
 /// A failure of a peer is its own matter: the table shows it. `qemu-img` does not mount, and reads over the long way as
 /// slowly as its requests are small.
 fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Contender<'a>> {
-    let address = ends.hashed;
+    let address = ends.usual;
     let round = move |peer: Peer| {
         let length = match (far, peer) {
             (true, _) => bench.scene.size.min(SLOW_FAR << 20),
@@ -204,14 +211,13 @@ fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Co
     all
 }
 
-/// `hash compared` and `no hash` against curl, and both against every peer and the best of them. The peers compare no
-/// hash, so that what is wanted of the best is said of like and like. A bound is one for those that do what it does.
+/// Ours against curl, with every hash and with none; and with the usual one and none against every peer and the best of
+/// them. The peers compare no hash, so that what is wanted of the best is said of like and like. A bound is one for those
+/// that do what it does.
 fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
-    let [curl, hashed, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
-    let mut rows = vec![
-        Row::rates(&format!("{name}, hash compared"), hashed, curl, wanted),
-        Row::rates(&format!("{name}, no hash at the service"), unhashed, curl, wanted),
-    ];
+    let [curl, hashed, sha256, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
+    let mut rows: Vec<_> =
+        [hashed, sha256, unhashed].map(|ours| Row::rates(&format!("{name}, {}", ours.name), ours, curl, wanted)).into();
     let mounting = |series: &&Series| Peer::ALL.iter().any(|peer| peer.name() == series.name);
     let there = peers.iter().filter(mounting).filter(|series| series.failed.is_none());
     let best = there.max_by(|one, other| one.rate().total_cmp(&other.rate())).map(|best| best.name.clone());
@@ -270,9 +276,10 @@ fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64, begun: &str) -> Re
     Ok(Sample::of(measured(bench, &mut all)?, length))
 }
 
-pub(super) fn hash_alone(bench: &Bench<'_>) -> Result<Sample> {
+/// The hash of the image's file, by the algorithm's name in OpenSSL.
+pub(super) fn hash_alone(bench: &Bench<'_>, algorithm: &str) -> Result<Sample> {
     let mut command = Command::new("openssl");
-    command.args(["dgst", "-sha512"]).arg(&bench.scene.data);
+    command.args(["dgst", &format!("-{algorithm}")]).arg(&bench.scene.data);
     Ok(Sample::of(measured(bench, &mut command)?, bench.scene.size))
 }
 
@@ -354,7 +361,7 @@ fn discard(bench: &Bench<'_>) -> Result<()> {
 
 /// What the mount shows, read as it was measured, is the original: byte for byte.
 fn compare(bench: &Bench<'_>, what: What, ends: &Ends) -> Result<()> {
-    for address in [ends.hashed, ends.unhashed] {
+    for address in [ends.usual, ends.sha256, ends.unhashed] {
         let mount = mounts::ours(bench.scene, address, &bench.options)?;
         let read = match what {
             What::Copy => {
