@@ -16,6 +16,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod floor;
+mod hash;
 mod link;
 mod memory;
 mod mounts;

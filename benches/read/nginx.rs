@@ -13,36 +13,24 @@ use anyhow::{Context, Result, bail};
 use crate::common::http::Connection;
 use crate::common::process::Running;
 use crate::common::rounds::Traffic;
+use crate::hash::Hash;
 
 /// How the service is shown; each has a port of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Front {
-    pub(crate) hashes: Hashes,
+    /// What the image's document names a hash of, beside its MD5. A Glance that was told only where an image lies names neither.
+    pub(crate) hash: Option<Hash>,
     /// Whether a part of an image can be asked for. In a store that cannot seek it is refused with 400.
     pub(crate) ranges: bool,
 }
 
-/// Which hashes of its bytes the image's document names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hashes {
-    /// SHA-512, which Glance computes where its operator chose nothing else.
-    Usual,
-    /// SHA-256, of a Glance with `hashing_algorithm = sha256`.
-    Sha256,
-    /// None: of a Glance that was told only where an image lies.
-    Absent,
-}
-
-impl Hashes {
-    pub(crate) const ALL: [Self; 3] = [Self::Usual, Self::Sha256, Self::Absent];
-}
-
 impl Front {
-    pub(crate) const PLAIN: Self = Self { hashes: Hashes::Usual, ranges: true };
+    pub(crate) const PLAIN: Self = Self { hash: Some(Hash::Sha512), ranges: true };
 
     /// Every way in which the image is shown.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        Hashes::ALL.into_iter().flat_map(|hashes| [true, false].map(|ranges| Self { hashes, ranges }))
+        let hashes = Hash::ALL.map(Some).into_iter().chain([None]);
+        hashes.flat_map(|hash| [true, false].map(|ranges| Self { hash, ranges }))
     }
 }
 
@@ -63,9 +51,9 @@ pub(crate) struct Behind<'a> {
     pub(crate) data: &'a Path,
     /// The path of the image in URLs: `/v2/images/ID`.
     pub(crate) path: &'a str,
-    /// The values in the image's document that tell its hashes: the MD5, the name of the other algorithm, and its hash.
-    pub(crate) hashes: &'a [String; 3],
-    /// The SHA-256 of the image's bytes.
+    /// The MD5, the SHA-512 and the SHA-256 of the image's bytes. Its document has the first two.
+    pub(crate) md5: &'a str,
+    pub(crate) sha512: &'a str,
     pub(crate) sha256: &'a str,
 }
 
@@ -182,7 +170,7 @@ http {{
 fn server(front: Front, address: SocketAddr, behind: &Behind<'_>) -> String {
     let Behind { service, data, path, .. } = behind;
     let refusal = if front.ranges { "" } else { "max_ranges 0; if ($http_range) { return 400 'no ranges'; }" };
-    let rewriting = rewriting(front.hashes, behind);
+    let rewriting = rewriting(front.hash, behind);
     let data = data.display();
     format!(
         "  server {{
@@ -199,14 +187,14 @@ fn server(front: Front, address: SocketAddr, behind: &Behind<'_>) -> String {
 }
 
 /// What a front shows instead of the values that tell the image's hashes.
-fn rewriting(hashes: Hashes, behind: &Behind<'_>) -> String {
-    let [md5, algorithm, hash] = behind.hashes;
-    let json = |text: &str| format!("\"{text}\"");
-    let shown = match hashes {
-        Hashes::Usual => return String::new(),
-        Hashes::Sha256 => vec![(algorithm, json("sha256")), (hash, json(behind.sha256))],
-        Hashes::Absent => [md5, algorithm, hash].map(|value| (value, "null".to_owned())).into(),
+fn rewriting(hash: Option<Hash>, behind: &Behind<'_>) -> String {
+    let Behind { md5, sha512, sha256, .. } = behind;
+    let own = Hash::Sha512.name();
+    let replaced = match hash {
+        Some(Hash::Sha512) => return String::new(),
+        Some(Hash::Sha256) => vec![(own, "\"sha256\"".to_owned()), (sha512, format!("\"{sha256}\""))],
+        None => [*md5, own, sha512].map(|value| (value, "null".to_owned())).into(),
     };
-    let each = shown.into_iter().map(|(value, shown)| format!(" sub_filter '\"{value}\"' '{shown}';"));
+    let each = replaced.into_iter().map(|(value, other)| format!(" sub_filter '\"{value}\"' '{other}';"));
     iter::once("sub_filter_types application/json; sub_filter_once off;".to_owned()).chain(each).collect()
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::common::embedded::Embedded;
@@ -14,7 +14,8 @@ use crate::common::http::Connection;
 use crate::common::process::{said, timed};
 use crate::common::random::write_random;
 use crate::common::rounds::Traffic;
-use crate::nginx::{Behind, Front, Hashes, Nginx};
+use crate::hash::Hash;
+use crate::nginx::{Behind, Front, Nginx};
 
 /// The image's id: always the same, so that the folder of a run serves the next one.
 const IMAGE: &str = "b7c1d2a4-5e0f-4d63-9a18-2f6c3e8b9d01";
@@ -66,25 +67,22 @@ impl Scene {
             "the image in {} is not what it should be: remove that folder",
             store.display()
         );
-        let [Some(md5), Some(algorithm), Some(hash)] =
-            ["checksum", "os_hash_algo", "os_hash_value"].map(|name| document.get(name)?.as_str().map(str::to_owned))
-        else {
-            bail!("the embedded service shows no hashes");
-        };
+        let shown =
+            |name: &str| document.get(name).and_then(Value::as_str).context("the embedded service shows no hashes");
         let sha256 = said(Command::new("openssl").args(["dgst", "-sha256", "-r"]).arg(&data))?;
         let sha256 = sha256.split_whitespace().next().context("no SHA-256")?;
+        let (md5, sha512) = (shown("checksum")?, shown("os_hash_value")?);
         let path = format!("/v2/images/{IMAGE}");
-        let hashes = [md5, algorithm, hash];
-        let behind = Behind { service: address, data: &data, path: &path, hashes: &hashes, sha256 };
+        let behind = Behind { service: address, data: &data, path: &path, md5, sha512, sha256 };
         let nginx = Nginx::start(&plan.scratch.join("nginx"), &behind)?;
         let (binary, scratch) = (plan.binary.to_owned(), plan.scratch.to_owned());
         let scene = Self { nginx, _service: service, binary, scratch, data, size };
-        scene.check()?;
+        scene.check(sha512, sha256)?;
         Ok(scene)
     }
 
     /// The fronts show what they should: a scene that does not would measure something else.
-    fn check(&self) -> Result<()> {
+    fn check(&self, sha512: &str, sha256: &str) -> Result<()> {
         for front in Front::all() {
             let mut connection = Connection::to(self.address(front)?)?;
             let (status, _) = connection.get(&file_path(), Some((0, 4095)))?;
@@ -92,12 +90,9 @@ impl Scene {
             let (_, body) = connection.get(&format!("/v2/images/{IMAGE}"), None)?;
             let shown: Value = serde_json::from_slice(&body)?;
             let of = |name: &str| shown.get(name).and_then(Value::as_str);
-            let wanted = match front.hashes {
-                Hashes::Usual => Some(("sha512", 128)),
-                Hashes::Sha256 => Some(("sha256", 64)),
-                Hashes::Absent => None,
-            };
-            let told = of("os_hash_algo").zip(of("os_hash_value").map(str::len));
+            let value = |hash| if hash == Hash::Sha512 { sha512 } else { sha256 };
+            let wanted = front.hash.map(|hash| (hash.name(), value(hash)));
+            let told = of("os_hash_algo").zip(of("os_hash_value"));
             ensure!(told == wanted, "the document of {front:?} shows {told:?}");
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::common::rounds::{Contender, Sample, Series, in_turns};
 use crate::common::table::{Row, Wanted};
 use crate::link::Link;
 use crate::mounts;
-use crate::nginx::{Front, Hashes};
+use crate::nginx::Front;
 use crate::preads::{Buffer, PAGE, open_direct, pages, read_and_compare, read_through};
 use crate::scene;
 
@@ -145,7 +145,7 @@ pub(crate) fn first(bench: &Bench<'_>) -> Result<Vec<Row>> {
 
 /// Two readers on one handle, each of its half of the image.
 pub(crate) fn interleaved(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let address = bench.scene.address(Front { hashes: Hashes::Absent, ranges: true })?;
+    let address = bench.scene.address(Front { hash: None, ranges: true })?;
     let (size, half) = (bench.scene.size, bench.scene.size / 2);
     let round = |read: &dyn Fn(&File) -> Result<()>| {
         bench.scene.traffic()?;

@@ -15,6 +15,7 @@ use crate::common::process::{processor_seconds, said, timed};
 use crate::common::rounds::{Contender, Sample, Series, in_turns};
 use crate::common::stats::median;
 use crate::common::table::{Row, Wanted};
+use crate::hash::Hash;
 use crate::mounts;
 
 /// The cloud of clouds.yaml that is used.
@@ -51,27 +52,28 @@ pub(crate) fn copy(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let output = fresh_output(bench)?;
         let mut both = Command::new("sh");
         let script = format!(
-            "openssl dgst -{} \"$1\" & shift; \"$@\" && wait $! || {{ ended=$?; kill $!; exit $ended; }}",
-            image.algorithm
+            "{} \"$1\" & shift; \"$@\" && wait $! || {{ ended=$?; kill $!; exit $ended; }}",
+            image.hash.command()
         );
         both.args(["-c", &script, "sh"]).arg(&bench.scene.data).arg("curl").args(image.curl().get_args());
         both.arg("--output").arg(&output).arg(image.file_url());
         Ok(Sample::of(measured(bench, &mut both)?, bench.scene.size))
     };
-    let hash = format!("openssl dgst -{}", image.algorithm);
-    let name = &format!("cp, real Glance, {} compared", image.algorithm);
+    let (work, hash) = ("cp, real Glance", image.hash.command());
+    let name = &format!("{work}, {} compared", image.hash);
     let contenders = vec![
         Contender::new("curl -o file", curl),
         Contender::new("ours", ours),
         Contender::new(format!("curl -o file, {hash} beside it"), beside),
-        Contender::new(&hash, || fresh_output(bench).and_then(|_| hash_alone(bench, &image.algorithm))),
+        Contender::new(&hash, || fresh_output(bench).and_then(|_| hash_alone(bench, image.hash))),
     ];
     let all = in_turns(name, bench.rounds, contenders);
     fresh_output(bench)?;
-    let [curl, ours, bounds @ ..] = all.as_slice() else { anyhow::bail!("too few contenders") };
+    let [curl, ours, yardsticks @ ..] = all.as_slice() else { anyhow::bail!("too few contenders") };
     let mut rows = vec![Row::rates(name, ours, curl, Wanted::AtLeast(0.8)), spent(name, ours, curl)];
-    let bound = |bound: &Series| Row::rates(&format!("bound: {name}, {}", bound.name), bound, curl, Wanted::Shown);
-    rows.extend(bounds.iter().map(bound));
+    let yardstick =
+        |other: &Series| Row::rates(&format!("yardstick: {work}, {}", other.name), other, curl, Wanted::Shown);
+    rows.extend(yardsticks.iter().map(yardstick));
     Ok(rows)
 }
 
@@ -103,8 +105,8 @@ struct Image {
     header: PathBuf,
     glance: String,
     id: String,
-    /// What the service hashes with, as Python's hashlib names it and `openssl dgst` does: `sha512`.
-    algorithm: String,
+    /// What the service hashed it with.
+    hash: Hash,
 }
 
 impl Image {
@@ -113,7 +115,7 @@ impl Image {
         let (token, glance) = log_in(clouds, WHO, scratch)?;
         let header = scratch.join("header");
         write_secret(&header, &format!("X-Auth-Token: {token}"))?;
-        let mut image = Self { clouds: clouds.to_owned(), header, glance, id: String::new(), algorithm: String::new() };
+        let mut image = Self { clouds: clouds.to_owned(), header, glance, id: String::new(), hash: Hash::Sha512 };
         let attributes = json!({"name": "glancefs-bench", "disk_format": "raw", "container_format": "bare"});
         let mut create = image.curl();
         create.args(["--header", "Content-Type: application/json", "--data", &attributes.to_string()]);
@@ -124,7 +126,8 @@ impl Image {
         timed(upload.arg(image.file_url()), UPLOAD)?;
         let shown: Value =
             serde_json::from_str(&said(image.curl().arg(format!("{}/v2/images/{}", image.glance, image.id)))?)?;
-        shown.get("os_hash_algo").and_then(Value::as_str).context("no hash")?.clone_into(&mut image.algorithm);
+        let name = shown.get("os_hash_algo").and_then(Value::as_str).context("an image without a hash")?;
+        image.hash = Hash::named(name).with_context(|| format!("no yardstick is known for {name}"))?;
         Ok(image)
     }
 

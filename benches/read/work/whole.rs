@@ -15,10 +15,11 @@ use crate::common::mounts::Mount;
 use crate::common::process::timed;
 use crate::common::rounds::{Contender, Sample, Series, in_turns};
 use crate::common::table::{Row, Wanted};
+use crate::hash::Hash;
 use crate::link::{Link, Way};
 use crate::memory;
 use crate::mounts::{self, Peer};
-use crate::nginx::{Front, Hashes};
+use crate::nginx::Front;
 use crate::scene;
 
 /// A distant service that limits each connection.
@@ -34,14 +35,13 @@ const BEGINNING: u64 = 256;
 const SLOW_NEAR: u64 = 256;
 const SLOW_FAR: u64 = 64;
 
-/// What the long way carries on this machine, with the requests that `--max-parallel` allows: a bound, and no peer.
-const MOST: &str = "16 curls -o /dev/null, a part each";
+/// What the long way carries on this machine, with the requests that `--max-parallel` allows. A yardstick, and no peer.
+const MOST: &str = "16 curls -o /dev/null";
 
-/// What the verdict alone takes: one core's SHA-512 of bytes that are in memory. A bound, and no peer.
-const HASH_ALONE: &str = "openssl dgst -sha512";
-
-/// What two processors do over the long way where every byte is hashed, and nothing lies in between. A bound, and no peer.
-const MOST_HASHED: &str = "16 curls -o /dev/null, openssl dgst -sha512 beside them";
+/// What two processors do over the long way where every byte is hashed, and nothing lies in between. A yardstick, and no peer.
+fn most_hashed(hash: Hash) -> String {
+    format!("{MOST}, {} beside them", hash.command())
+}
 
 /// What is done with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,9 @@ impl What {
     }
 }
 
-/// The addresses of the fronts that show one hash, another, and none, and the links to them if the way is long.
+/// The addresses of the fronts that show a SHA-512, a SHA-256 and no hash, and the links to them if the way is long.
 struct Ends {
-    usual: SocketAddr,
+    sha512: SocketAddr,
     sha256: SocketAddr,
     unhashed: SocketAddr,
     _links: Vec<Link>,
@@ -72,16 +72,16 @@ struct Ends {
 impl Ends {
     fn of(bench: &Bench<'_>, ranges: bool, way: Option<Way>) -> Result<Self> {
         let mut links = Vec::new();
-        let mut to = |hashes| -> Result<SocketAddr> {
-            let near = bench.scene.address(Front { hashes, ranges })?;
+        let mut to = |hash| -> Result<SocketAddr> {
+            let near = bench.scene.address(Front { hash, ranges })?;
             let Some(way) = way else { return Ok(near) };
             let link = Link::start(near, way)?;
             let far = link.address();
             links.push(link);
             Ok(far)
         };
-        let (usual, sha256, unhashed) = (to(Hashes::Usual)?, to(Hashes::Sha256)?, to(Hashes::Absent)?);
-        Ok(Self { usual, sha256, unhashed, _links: links })
+        let (sha512, sha256, unhashed) = (to(Some(Hash::Sha512))?, to(Some(Hash::Sha256))?, to(None)?);
+        Ok(Self { sha512, sha256, unhashed, _links: links })
     }
 }
 
@@ -95,10 +95,14 @@ pub(crate) fn ranged(bench: &Bench<'_>, what: What, way: Option<Way>) -> Result<
         (true, _) => {
             let address = ends.unhashed;
             contenders.push(Contender::new(MOST, move || curls(bench, address, bench.scene.size, "")));
-            let hash = "openssl dgst -sha512 \"$1\" & all=$!\n";
-            contenders.push(Contender::new(MOST_HASHED, move || curls(bench, address, bench.scene.size, hash)));
+            contenders.extend(Hash::ALL.map(|hash| {
+                let begun = format!("{} \"$1\" & all=$!\n", hash.command());
+                Contender::new(most_hashed(hash), move || curls(bench, address, bench.scene.size, &begun))
+            }));
         }
-        (false, What::Read) => contenders.push(Contender::new(HASH_ALONE, || hash_alone(bench, "sha512"))),
+        (false, What::Read) => {
+            contenders.extend(Hash::ALL.map(|hash| Contender::new(hash.command(), move || hash_alone(bench, hash))));
+        }
         (false, What::Copy) => {}
     }
     if bench.peers {
@@ -180,12 +184,12 @@ pub(crate) fn calibration(bench: &Bench<'_>) -> Result<Vec<Row>> {
 }
 
 fn duel<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends) -> Vec<Contender<'a>> {
-    let (usual, sha256, unhashed) = (ends.usual, ends.sha256, ends.unhashed);
+    let (sha512, sha256, unhashed) = (ends.sha512, ends.sha256, ends.unhashed);
     let output = if what == What::Copy { "curl -o file" } else { "curl -o /dev/null" };
     vec![
-        Contender::new(output, move || curl(bench, what, usual)),
-        Contender::new("hash compared", move || ours(bench, what, usual)),
-        Contender::new("SHA-256 compared", move || ours(bench, what, sha256)),
+        Contender::new(output, move || curl(bench, what, sha512)),
+        Contender::new(format!("{} compared", Hash::Sha512), move || ours(bench, what, sha512)),
+        Contender::new(format!("{} compared", Hash::Sha256), move || ours(bench, what, sha256)),
         Contender::new("no hash at the service", move || ours(bench, what, unhashed)),
     ]
 }
@@ -193,7 +197,7 @@ fn duel<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends) -> Vec<Contender<'a>>
 /// A failure of a peer is its own matter: the table shows it. `qemu-img` does not mount, and reads over the long way as
 /// slowly as its requests are small.
 fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Contender<'a>> {
-    let address = ends.usual;
+    let address = ends.sha512;
     let round = move |peer: Peer| {
         let length = match (far, peer) {
             (true, _) => bench.scene.size.min(SLOW_FAR << 20),
@@ -211,26 +215,27 @@ fn peers<'a>(bench: &'a Bench<'_>, what: What, ends: &Ends, far: bool) -> Vec<Co
     all
 }
 
-/// Ours against curl, with every hash and with none; and with the usual one and none against every peer and the best of
-/// them. The peers compare no hash, so that what is wanted of the best is said of like and like. A bound is one for those
-/// that do what it does.
+/// Ours against curl, with both hashes and without; and with SHA-512 and without against every peer and the best of them. The
+/// peers compare no hash, so that what is wanted of the best is said of like and like. A yardstick is one for those that do
+/// what it does.
 fn rows(name: &str, all: &[Series], wanted: Wanted) -> Result<Vec<Row>> {
-    let [curl, hashed, sha256, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
+    let [curl, sha512, sha256, unhashed, peers @ ..] = all else { anyhow::bail!("too few contenders") };
     let mut rows: Vec<_> =
-        [hashed, sha256, unhashed].map(|ours| Row::rates(&format!("{name}, {}", ours.name), ours, curl, wanted)).into();
+        [sha512, sha256, unhashed].map(|ours| Row::rates(&format!("{name}, {}", ours.name), ours, curl, wanted)).into();
     let mounting = |series: &&Series| Peer::ALL.iter().any(|peer| peer.name() == series.name);
     let there = peers.iter().filter(mounting).filter(|series| series.failed.is_none());
     let best = there.max_by(|one, other| one.rate().total_cmp(&other.rate())).map(|best| best.name.clone());
     for peer in peers {
-        if [HASH_ALONE, MOST, MOST_HASHED].contains(&peer.name.as_str()) {
-            let ours = if peer.name == MOST { unhashed } else { hashed };
-            rows.push(Row::rates(&format!("bound: {name}, {}", peer.name), peer, curl, Wanted::Shown));
+        let measures = |hash: Hash| [hash.command(), most_hashed(hash)].contains(&peer.name);
+        let likes = [(measures(Hash::Sha512), sha512), (measures(Hash::Sha256), sha256), (peer.name == MOST, unhashed)];
+        if let Some((_, ours)) = likes.into_iter().find(|(like, _)| *like) {
+            rows.push(Row::rates(&format!("yardstick: {name}, {}", peer.name), peer, curl, Wanted::Shown));
             rows.push(Row::rates(&format!("{name}, {}", ours.name), ours, peer, Wanted::Shown));
             continue;
         }
         let wanted = if best.as_ref() == Some(&peer.name) { Wanted::AtLeast(1.5) } else { Wanted::Shown };
-        rows.push(Row::rates(&format!("{name}, hash compared"), hashed, peer, Wanted::Shown));
-        rows.push(Row::rates(&format!("{name}, no hash at the service"), unhashed, peer, wanted));
+        rows.push(Row::rates(&format!("{name}, {}", sha512.name), sha512, peer, Wanted::Shown));
+        rows.push(Row::rates(&format!("{name}, {}", unhashed.name), unhashed, peer, wanted));
     }
     Ok(rows)
 }
@@ -276,10 +281,10 @@ fn curls(bench: &Bench<'_>, address: SocketAddr, length: u64, begun: &str) -> Re
     Ok(Sample::of(measured(bench, &mut all)?, length))
 }
 
-/// The hash of the image's file, by the algorithm's name in OpenSSL.
-pub(super) fn hash_alone(bench: &Bench<'_>, algorithm: &str) -> Result<Sample> {
-    let mut command = Command::new("openssl");
-    command.args(["dgst", &format!("-{algorithm}")]).arg(&bench.scene.data);
+/// The hash of the image's file, which is in memory, and nothing beside it.
+pub(super) fn hash_alone(bench: &Bench<'_>, hash: Hash) -> Result<Sample> {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec {} \"$1\"", hash.command()), "sh"]).arg(&bench.scene.data);
     Ok(Sample::of(measured(bench, &mut command)?, bench.scene.size))
 }
 
@@ -361,7 +366,7 @@ fn discard(bench: &Bench<'_>) -> Result<()> {
 
 /// What the mount shows, read as it was measured, is the original: byte for byte.
 fn compare(bench: &Bench<'_>, what: What, ends: &Ends) -> Result<()> {
-    for address in [ends.usual, ends.sha256, ends.unhashed] {
+    for address in [ends.sha512, ends.sha256, ends.unhashed] {
         let mount = mounts::ours(bench.scene, address, &bench.options)?;
         let read = match what {
             What::Copy => {
