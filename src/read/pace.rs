@@ -15,7 +15,7 @@ mod trial;
 use std::time::Duration;
 
 use change::{Change, MOST};
-use trial::{Shown, Trial};
+use trial::{LONG_TRIAL, Shown, TRIAL, TRIAL_BYTES, Trial};
 
 /// The length of each of several requests that share a way: what a connection brings in this time, in seconds, between the
 /// two lengths, in bytes. A request costs the service 11 ms and a further 0.5 ms a MiB, so shorter ones are mostly cost; of
@@ -28,14 +28,6 @@ pub(super) const LONGEST_PART: u64 = 32 << 20;
 /// memory for several.
 const PART_TAKES_LONG: f64 = 1.0;
 pub(super) const SHORTEST_PART: u64 = 4 << 20;
-
-/// A trial takes at least so long, and at least [`TRIAL_BYTES`]: shorter ones measure how buffers fill.
-const TRIAL: Duration = Duration::from_millis(50);
-const TRIAL_BYTES: u64 = 4 << 20;
-
-/// A trial ends after so long whatever has arrived: a line that brings less than that many bytes is slow enough to be
-/// judged by what it brought.
-const LONG_TRIAL: Duration = Duration::from_millis(500);
 
 /// Who has read nothing for so long begins anew.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
@@ -57,9 +49,8 @@ const AMPLE: f64 = 0.75;
 /// So many requests are halved when nobody waits, whatever half of them may bring: that is tried again soon.
 const FEW: u64 = 2;
 
-/// The share of a trial in which somebody must have waited for bytes. A reader who does not wait shows how fast he is
-/// and not how fast the service is.
-const HUNGRY: f64 = 0.5;
+/// What is taken where nobody waits is the mean of about so many trials.
+const LATEST: u32 = 8;
 
 /// Where fewer long requests are under way on average, readers want single blocks.
 const FEWEST: f64 = 0.5;
@@ -112,8 +103,10 @@ pub(super) struct Pace {
     futile: bool,
     /// What to try next, once a higher number has failed.
     down_next: bool,
-    /// Trials in which nobody had to wait, since the number was changed.
+    /// Trials in which nobody had to wait, since the number was changed; and what was taken in the last ones of these, in
+    /// bytes a second.
     calm: u32,
+    calm_taken: f64,
     /// What readers have yet to take of what more requests have brought, in bytes. So long, fewer are not missed.
     surplus: u64,
     latency: Duration,
@@ -154,6 +147,7 @@ impl Pace {
             futile: false,
             down_next: false,
             calm: 0,
+            calm_taken: 0.0,
             surplus: 0,
             latency: Duration::ZERO,
             trial: Trial::behind(BEGINNING, Duration::ZERO),
@@ -310,7 +304,7 @@ impl Pace {
             return;
         }
         self.trial.bytes += bytes;
-        if (took < TRIAL || self.trial.bytes < TRIAL_BYTES) && took < LONG_TRIAL {
+        if !self.trial.is_over(took) {
             return;
         }
         if self.waiting > 0 {
@@ -318,7 +312,7 @@ impl Pace {
             self.trial.since = now;
         }
         self.trial.flow(now, self.under_way);
-        self.judge(self.trial.shown(took, HUNGRY), now);
+        self.judge(self.trial.shown(took), now);
     }
 
     /// Somebody reads after a pause: what was being tried has shown nothing, what has failed may not fail again, and the line
@@ -410,19 +404,25 @@ impl Pace {
     }
 
     /// Who does not wait with so many requests, and takes `taken`, may not have to with fewer, which cost the service less.
-    /// Half of many bring half as much at least; where that is too little, nothing need be tried.
+    /// Half of many bring half as much at least, where that is enough; elsewhere it is tried.
     fn ease(&mut self, taken: f64) {
         self.calm += 1;
-        let half = self.least / 2.0;
-        let enough = self.lanes <= FEW || taken < half * ENOUGH;
-        if self.calm >= self.rest && self.lanes > 1 && enough {
-            self.lanes /= 2;
-            // Who waits for more than they bring is given more again.
-            (self.pause, self.down_next) = (0, false);
-            (self.rate, self.least) = (0.0, half);
-            (self.usual, self.known) = (0.0, 0.0);
-            self.rest_longer();
+        self.calm_taken += (taken - self.calm_taken) / f64::from(self.calm.min(LATEST));
+        if self.calm < self.rest || self.lanes == 1 {
+            return;
         }
+        let half = self.least / 2.0;
+        if self.lanes > FEW && taken >= half * ENOUGH {
+            self.experiment = Some(Experiment { before: self.lanes, rate: self.calm_taken });
+            self.lanes /= 2;
+            return;
+        }
+        self.lanes /= 2;
+        // Who waits for more than they bring is given more again.
+        (self.pause, self.down_next) = (0, false);
+        (self.rate, self.least) = (0.0, half);
+        (self.usual, self.known) = (0.0, 0.0);
+        self.rest_longer();
     }
 
     fn rest_longer(&mut self) {
@@ -477,7 +477,7 @@ impl Pace {
                 return self.begin(step, seen.rate);
             }
         } else {
-            (self.lanes, self.least) = (experiment.before, self.rate);
+            self.lanes = experiment.before;
             self.down_next = up && seen.hungry;
             if up && !seen.hungry && seen.taken < experiment.rate / 2.0 {
                 // He has stopped, which says nothing about the number.

@@ -1,5 +1,6 @@
 //! The controller against simulated links.
 
+mod calm;
 mod following;
 
 use super::*;
@@ -147,131 +148,6 @@ fn when_the_path_becomes_short_fewer_requests_are_made() {
     assert!(after <= 4, "{after}");
 }
 
-#[test]
-fn a_reader_who_does_not_wait_changes_nothing() {
-    let mut pace = Pace::new(16);
-    for step in 1..1000 {
-        arrive(&mut pace, Duration::from_millis(step * 5), 1 << 20);
-    }
-    assert_eq!(pace.lanes(), 1);
-}
-
-#[test]
-fn a_reader_who_stops_waiting_is_given_fewer_requests_and_the_same_bytes() {
-    // The line brings 1.2 GB/s with sixteen requests, and the reader takes 90 MB/s after the beginning.
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    pace.wait(now);
-    pace.answered(CAPPED.latency);
-    for _ in 0..400 {
-        now += Duration::from_millis(5);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-        let bytes = (CAPPED.rate(pace.lanes()) * 0.005) as u64;
-        arrive(&mut pace, now, bytes);
-    }
-    assert_eq!(pace.lanes(), 16);
-    pace.served(now);
-    for _ in 0..20_000 {
-        now += Duration::from_millis(5);
-        arrive(&mut pace, now, 450_000);
-        pace.taken(now, 450_000);
-    }
-    assert_eq!(pace.lanes(), 1);
-}
-
-#[test]
-fn who_waits_again_with_fewer_requests_is_given_more_of_them_first() {
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    // More than four have failed before.
-    (pace.lanes, pace.rest, pace.down_next, pace.least) = (4, 2, true, 40e6);
-    while pace.lanes() == 4 {
-        pass(&mut pace, &mut now, Duration::from_millis(5), [10e6, 10e6]);
-    }
-    assert_eq!(pace.lanes(), 2);
-    pace.wait(now);
-    while pace.lanes() == 2 {
-        pass(&mut pace, &mut now, Duration::from_millis(5), [20e6, 20e6]);
-    }
-    assert_eq!(pace.lanes(), 4);
-}
-
-/// A reader whose hash takes `most` bytes a second, out of what has arrived and not been taken, which is a window at most.
-#[derive(Debug)]
-struct Behind {
-    pace: Pace,
-    now: Moment,
-    most: f64,
-    /// Bytes here, and read.
-    here: f64,
-    read: f64,
-    waits: bool,
-}
-
-impl Behind {
-    fn new(link: Link, most: f64) -> Self {
-        let mut pace = Pace::new(16);
-        pace.wait(Duration::ZERO);
-        pace.answered(link.latency);
-        Self { pace, now: Duration::ZERO, most, here: 0.0, read: 0.0, waits: true }
-    }
-
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small")]
-    fn step(&mut self, link: Link, noise: f64) {
-        self.now += Duration::from_millis(5);
-        let room = (self.pace.lanes() * self.pace.part()) as f64;
-        let bytes = (link.rate(self.pace.lanes()) * 0.005 * noise).min((room - self.here).max(0.0));
-        if bytes > 0.0 {
-            arrive(&mut self.pace, self.now, bytes as u64);
-        }
-        self.here += bytes;
-        let taken = self.here.min(self.most * 0.005);
-        self.pace.taken(self.now, taken as u64);
-        (self.here, self.read) = (self.here - taken, self.read + taken);
-        let waits = taken < self.most * 0.005;
-        match (self.waits, waits) {
-            (false, true) => self.pace.wait(self.now),
-            (true, false) => self.pace.served(self.now),
-            _ => {}
-        }
-        self.waits = waits;
-    }
-}
-
-#[test]
-fn a_reader_whose_hash_sets_the_pace_has_enough_nearly_always() {
-    // Sixteen requests bring 1.3 GB/s, eight 0.64, four 0.32.
-    for (most, seed) in
-        [0.3e9, 0.5e9, 0.6e9, 0.7e9, 0.9e9].into_iter().flat_map(|most| (0..10).map(move |seed| (most, seed)))
-    {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut reader = Behind::new(CAPPED, most);
-        while reader.now < Duration::from_secs(4) {
-            reader.step(CAPPED, 1.0 + 0.2 * (random.f64() - 0.5));
-        }
-        let share = reader.read / (most * 4.0);
-        assert!(share > 0.9, "{most} bytes a second, seed {seed}: {share}");
-    }
-}
-
-#[test]
-fn a_single_request_that_is_nearly_enough_stays_nearly_alone() {
-    // One brings 0.8 GB/s and two 1.1; the hash takes 0.7.
-    let link = Link { latency: Duration::from_millis(15), each: 0.85e9, all: 1.1e9, drag: 0.0, noise: 0.0 };
-    let close = Link { latency: Duration::ZERO, ..link };
-    for seed in 0..10 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut reader = Behind::new(link, 0.7e9);
-        let mut more = 0;
-        while reader.now < Duration::from_secs(4) {
-            // A single request is a long one, which waits for no other.
-            let link = if reader.pace.lanes() == 1 { close } else { link };
-            reader.step(link, 1.0 + 0.2 * (random.f64() - 0.5));
-            more += u32::from(reader.pace.lanes() > 1);
-        }
-        assert!(more < 800 / 5, "seed {seed}: in {more} of 800 steps");
-        assert!(reader.read > 0.95 * 0.7e9 * 4.0, "seed {seed}: {}", reader.read);
-    }
-}
-
 /// Lets `arrives` and `takes` bytes a second pass for `time`, while readers wait or do not.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
 fn pass(pace: &mut Pace, now: &mut Moment, time: Duration, [arrives, takes]: [f64; 2]) {
@@ -281,38 +157,6 @@ fn pass(pace: &mut Pace, now: &mut Moment, time: Duration, [arrives, takes]: [f6
         arrive(pace, *now, (arrives * 0.005) as u64);
         pace.taken(*now, (takes * 0.005) as u64);
     }
-}
-
-#[test]
-fn a_reader_who_takes_what_is_here_keeps_the_requests_that_he_needs() {
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    pace.wait(now);
-    pace.answered(CAPPED.latency);
-    while pace.lanes() < 16 || pace.experiment.is_some() {
-        let rate = CAPPED.rate(pace.lanes());
-        pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
-    }
-    pace.served(now);
-    // Little arrives, because much is here.
-    pass(&mut pace, &mut now, Duration::from_secs(5), [100e6, 900e6]);
-    assert_eq!(pace.lanes(), 16);
-    pass(&mut pace, &mut now, Duration::from_mins(1), [100e6, 100e6]);
-    assert!(pace.lanes() < 16, "and no more than these");
-}
-
-#[test]
-fn a_single_request_is_not_given_up_for_a_little_more() {
-    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
-    pace.wait(now);
-    while pace.lanes() == 1 {
-        pass(&mut pace, &mut now, Duration::from_millis(5), [500e6, 500e6]);
-    }
-    // Two bring all that he takes, which is a tenth more.
-    pace.served(now);
-    while pace.experiment.is_some() {
-        pass(&mut pace, &mut now, Duration::from_millis(5), [900e6, 550e6]);
-    }
-    assert_eq!(pace.lanes(), 1);
 }
 
 #[test]

@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use super::Moment;
 
+/// A trial takes at least so long, and at least [`TRIAL_BYTES`]: shorter ones measure how buffers fill.
+pub(super) const TRIAL: Duration = Duration::from_millis(50);
+pub(super) const TRIAL_BYTES: u64 = 4 << 20;
+
+/// A trial ends after so long whatever has arrived: a line that brings less than that many bytes is slow enough to be
+/// judged by what it brought.
+pub(super) const LONG_TRIAL: Duration = Duration::from_millis(500);
+
+/// The share of a trial in which somebody must have waited for bytes. A reader who does not wait shows how fast he is
+/// and not how fast the service is.
+const HUNGRY: f64 = 0.5;
+
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trial {
@@ -59,12 +71,17 @@ impl Trial {
         self.flowed = now;
     }
 
-    /// What it has shown in the time that it `took`, where somebody waited for at least this share of it.
-    pub(super) fn shown(&self, took: Duration, hungry: f64) -> Shown {
+    /// Whether it has shown something in the time that it `took` so far.
+    pub(super) fn is_over(&self, took: Duration) -> bool {
+        took >= LONG_TRIAL || (took >= TRIAL && self.bytes >= TRIAL_BYTES)
+    }
+
+    /// What it has shown in the time that it `took`.
+    pub(super) fn shown(&self, took: Duration) -> Shown {
         let took = took.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
         let rate = |bytes: u64| bytes as f64 / took;
-        let hungry = self.hungry.as_secs_f64() >= took * hungry;
+        let hungry = self.hungry.as_secs_f64() >= took * HUNGRY;
         Shown { rate: rate(self.bytes), taken: rate(self.taken), hungry, under_way: self.flow / took }
     }
 }
