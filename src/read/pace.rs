@@ -4,9 +4,10 @@
 //! processor. Over a long or capped path, sixteen requests bring sixteen times the bytes. What pays is measured: while a
 //! reader waits for bytes, the number of requests is doubled for a trial, or more where that has brought twice as much; it
 //! stays where the rate grew with it, and falls back where it did not. From time to time it is tried with half of them.
-//! Where nobody waits, what readers take says how many are needed; what arrives says nothing, because it depends on how
-//! much is here already.
+//! Where nobody waits, what readers take says how many are needed, and not what arrives, which depends on how much is here
+//! already: half of them are made where these surely bring that, and tried elsewhere.
 
+mod calm;
 mod change;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod trial;
 
 use std::time::Duration;
 
+use calm::Calm;
 use change::{Change, MOST};
 use trial::{LONG_TRIAL, Shown, TRIAL, TRIAL_BYTES, Trial};
 
@@ -44,13 +46,11 @@ const ENOUGH: f64 = 0.9;
 
 /// The share of what fewer requests have brought up to which readers can be left to them, as what they take is not the same
 /// all the time.
-const AMPLE: f64 = 0.75;
+const AMPLE: f64 = 0.95;
 
-/// So many requests are halved when nobody waits, whatever half of them may bring: that is tried again soon.
+/// So many requests are halved without a trial when nobody waits, whatever half of them may bring: who waits then has them
+/// again soon.
 const FEW: u64 = 2;
-
-/// What is taken where nobody waits is the mean of about so many trials.
-const LATEST: u32 = 8;
 
 /// Where fewer long requests are under way on average, readers want single blocks.
 const FEWEST: f64 = 0.5;
@@ -95,18 +95,17 @@ pub(super) struct Pace {
     change: Option<Change>,
     /// The most requests that have paid.
     proven: u64,
+    /// Trials to pass after an experiment in vain.
     rest: u32,
-    /// Trials to pass before the next experiment, and passed since the last one that has shown something.
+    /// Trials to pass before somebody who waits is given another number for a trial, and passed since the last one that has
+    /// shown something.
     pause: u32,
     passed: u32,
     /// When more requests were tried last, they did not come about.
     futile: bool,
-    /// What to try next, once a higher number has failed.
+    /// What to try next is a lower number: a higher one has failed, or a lower one has paid.
     down_next: bool,
-    /// Trials in which nobody had to wait, since the number was changed; and what was taken in the last ones of these, in
-    /// bytes a second.
-    calm: u32,
-    calm_taken: f64,
+    calm: Calm,
     /// What readers have yet to take of what more requests have brought, in bytes. So long, fewer are not missed.
     surplus: u64,
     latency: Duration,
@@ -122,7 +121,10 @@ pub(super) struct Pace {
 #[derive(Clone, Copy, Debug)]
 struct Experiment {
     before: u64,
+    /// Bytes a second that arrived; or that were taken, where nobody waited.
     rate: f64,
+    /// Nobody waited, and fewer may do.
+    calm: bool,
 }
 
 impl Pace {
@@ -146,8 +148,7 @@ impl Pace {
             passed: 0,
             futile: false,
             down_next: false,
-            calm: 0,
-            calm_taken: 0.0,
+            calm: Calm::new(),
             surplus: 0,
             latency: Duration::ZERO,
             trial: Trial::behind(BEGINNING, Duration::ZERO),
@@ -323,7 +324,7 @@ impl Pace {
         }
         (self.rate, self.usual, self.known, self.for_each) = (0.0, 0.0, 0.0, 1.0);
         (self.surplus, self.down_next, self.futile, self.change) = (0, false, false, None);
-        (self.rest, self.pause, self.passed) = (REST, self.pause.min(REST), 0);
+        (self.rest, self.pause, self.passed, self.calm) = (REST, self.pause.min(REST), 0, Calm::new());
         self.trial = Trial::behind(BEGINNING, now);
     }
 
@@ -345,12 +346,11 @@ impl Pace {
             self.surplus = 0;
             return;
         }
-        self.calm = 0;
+        self.calm.restart();
         if self.lanes < lanes && self.waiting == 0 && !seen.hungry {
             self.surplus = window.saturating_sub(self.lanes * self.part());
-        } else {
-            self.change_from(lanes, window, now);
         }
+        self.change_from(lanes, window, now);
     }
 
     /// Whether a trial in which somebody waited shows what the present number of requests brings. Where it does not, another
@@ -404,25 +404,26 @@ impl Pace {
     }
 
     /// Who does not wait with so many requests, and takes `taken`, may not have to with fewer, which cost the service less.
-    /// Half of many bring half as much at least, where that is enough; elsewhere it is tried.
+    /// Half of many bring at least half as much. Where that is enough, half are made; elsewhere half are tried.
     fn ease(&mut self, taken: f64) {
-        self.calm += 1;
-        self.calm_taken += (taken - self.calm_taken) / f64::from(self.calm.min(LATEST));
-        if self.calm < self.rest || self.lanes == 1 {
+        if !self.calm.pass(taken) || self.lanes == 1 {
             return;
         }
+        self.calm.lower();
         let half = self.least / 2.0;
         if self.lanes > FEW && taken >= half * ENOUGH {
-            self.experiment = Some(Experiment { before: self.lanes, rate: self.calm_taken });
-            self.lanes /= 2;
-            return;
+            self.experiment = Some(Experiment { before: self.lanes, rate: self.calm.taken(), calm: true });
+        } else {
+            self.spare(half);
         }
         self.lanes /= 2;
-        // Who waits for more than they bring is given more again.
+    }
+
+    /// Fewer requests are left, which bring `least` bytes a second at least. Who waits for more is given more again.
+    fn spare(&mut self, least: f64) {
         (self.pause, self.down_next) = (0, false);
-        (self.rate, self.least) = (0.0, half);
+        (self.rate, self.least) = (0.0, least);
         (self.usual, self.known) = (0.0, 0.0);
-        self.rest_longer();
     }
 
     fn rest_longer(&mut self) {
@@ -442,12 +443,22 @@ impl Pace {
         let tried = if down { self.lanes / 2 } else { (self.lanes * step).min(self.most) };
         if tried != self.lanes {
             let rate = if down { self.rate } else { self.rate.max(last) };
-            self.experiment = Some(Experiment { before: self.lanes, rate });
+            self.experiment = Some(Experiment { before: self.lanes, rate, calm: false });
             self.lanes = tried;
         }
     }
 
     fn conclude(&mut self, experiment: Experiment, seen: Shown) {
+        // What was here already is taken, too.
+        let lasting = if seen.hungry { seen.rate } else { seen.rate.min(seen.taken) };
+        if experiment.calm {
+            if lasting >= experiment.rate * ENOUGH {
+                self.spare(seen.rate);
+            } else {
+                self.lanes = experiment.before;
+            }
+            return;
+        }
         let up = self.lanes > experiment.before;
         (self.passed, self.futile) = (0, self.futile && !up);
         let pays = match (up, seen.hungry) {
@@ -455,9 +466,7 @@ impl Pace {
             // Nobody waits any more. Those before would do where they brought more than is taken; and a single one where
             // little more is taken, because it can be long and several cannot.
             (true, false) => seen.taken >= experiment.rate * if experiment.before == 1 { PAYS } else { AMPLE },
-            (false, true) => seen.rate >= experiment.rate * ENOUGH,
-            // What was here already is taken, too.
-            (false, false) => seen.rate.min(seen.taken) >= experiment.rate * ENOUGH,
+            (false, _) => lasting >= experiment.rate * ENOUGH,
         };
         if pays {
             self.rate = if seen.hungry { seen.rate } else { 0.0 };

@@ -189,3 +189,37 @@ fn fewer_requests_of_several_readers_are_awaited_for_what_all_of_them_have_ahead
     }
     assert!(pace.change.is_some_and(|change| change.is_followed()), "the old ones are over");
 }
+
+#[test]
+fn fewer_requests_are_not_credited_with_what_the_old_ones_bring() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    // Sixteen bring 160 MB/s; a reader takes nearly that, and does not wait.
+    (pace.lanes, pace.least) = (16, 160e6);
+    for _ in 0..16 {
+        pace.begins(now);
+    }
+    let mut bring = |pace: &mut Pace, time: u64, waits: bool| {
+        for _ in 0..time / 5 {
+            now += Duration::from_millis(5);
+            let bytes = pace.under_way * 50_000;
+            pace.arrived(now, bytes);
+            pace.taken(now, bytes);
+            if waits && pace.waiting == 0 {
+                pace.wait(now);
+            }
+        }
+        now
+    };
+    while pace.lanes() == 16 {
+        bring(&mut pace, 5, false);
+    }
+    // Now he waits for a part, and what is under way goes on.
+    bring(&mut pace, 600, true);
+    assert!(pace.lanes() == 8 && pace.experiment.is_some(), "eight have shown nothing");
+    let over = bring(&mut pace, 5, true);
+    for _ in 0..8 {
+        pace.ends(over);
+    }
+    bring(&mut pace, 600, true);
+    assert_eq!(pace.lanes(), 16, "they bring half");
+}
