@@ -1,6 +1,6 @@
 //! Where nobody waits: what readers take, and when fewer requests are due.
 
-use super::{LONGEST_REST, REST};
+use super::decide::{LONGEST_REST, REST};
 
 /// What is taken is averaged over about so many trials.
 const LATEST: u32 = 8;
@@ -8,17 +8,18 @@ const LATEST: u32 = 8;
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Calm {
-    /// Trials since the number was changed.
+    /// Trials without a wait since the number was changed; and what was taken in the last ones of these, in bytes a second.
     trials: u32,
     taken: f64,
-    /// Trials to pass before the number is lowered; doubled each time, so that one that is lowered in vain again and again
-    /// is seldom.
+    /// Trials to pass before the number is lowered: twice as many where that was in vain, and half as many where not.
     patience: u32,
+    /// It was lowered, and nothing has shown so far that this was in vain.
+    lowered: bool,
 }
 
 impl Calm {
     pub(super) fn new() -> Self {
-        Self { trials: 0, taken: 0.0, patience: REST }
+        Self { trials: 0, taken: 0.0, patience: REST, lowered: false }
     }
 
     /// A trial in which readers took so many bytes a second. Whether fewer requests are due.
@@ -35,7 +36,17 @@ impl Calm {
 
     /// The number is lowered.
     pub(super) fn lower(&mut self) {
-        self.patience = (self.patience * 2).min(LONGEST_REST);
+        if self.lowered {
+            self.patience = (self.patience / 2).max(REST);
+        }
+        self.lowered = true;
+    }
+
+    /// The requests that were given up are needed.
+    pub(super) fn regret(&mut self) {
+        if std::mem::take(&mut self.lowered) {
+            self.patience = (self.patience * 2).min(LONGEST_REST);
+        }
     }
 
     /// The number was changed.

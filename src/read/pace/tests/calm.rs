@@ -152,19 +152,58 @@ fn who_waits_behind_a_trial_with_fewer_requests_that_were_enough_is_given_more_o
 fn a_slow_reader_says_nothing_of_a_fast_one_behind_a_pause() {
     for most in [20e6, 50e6, 100e6] {
         let mut reader = Behind::new(CAPPED, most);
-        // It reads for long with fewer requests than before.
         reader.pace.lanes = 8;
-        while reader.now < Duration::from_millis(400) {
+        while reader.now < Duration::from_secs(5) {
             reader.step(CAPPED, 1.0);
         }
+        if reader.waits {
+            reader.pace.served(reader.now);
+        }
         reader.now += Duration::from_secs(3);
-        (reader.here, reader.most) = (0.0, 1e9);
-        let until = reader.now + Duration::from_millis(600);
+        reader.pace.wait(reader.now);
+        assert!(reader.pace.experiment.is_none() && reader.pace.least == 0.0, "{most}");
+        (reader.here, reader.most, reader.waits) = (0.0, 1e9, true);
+        let until = reader.now + Duration::from_millis(400);
         while reader.now < until {
             reader.step(CAPPED, 1.0);
         }
         let lanes = reader.pace.experiment.map_or(reader.pace.lanes(), |experiment| experiment.before);
         assert_eq!(lanes, 16, "{most} bytes a second before");
+    }
+}
+
+#[test]
+fn a_reader_who_pauses_without_a_wait_keeps_the_requests_that_he_needs() {
+    let (mut pace, mut now) = (Pace::new(16), Duration::ZERO);
+    (pace.lanes, pace.least) = (16, 1e9);
+    arrive(&mut pace, now, BEGINNING);
+    for _ in 0..20 {
+        for _ in 0..80 {
+            #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+            let rate = pace.lanes() as f64 * 60e6;
+            pass(&mut pace, &mut now, Duration::from_millis(5), [rate, rate]);
+        }
+        // His program writes what it has; what is ahead of him is full.
+        now += Duration::from_millis(900);
+        let lanes = pace.experiment.map_or(pace.lanes(), |experiment| experiment.before);
+        assert_eq!(lanes, 16);
+    }
+}
+
+#[test]
+fn fewer_requests_that_were_enough_make_the_next_ones_fewer_soon() {
+    for (most, seed) in [20e6, 70e6].into_iter().flat_map(|most| (0..10).map(move |seed| (most, seed))) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut reader = Behind::new(CAPPED, most);
+        for image in 0..10 {
+            // Others have wanted all of them, and no pause is in between.
+            (reader.pace.lanes, reader.pace.least) = (16, 1.2e9);
+            let until = reader.now + Duration::from_secs(8);
+            while reader.now < until && reader.pace.lanes() > 1 {
+                reader.step(CAPPED, 1.0 + 0.2 * (random.f64() - 0.5));
+            }
+            assert_eq!(reader.pace.lanes(), 1, "{most} bytes a second, seed {seed}, image {image}");
+        }
     }
 }
 
