@@ -1,6 +1,9 @@
 //! Where nobody waits: what readers take, and when fewer requests are due.
 
+use std::time::Duration;
+
 use super::decide::{LONGEST_REST, REST};
+use super::trial::TRIAL;
 
 /// What is taken is averaged over about so many trials.
 const LATEST: u32 = 8;
@@ -22,11 +25,15 @@ impl Calm {
         Self { trials: 0, taken: 0.0, patience: REST, lowered: false }
     }
 
-    /// A trial in which readers took so many bytes a second. Whether fewer requests are due.
-    pub(super) fn pass(&mut self, taken: f64) -> bool {
+    /// A trial in which readers took so many bytes a second.
+    pub(super) fn pass(&mut self, taken: f64) {
         self.trials = self.trials.saturating_add(1);
         self.taken += (taken - self.taken) / f64::from(self.trials.min(LATEST));
-        self.trials >= self.patience
+    }
+
+    /// Whether fewer requests are due, and `least` is over.
+    pub(super) fn is_over(&self, least: Duration) -> bool {
+        self.trials >= self.patience && TRIAL * self.trials >= least
     }
 
     /// Bytes a second that readers have taken of late.

@@ -1,5 +1,7 @@
 //! What follows from a trial that is over: another number, tried or kept.
 
+use std::time::Duration;
+
 use super::calm::Calm;
 use super::change::MOST;
 use super::trial::{Shown, Trial};
@@ -15,9 +17,16 @@ const LEAP: u64 = 4;
 /// The share of the rate that half of the requests must keep to be enough.
 const ENOUGH: f64 = 0.9;
 
+/// What is taken is as much as what arrived before from this share on: the read in whose midst a trial ends does not count.
+const AS_MUCH: f64 = 0.95;
+
 /// So many requests are halved without a trial when nobody waits, whatever half of them may bring: who waits then has them
 /// again soon.
 const FEW: u64 = 2;
+
+/// A trial with fewer requests in vain empties the way, which is slow to fill again: it comes after so many times the latency
+/// at the earliest.
+pub(super) const REFILLS: u32 = 200;
 
 /// Where fewer long requests are under way on average, readers want single blocks.
 const FEWEST: f64 = 0.5;
@@ -120,13 +129,16 @@ impl Pace {
     /// Who does not wait with so many requests, and takes `taken`, may not have to with fewer, which cost the service less.
     /// Half of many bring at least half as much. Where that is enough, half are made; elsewhere half are tried.
     fn ease(&mut self, taken: f64) {
-        if !self.calm.pass(taken) || self.lanes == 1 {
+        self.calm.pass(taken);
+        let half = self.least / 2.0;
+        // Who takes little in one trial may have paused.
+        let unsure = self.lanes > FEW && taken.max(self.calm.taken()) >= half * ENOUGH;
+        let costs = if unsure { self.latency * REFILLS } else { Duration::ZERO };
+        if self.lanes == 1 || !self.calm.is_over(costs) {
             return;
         }
         self.calm.lower();
-        let half = self.least / 2.0;
-        // Who takes little in one trial may have paused.
-        if self.lanes > FEW && taken.max(self.calm.taken()) >= half * ENOUGH {
+        if unsure {
             self.experiment = Some(Experiment { before: self.lanes, rate: self.calm.taken(), calm: true });
         } else {
             self.spare(half);
@@ -182,7 +194,7 @@ impl Pace {
             (true, true) => seen.rate >= experiment.rate * PAYS,
             // Nobody waits any more. Those before would do where they brought as much as is taken; and a single one where
             // little more is taken, because it can be long and several cannot.
-            (true, false) => seen.taken > experiment.rate * if experiment.before == 1 { PAYS } else { 1.0 },
+            (true, false) => seen.taken >= experiment.rate * if experiment.before == 1 { PAYS } else { AS_MUCH },
             (false, _) => lasting >= experiment.rate * ENOUGH,
         };
         if pays {

@@ -149,6 +149,22 @@ fn who_waits_behind_a_trial_with_fewer_requests_that_were_enough_is_given_more_o
 }
 
 #[test]
+fn the_longer_the_way_the_later_fewer_requests_are_tried() {
+    // Sixteen bring 1.3 GB/s, and eight 0.64.
+    let mut reader = Behind::new(CAPPED, 0.7e9);
+    let mut tried = Vec::new();
+    while reader.now < Duration::from_secs(30) {
+        reader.step(CAPPED, 1.0);
+        if reader.pace.experiment.is_some_and(|experiment| experiment.calm) {
+            tried.push(reader.now);
+        }
+    }
+    let first = tried.first().copied().unwrap();
+    assert!(first > CAPPED.latency * decide::REFILLS, "{first:?}");
+    assert!(tried.len() * 20 < 6000, "in {} of 6000 steps", tried.len());
+}
+
+#[test]
 fn a_slow_reader_says_nothing_of_a_fast_one_behind_a_pause() {
     for most in [20e6, 50e6, 100e6] {
         let mut reader = Behind::new(CAPPED, most);
