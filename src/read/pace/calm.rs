@@ -31,9 +31,9 @@ impl Calm {
         self.taken += (taken - self.taken) / f64::from(self.trials.min(LATEST));
     }
 
-    /// Whether fewer requests are due, and `least` is over.
-    pub(super) fn is_over(&self, least: Duration) -> bool {
-        self.trials >= self.patience && TRIAL * self.trials >= least
+    /// Whether fewer requests are due, and not before so much time has passed.
+    pub(super) fn is_due(&self, earliest: Duration) -> bool {
+        self.trials >= self.patience && TRIAL * self.trials >= earliest
     }
 
     /// Bytes a second that readers have taken of late.

@@ -134,7 +134,7 @@ impl Pace {
         // Who takes little in one trial may have paused.
         let unsure = self.lanes > FEW && taken.max(self.calm.taken()) >= half * ENOUGH;
         let costs = if unsure { self.latency * REFILLS } else { Duration::ZERO };
-        if self.lanes == 1 || !self.calm.is_over(costs) {
+        if self.lanes == 1 || !self.calm.is_due(costs) {
             return;
         }
         self.calm.lower();
