@@ -45,7 +45,9 @@ struct Cursor {
     waited: bool,
     /// The end of the furthest read, in bytes.
     end: u64,
-    /// Blocks to fetch ahead of it.
+    /// Blocks to fetch ahead of it, as its waiting has shown.
+    earned: u64,
+    /// As many of them as there is room for.
     window: u64,
     /// The first block that was not asked for yet.
     ahead: u64,
@@ -108,7 +110,7 @@ impl Cursors {
     fn begin(&mut self, end: u64) -> Cursor {
         self.made += 1;
         let sequence = Sequence(self.made);
-        Cursor { sequence, waited: false, end, window: 0, ahead: end.div_ceil(BLOCK), idle: 0 }
+        Cursor { sequence, waited: false, end, earned: 0, window: 0, ahead: end.div_ceil(BLOCK), idle: 0 }
     }
 
     /// How many of the `handle` blocks are for the sequence of which `length` bytes are read now: an equal part, and what
@@ -140,9 +142,10 @@ impl Cursor {
         let onward = read.end > self.end;
         self.end = self.end.max(read.end);
         if onward && std::mem::take(&mut self.waited) {
-            self.window = (self.window * 2).max(read.end.div_ceil(BLOCK) - read.start / BLOCK);
+            let own_length = own - read.start / BLOCK;
+            self.earned = self.earned.max(self.window * 2).max(own_length);
         }
-        self.window = self.window.min(most);
+        self.window = self.earned.min(most);
         // What was asked for before is not asked for again: where it had to be given up for want of memory, it waits
         // until it is read.
         if self.unread() + self.window.div_ceil(STEP) > self.window {
@@ -209,6 +212,20 @@ mod tests {
             furthest = asked.until.max(furthest);
             assert!(index < 3 || (1..=2).contains(&(furthest - asked.own.end)), "{index}: {furthest}");
         }
+    }
+
+    #[test]
+    fn a_window_without_room_for_a_while_needs_no_wait_to_be_whole_again() {
+        let (mut cursors, small) = (Cursors::default(), Room { window: MOST / 2, handle: 3 * MOST });
+        play(&mut cursors, (0..40).map(|index| index * BLOCK), BLOCK);
+        let mut windows = |blocks: Range<u64>, room| {
+            for index in blocks {
+                cursors.note(&(index * BLOCK..(index + 1) * BLOCK), room, 10_000);
+            }
+            cursors.list.first().map(|cursor| cursor.window)
+        };
+        assert_eq!(windows(40..120, small), Some(MOST / 2));
+        assert_eq!(windows(120..121, ROOM), Some(MOST));
     }
 
     #[test]
