@@ -8,8 +8,11 @@ mod block;
 pub mod disk;
 mod memory;
 mod spare;
+mod sparse;
 
 pub use block::{BLOCK, Buffer, Identity, Run, SPAN, block_at, span_end};
 pub use memory::{Cache, Use};
+
+pub(crate) use sparse::Sparse;
 
 pub(crate) use crate::sync::lock;

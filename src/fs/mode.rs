@@ -54,6 +54,8 @@ pub(super) enum Trust {
     Unknown,
     /// All were, and they are right.
     Verified,
+    /// The service shows no hash to compare them with.
+    Unprovable,
     /// They are not what the hash says.
     Damaged,
 }
@@ -66,7 +68,8 @@ pub(super) enum Trust {
 /// * Neither has an image of more than half of the memory that is available: one pass would drive out everybody's
 ///   pages and end with the image's last ones, of which the next pass, from the start, needs none.
 /// * Everything else goes through the page cache. Pages from before stay once all bytes were compared with the hash;
-///   until then each handle is to see every byte that it gives out, so that a whole reading can be verified.
+///   until then each handle is to see every byte that it gives out, so that a whole reading can be verified. Where there
+///   is no hash, nothing is to be waited for.
 fn decide(demand: &Demand) -> Mode {
     match &demand.sealed {
         Some(file) if demand.trust != Trust::Damaged => Mode::Passthrough(Arc::clone(file)),
@@ -80,7 +83,7 @@ fn asked(demand: &Demand) -> Mode {
         Trust::Damaged => Mode::Direct { keep: false },
         // Whoever reads the same bytes through the page cache keeps the pages.
         _ if demand.direct || demand.size > demand.available / 2 => Mode::Direct { keep: true },
-        trust => Mode::Cached { keep: trust == Trust::Verified },
+        trust => Mode::Cached { keep: matches!(trust, Trust::Verified | Trust::Unprovable) },
     }
 }
 
@@ -223,6 +226,7 @@ mod tests {
     fn an_image_goes_through_the_page_cache_and_stays_there_once_it_is_verified() {
         assert_eq!(decided(|_| ()), "cached");
         assert_eq!(decided(|demand| demand.trust = Trust::Verified), "kept");
+        assert_eq!(decided(|demand| demand.trust = Trust::Unprovable), "kept", "no reading of it will be verified");
     }
 
     #[test]

@@ -193,8 +193,10 @@ impl FileSystem {
 
     fn demand(&self, content: &Content, asked: Asked, sealed: Option<Arc<File>>) -> Demand {
         let available = if content.size <= SMALL || sealed.is_some() { u64::MAX } else { (asked.available)() };
-        let trust = match self.verdict_of(content.image) {
+        // Pages say nothing of themselves: they stay for as long as reading remembers which bytes were proved.
+        let trust = match self.reads.verified(content) {
             Some(Verified::Yes) => Trust::Verified,
+            Some(Verified::Unknown) => Trust::Unprovable,
             _ if self.contents.damages(content) > 0 => Trust::Damaged,
             _ => Trust::Unknown,
         };

@@ -418,6 +418,25 @@ async fn what_was_verified_once_stays_so_when_others_read_a_part() {
 }
 
 #[tokio::test]
+async fn pages_are_kept_no_longer_than_it_is_remembered_which_bytes_were_proved() {
+    let fs = mounted(&Fake::with([image(1, "a")]));
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    assert_eq!(fs.cat("by-name/a/data").await.unwrap(), "hello");
+    fs.reads.forget(id(1));
+    assert!(!keeps(&fs.open(ino, Asked::default()).await.unwrap()), "what comes again is to be compared again");
+}
+
+#[tokio::test]
+async fn pages_of_an_image_without_a_hash_are_kept() {
+    let mut unknown = image(1, "a");
+    unknown.checksums = Checksums::default();
+    let fs = mounted(&Fake::with([unknown]));
+    let ino = fs.walk("by-name/a/data").await.unwrap().attr.ino;
+    assert_eq!(fs.cat("by-name/a/data").await.unwrap(), "hello");
+    assert!(keeps(&fs.open(ino, Asked::default()).await.unwrap()));
+}
+
+#[tokio::test]
 async fn an_image_that_the_kernel_reads_from_a_sealed_file_is_verified() {
     let fs = mounted(&Fake::with([image(1, "a")]));
     fs.seal(tempfile::tempfile().unwrap());

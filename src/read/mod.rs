@@ -128,6 +128,9 @@ pub const MINIMUM: u64 = 4 << 20;
 /// that the kernel still has of them were seen by a reader of ours.
 const REMEMBERED: usize = 256;
 
+/// Bytes that these may take: what is known of 256 GiB.
+const REMEMBERED_BYTES: usize = 8 << 20;
+
 /// Everything that reads images of one mount.
 #[derive(Debug)]
 pub struct Reads {
@@ -211,8 +214,8 @@ impl Reads {
         }
         let feed = Arc::new(Feed::new(content, identity.clone(), self.cache.budget().total()));
         feeds.put(identity, Arc::clone(&feed));
-        while feeds.len() > REMEMBERED && feeds.peek_lru().is_some_and(|(_, oldest)| oldest.is_idle()) {
-            feeds.pop_lru();
+        for beyond in beyond_memory(&feeds) {
+            feeds.pop(&beyond);
         }
         feed
     }
@@ -353,6 +356,16 @@ impl Reads {
         lock(&self.pace).wait(self.began.elapsed());
         Waiting(self)
     }
+}
+
+/// The contents that nobody has open and that are not to be remembered any more: those that were opened longest ago.
+fn beyond_memory(feeds: &LruCache<Identity, Arc<Feed>>) -> Vec<Identity> {
+    let (mut count, mut bytes) = (0, 0);
+    let is_beyond = |(_, feed): &(&Identity, &Arc<Feed>)| {
+        (count, bytes) = (count + 1, bytes + feed.proof.bytes());
+        count > REMEMBERED || bytes > REMEMBERED_BYTES
+    };
+    feeds.iter().filter(|(_, feed)| feed.is_idle()).filter(is_beyond).map(|(identity, _)| identity.clone()).collect()
 }
 
 /// A request that brings bytes.

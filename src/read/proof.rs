@@ -171,6 +171,12 @@ impl Proof {
         Self::start(&mut state)
     }
 
+    /// Bytes of memory that it takes for what it knows of blocks, beside those that wait to be hashed.
+    pub(super) fn bytes(&self) -> usize {
+        let known = lock(&self.tags).bytes();
+        known + lock(&self.state).seen.bytes()
+    }
+
     /// Nobody reads any more: what waits for its turn is not held for that.
     pub(super) fn rest(&self) {
         let early = std::mem::take(&mut lock(&self.state).early);

@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use crate::cache::BLOCK;
+use crate::cache::{BLOCK, Sparse};
 
 /// Blocks in a word of the map.
 const WORD: u64 = u64::BITS as u64;
 
-/// A map of blocks: 1 KiB for each GiB. A block counts as seen once any of its bytes was; the image as a whole once the
+/// A map of blocks: 1 KiB for each GiB that readers were in. A block counts as seen once any of its bytes was; the image as a whole once the
 /// last byte was too.
 #[derive(Debug)]
 pub(super) struct Seen {
     blocks: u64,
-    map: Vec<u64>,
+    map: Sparse<u64>,
     prefix: u64,
     end: bool,
 }
@@ -20,20 +20,14 @@ pub(super) struct Seen {
 impl Seen {
     /// Nothing seen of an image of so many blocks.
     pub(super) fn new(blocks: u64) -> Self {
-        Self { blocks, map: Vec::new(), prefix: 0, end: false }
+        Self { blocks, map: Sparse::default(), prefix: 0, end: false }
     }
 
     /// Counts the bytes `range` as seen; `last` when the image's last byte is among them.
     pub(super) fn note(&mut self, range: Range<u64>, last: bool) {
         self.end |= last;
         for block in range.start / BLOCK..range.end.div_ceil(BLOCK).min(self.blocks) {
-            let word = usize::try_from(block / WORD).unwrap_or(usize::MAX);
-            if word >= self.map.len() {
-                self.map.resize(word + 1, 0);
-            }
-            if let Some(word) = self.map.get_mut(word) {
-                *word |= 1 << (block % WORD);
-            }
+            self.map.change(block / WORD, |word| *word |= 1 << (block % WORD));
         }
         while self.prefix < self.blocks && self.has(self.prefix) {
             self.prefix += 1;
@@ -41,8 +35,7 @@ impl Seen {
     }
 
     fn has(&self, block: u64) -> bool {
-        let word = usize::try_from(block / WORD).ok().and_then(|word| self.map.get(word));
-        word.is_some_and(|word| word >> (block % WORD) & 1 == 1)
+        self.map.get(block / WORD) >> (block % WORD) & 1 == 1
     }
 
     /// The number of blocks that were seen before the first one that was not. The last block counts only with its last
@@ -54,6 +47,11 @@ impl Seen {
     /// Whether every block was seen.
     pub(super) fn is_whole(&self) -> bool {
         self.prefix == self.blocks && self.end
+    }
+
+    /// Bytes of memory that the map takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.map.bytes()
     }
 }
 
@@ -82,5 +80,13 @@ mod tests {
         assert_eq!((seen.prefix(), seen.is_whole()), (1, false));
         seen.note(2 * BLOCK - 1..2 * BLOCK, true);
         assert!(seen.is_whole());
+    }
+
+    #[test]
+    fn the_end_of_an_image_of_any_claimed_size_is_seen() {
+        let mut seen = Seen::new(u64::MAX / BLOCK);
+        let size = u64::MAX / BLOCK * BLOCK;
+        seen.note(size - 1..size, true);
+        assert_eq!((seen.prefix(), seen.is_whole(), seen.bytes()), (0, false, 4096));
     }
 }

@@ -70,8 +70,11 @@ impl DiskImage {
     /// then. Reads a part of the map.
     pub fn vouches_for(&self, proof: &Proof) -> bool {
         let Some(kept) = self.kept.as_ref().filter(|_| self.is_sealed()) else { return false };
-        let stored = kept.map.tags(0, proof.reach()).inspect_err(|error| self.complain("check", error));
-        stored.is_ok_and(|stored| proof.is_part_of(&stored))
+        proof.pieces().all(|(first, known)| {
+            let stored = kept.map.tags(first, known.len() as u64).inspect_err(|error| self.complain("check", error));
+            let is_stored = |(known, stored): (&Option<_>, &_)| known.is_none() || known == stored;
+            stored.is_ok_and(|stored| known.iter().zip(&stored).all(is_stored))
+        })
     }
 
     /// Keeps the blocks from `first` on, whose bytes are `bytes`, cut as for [`read`](Self::read). `false` where they

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{BLOCK, Identity};
+use crate::cache::Sparse;
 
 /// The proof of one block, as it is stored beside the data. Zero stands for a block that is absent, which is what a
 /// sparse file holds where nothing was written.
@@ -69,7 +70,7 @@ impl Sum {
 pub struct Proof {
     content: Identity,
     /// By block; `None` for one of which nothing is known.
-    known: Vec<Option<Tag>>,
+    known: Sparse<Option<Tag>>,
     /// So many blocks went into the hash, from the first one on.
     hashed: u64,
 }
@@ -77,37 +78,34 @@ pub struct Proof {
 impl Proof {
     /// For the blocks of `content`, none of which was seen yet.
     pub fn new(content: &Identity) -> Self {
-        Self { content: content.clone(), known: Vec::new(), hashed: 0 }
+        Self { content: content.clone(), known: Sparse::default(), hashed: 0 }
     }
 
     /// Whether blocks with these tags, from `first` on, are those that are known, as far as they are.
     pub fn agrees(&self, first: u64, tags: &[Tag]) -> bool {
-        let known = usize::try_from(first).ok().and_then(|first| self.known.get(first..)).unwrap_or_default();
-        known.iter().zip(tags).all(|(known, tag)| known.is_none_or(|known| known == *tag))
+        (first..).zip(tags).all(|(index, tag)| self.known.get(index).is_none_or(|known| known == *tag))
     }
 
-    /// How many blocks there are before the first one behind which nothing is known.
-    pub(super) fn reach(&self) -> u64 {
-        self.known.len() as u64
+    /// What is known, with the blocks around it: pieces of the image in their order, each with its first block.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (u64, &[Option<Tag>])> {
+        self.known.pieces().map(|(first, piece)| {
+            let left = usize::try_from(self.content.blocks().saturating_sub(first)).unwrap_or(usize::MAX);
+            (first, piece.get(..left).unwrap_or(piece))
+        })
     }
 
-    /// Whether what is known is what is stored for these blocks, the first ones of the image.
-    pub(super) fn is_part_of(&self, stored: &[Option<Tag>]) -> bool {
-        self.known.len() <= stored.len()
-            && self.known.iter().zip(stored).all(|(known, stored)| known.is_none() || known == stored)
+    /// Bytes of memory that it takes: 32 KiB for each GiB of which something is known.
+    pub fn bytes(&self) -> usize {
+        self.known.bytes()
     }
 
     /// Somebody got the blocks with these tags, from `first` on. `false` where one of them was another before.
     pub fn note(&mut self, first: u64, tags: &[Tag]) -> bool {
         let end = first.saturating_add(tags.len() as u64);
-        let bounds = usize::try_from(first).ok().zip(usize::try_from(end).ok());
-        let Some((first_place, end_place)) = bounds.filter(|_| end <= self.content.blocks()) else { return false };
-        if !self.agrees(first, tags) {
+        if end > self.content.blocks() || !self.agrees(first, tags) {
             return false;
         }
-        self.known.resize(self.known.len().max(end_place), None);
-        let places = self.known.get_mut(first_place..).unwrap_or_default();
-        places.iter_mut().zip(tags).for_each(|(place, tag)| *place = Some(*tag));
+        (first..).zip(tags).for_each(|(index, tag)| self.known.change(index, |known| *known = Some(*tag)));
         true
     }
 
@@ -124,7 +122,7 @@ impl Proof {
     /// The tags of all blocks. `None` where not all of `content` went into the hash.
     pub(super) fn tags(&self, content: &Identity) -> Option<Vec<Tag>> {
         let whole = self.content == *content && self.hashed == content.blocks();
-        whole.then(|| self.known.iter().copied().collect()).flatten()
+        whole.then(|| (0..self.hashed).map(|index| self.known.get(index)).collect()).flatten()
     }
 }
 
@@ -149,6 +147,19 @@ mod tests {
         }
         assert!(proof.feed(0, &tags) && proof.note(0, &tags), "it is still the same");
         assert!(!proof.note(2, &tags[..2]), "it has no more blocks");
+    }
+
+    #[test]
+    fn what_is_known_of_the_end_of_an_image_of_any_claimed_size_takes_little_memory() {
+        let content = content(u64::MAX);
+        let mut proof = Proof::new(&content);
+        let (last, tags) = (content.blocks() - 1, Tag::all(content.blocks() - 1, b"end"));
+        assert!(proof.note(last, &tags) && proof.agrees(last, &tags));
+        assert!(proof.bytes() <= 4096);
+        let (first, known) = proof.pieces().next().unwrap();
+        assert_eq!(known.last().copied().flatten().map(|tag| vec![tag]), Some(tags));
+        assert_eq!(first + known.len() as u64, content.blocks(), "and not beyond the end");
+        assert!(!proof.note(content.blocks(), &Tag::all(content.blocks(), b"more")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The budget.
 
 use super::*;
+use crate::cache::Run;
 
 async fn ten_readers(budget: u64, settings: Settings, seekless: bool) -> Bench {
     let bench = bench_with(budget, settings);
@@ -133,6 +134,33 @@ async fn all_memory_is_given_back_when_nothing_is_cached() {
     assert_eq!(bench.budget.held(), 1 << 20);
     drop(reply);
     assert_eq!(bench.budget.held(), 0);
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_images_that_nobody_has_open_is_bounded() {
+    let bench = bench();
+    let buffer = || {
+        let mut buffer = bench.reads.cache.try_buffer(BLOCK).unwrap();
+        buffer.fill(&vec![0; usize::try_from(BLOCK).unwrap()]);
+        buffer
+    };
+    let bytes = || lock(&bench.reads.feeds).iter().map(|(_, feed)| feed.proof.bytes()).sum::<usize>();
+    for _ in 0..8 {
+        let content = Content { size: u64::MAX, ..bench.fake.add(1, 10) };
+        let feed = bench.reads.feed(content.clone());
+        // The least that has to be known of blocks which are all over the image.
+        for block in (0..400).map(|place| place << 30) {
+            let run = Run::new(&feed.identity, block..block + 1, buffer()).unwrap();
+            feed.proof.note(&run.range(), &run, 0);
+        }
+        assert!(bench.reads.verified(&content).is_some(), "the last one is remembered");
+        assert!(bytes() <= REMEMBERED_BYTES + feed.proof.bytes(), "{}", bytes());
+    }
+    assert!(bytes() > REMEMBERED_BYTES / 2, "some of them are");
+    for _ in 0..2 * REMEMBERED {
+        bench.reads.feed(bench.fake.add(1, 10));
+    }
+    assert!(lock(&bench.reads.feeds).len() <= REMEMBERED + 1);
 }
 
 #[tokio::test]
