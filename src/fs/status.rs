@@ -71,6 +71,7 @@ impl FileSystem {
             size: read.size,
             reached: read.reached,
             readers: read.readers,
+            to_pass: read.to_pass,
         });
         let mut downloads: Vec<Download> = told.collect();
         downloads.sort_by(|one, other| one.image.cmp(&other.image));

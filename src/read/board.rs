@@ -1,7 +1,8 @@
 //! What of one image is under way, and who waits for it: single flight as a pure structure.
 //!
 //! A *lane* is one request: it has passed all blocks before `next`, is asked for those before `want`, and could go on to
-//! `end`. A block is fetched by at most one lane. Looking and deciding happen under one lock, and a lane publishes a
+//! `end`. A block is fetched by at most one lane, but for streams of the whole image, which pass what another one brought.
+//! Looking and deciding happen under one lock, and a lane publishes a
 //! block in the cache before it moves on, so that a block is always in the cache, on a lane, or nowhere.
 
 #[cfg(test)]
@@ -58,15 +59,14 @@ struct Lane {
     busy: u64,
     /// Who wanted what it brings has gone away.
     forsaken: bool,
-    /// A stream of the whole image is to begin again for blocks that it has passed, up to this one.
-    again: Option<u64>,
+    /// The number of the wish for which it was started or went on last.
+    wish: u64,
     nudge: Arc<Notify>,
 }
 
 impl Lane {
     fn brings_any_of(&self, blocks: &Range<u64>) -> bool {
-        let ahead = self.next < blocks.end && blocks.start < self.want;
-        ahead || self.again.is_some_and(|until| blocks.start < until)
+        self.next < blocks.end && blocks.start < self.want
     }
 }
 
@@ -102,8 +102,6 @@ pub(super) enum Step {
     Fill(Range<u64>),
     /// Wait: nobody wants more now.
     Pause,
-    /// Begin the stream again.
-    Restart,
     /// It is over.
     End,
 }
@@ -113,9 +111,12 @@ pub(super) enum Step {
 pub(super) struct Board {
     lanes: Vec<Lane>,
     waiting: Waiting,
+    /// Lanes that were started, and streams since there was nobody who has the image open.
     made: u64,
-    /// Nobody has the image open any more.
-    closed: bool,
+    streams: u64,
+    wishes: u64,
+    /// How many have the image open.
+    readers: u64,
 }
 
 impl Board {
@@ -123,6 +124,7 @@ impl Board {
     pub(super) fn wish(&mut self, wish: &Wish, here: impl Fn(u64) -> bool, local: impl Fn(u64) -> bool) -> Vec<Start> {
         let mut starts = Vec::new();
         let mut at = wish.blocks.start;
+        self.wishes += 1;
         while at < wish.blocks.end {
             if here(at) || self.is_coming(at) {
                 at += 1;
@@ -158,15 +160,8 @@ impl Board {
     pub(super) fn step(&mut self, id: LaneId, most: u64) -> Step {
         let Some(at) = self.lanes.iter().position(|lane| lane.id == id) else { return Step::End };
         let Some(lane) = self.lanes.get(at) else { return Step::End };
-        let (next, want, end, again) = (lane.next, lane.want, lane.end, lane.again);
-        let awaited = self.is_awaited(next..want);
-        if let Some(until) = again.filter(|_| !awaited)
-            && let Some(lane) = self.lanes.get_mut(at)
-        {
-            (lane.next, lane.want, lane.busy, lane.again) = (0, until, 0, None);
-            return Step::Restart;
-        }
-        if next >= end || (self.closed && !awaited) {
+        let (next, want, end) = (lane.next, lane.want, lane.end);
+        if next >= end || (self.readers == 0 && !self.is_awaited(next..want)) {
             self.lanes.swap_remove(at);
             return Step::End;
         }
@@ -184,10 +179,8 @@ impl Board {
         let waiting = &self.waiting;
         for lane in &mut self.lanes {
             let awaited = last_awaited(waiting, lane.next..lane.want);
-            let again = lane.again.and_then(|until| last_awaited(waiting, 0..until));
-            lane.forsaken = awaited.is_none() && again.is_none();
+            lane.forsaken = awaited.is_none();
             lane.want = awaited.map_or(lane.next, |last| last + 1).max(lane.busy.min(lane.want));
-            lane.again = again.map(|last| last + 1);
             lane.nudge.notify_one();
         }
     }
@@ -201,8 +194,8 @@ impl Board {
     /// forsaken `long` enough. `true` when it has.
     pub(super) fn abandon(&mut self, id: LaneId, long: bool) -> bool {
         let Some(lane) = self.lanes.iter().find(|lane| lane.id == id) else { return true };
-        let unwanted = self.closed || (long && lane.forsaken);
-        let over = unwanted && lane.again.is_none() && !self.is_awaited(lane.next..lane.want);
+        let unwanted = self.readers == 0 || (long && lane.forsaken);
+        let over = unwanted && !self.is_awaited(lane.next..lane.want);
         if over {
             self.lanes.retain(|lane| lane.id != id);
         }
@@ -216,7 +209,7 @@ impl Board {
 
     /// A lane that has paused for long ends, unless somebody has come meanwhile.
     pub(super) fn retire(&mut self, id: LaneId) -> bool {
-        let idle = |lane: &Lane| lane.id == id && lane.next >= lane.want && lane.again.is_none();
+        let idle = |lane: &Lane| lane.id == id && lane.next >= lane.want;
         let before = self.lanes.len();
         self.lanes.retain(|lane| !idle(lane));
         self.lanes.len() < before
@@ -244,12 +237,37 @@ impl Board {
         last_awaited(&self.waiting, blocks).is_some()
     }
 
-    /// Nobody has the image open any more, or somebody has again. Lanes end where nobody waits for them.
-    pub(super) fn set_closed(&mut self, closed: bool) {
-        self.closed = closed;
-        if closed {
-            self.trim();
+    /// Somebody opens the image. `true` for the first one.
+    pub(super) fn enter(&mut self) -> bool {
+        self.readers += 1;
+        if self.readers == 1 {
+            self.streams = 0;
         }
+        self.readers == 1
+    }
+
+    /// Somebody closes it. `true` for the last one: lanes end then where nobody waits for them.
+    pub(super) fn leave(&mut self) -> bool {
+        self.readers = self.readers.saturating_sub(1);
+        self.trim();
+        self.readers == 0
+    }
+
+    /// How many have the image open.
+    pub(super) fn readers(&self) -> u64 {
+        self.readers
+    }
+
+    /// Whether a stream has passed what somebody wanted later, so that another one was begun.
+    pub(super) fn has_gone_back(&self) -> bool {
+        self.streams > 1
+    }
+
+    /// How many blocks streams have to pass before the one that somebody waits for, at most.
+    pub(super) fn distance(&self) -> Option<u64> {
+        let streams = self.lanes.iter().filter(|lane| lane.way == Way::Whole);
+        let waits = |lane: &Lane| Some(last_awaited(&self.waiting, lane.next..lane.want)? - lane.next);
+        streams.filter_map(waits).max()
     }
 
     /// Blocks under way.
@@ -283,17 +301,33 @@ impl Board {
         }
     }
 
+    /// A stream brings what it has not passed. For what is behind all of them another one begins: who is ahead goes on
+    /// with the one that there is, and each byte comes once more at most.
     fn cover_by_stream(&mut self, gap: &Range<u64>, count: u64, starts: &mut Vec<Start>) {
-        match self.lanes.iter_mut().find(|lane| lane.way == Way::Whole) {
-            Some(lane) => {
-                if gap.start < lane.next {
-                    lane.again = Some(lane.again.unwrap_or(0).max(gap.end));
-                } else {
-                    lane.want = lane.want.max(gap.end);
-                }
-                lane.nudge.notify_one();
+        let wish = self.wishes;
+        let before = |lane: &&mut Lane| lane.way == Way::Whole && lane.next <= gap.start;
+        if let Some(lane) = self.lanes.iter_mut().filter(before).max_by_key(|lane| lane.next) {
+            (lane.want, lane.wish) = (lane.want.max(gap.end), wish);
+            lane.nudge.notify_one();
+            return;
+        }
+        self.end_streams();
+        self.streams += 1;
+        starts.push(self.start(Way::Whole, 0, gap.end, count));
+    }
+
+    /// Makes place for another stream where there is one for each reader already: those end that nobody waits for, first
+    /// the ones that have not been wanted for longest.
+    fn end_streams(&mut self) {
+        loop {
+            let streams = || self.lanes.iter().enumerate().filter(|(_, lane)| lane.way == Way::Whole);
+            let idle = streams().filter(|(_, lane)| !self.is_awaited(lane.next..lane.want));
+            let oldest = idle.min_by_key(|(_, lane)| lane.wish).map(|(at, _)| at);
+            let is_room = u64::try_from(streams().count()).is_ok_and(|count| count < self.readers);
+            match oldest {
+                Some(at) if !is_room => self.lanes.swap_remove(at).nudge.notify_one(),
+                _ => return,
             }
-            None => starts.push(self.start(Way::Whole, 0, gap.end, count)),
         }
     }
 
@@ -331,7 +365,7 @@ impl Board {
         self.made += 1;
         let (id, nudge) = (LaneId(self.made), Arc::new(Notify::new()));
         let start = Start { id, way: way.clone(), nudge: Arc::clone(&nudge) };
-        self.lanes.push(Lane { id, way, next, want, end, busy: next, forsaken: false, again: None, nudge });
+        self.lanes.push(Lane { id, way, next, want, end, busy: next, forsaken: false, wish: self.wishes, nudge });
         start
     }
 }

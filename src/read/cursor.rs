@@ -43,7 +43,8 @@ struct Cursor {
     sequence: Sequence,
     /// A read of it had to wait since it was used.
     waited: bool,
-    /// The end of the furthest read, in bytes.
+    /// The beginning of its first read and the end of the furthest one, in bytes.
+    start: u64,
     end: u64,
     /// Blocks to fetch ahead of it, as its waiting has shown.
     earned: u64,
@@ -77,6 +78,8 @@ pub(super) struct Asked {
     pub(super) reach: u64,
     /// The reader goes from one end to the other.
     pub(super) passing: bool,
+    /// So many bytes it has come.
+    pub(super) passed: u64,
 }
 
 impl Cursors {
@@ -88,7 +91,7 @@ impl Cursors {
         let near = self.list.iter().position(|cursor| cursor.is_near(read));
         let mut cursor = match near {
             Some(at) => self.list.remove(at),
-            None => self.begin(read.end),
+            None => self.begin(read),
         };
         cursor.idle = 0;
         let most = room.window.min(self.room_beside_others(read.end - read.start, room.handle));
@@ -97,7 +100,8 @@ impl Cursors {
         self.list.insert(0, cursor);
         self.list.truncate(CURSORS);
         let reach = until.saturating_add((cursor.window * REACH).min(LONGEST)).min(count);
-        Asked { sequence: cursor.sequence, own, until: until.min(count), reach, passing: cursor.window >= SPAN }
+        let (passing, passed) = (cursor.window >= SPAN, cursor.end - cursor.start);
+        Asked { sequence: cursor.sequence, own, until: until.min(count), reach, passing, passed }
     }
 
     /// A read of this sequence had to wait.
@@ -107,10 +111,10 @@ impl Cursors {
         }
     }
 
-    fn begin(&mut self, end: u64) -> Cursor {
+    fn begin(&mut self, read: &Range<u64>) -> Cursor {
         self.made += 1;
-        let sequence = Sequence(self.made);
-        Cursor { sequence, waited: false, end, earned: 0, window: 0, ahead: end.div_ceil(BLOCK), idle: 0 }
+        let (sequence, Range { start, end }) = (Sequence(self.made), read.clone());
+        Cursor { sequence, waited: false, start, end, earned: 0, window: 0, ahead: end.div_ceil(BLOCK), idle: 0 }
     }
 
     /// How many of the `handle` blocks are for the sequence of which `length` bytes are read now: an equal part, and what

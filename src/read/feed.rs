@@ -30,11 +30,12 @@ pub(super) struct Feed {
     /// Under this lock the cache's locks are taken, never the other way round.
     board: Mutex<Board>,
     pub(super) shelf: Shelf,
-    readers: AtomicU64,
+    /// Readers who go through the image from one end to the other.
+    passing: AtomicU64,
     /// The end of the furthest byte that went to a reader, since there were none.
     reached: AtomicU64,
     /// Changes with everything that arrives: a block that is far away in a stream may take its time.
-    progress: AtomicU64,
+    pub(super) progress: Arc<AtomicU64>,
     /// The bytes have proved to be others than the service's.
     pub(super) damaged: AtomicBool,
 }
@@ -49,19 +50,32 @@ impl Feed {
             proof,
             board: Mutex::default(),
             shelf: Shelf::default(),
-            readers: AtomicU64::new(0),
+            passing: AtomicU64::new(0),
             reached: AtomicU64::new(0),
-            progress: AtomicU64::new(0),
+            progress: Arc::default(),
             damaged: AtomicBool::new(false),
         }
     }
 
     /// Somebody opened it.
     pub(super) fn opened(&self) {
-        if self.readers.fetch_add(1, Ordering::AcqRel) == 0 {
+        let mut board = lock(&self.board);
+        if board.enter() {
             self.reached.store(0, Ordering::Relaxed);
-            lock(&self.board).set_closed(false);
         }
+    }
+
+    /// A reader goes through the image for as long as the answer lives.
+    pub(super) fn pass(self: &Arc<Self>) -> Passage {
+        self.passing.fetch_add(1, Ordering::Relaxed);
+        Passage(Arc::clone(self))
+    }
+
+    /// Whether what a stream passes is to be kept on disk: somebody came back for what was passed, or several go through an
+    /// image that is too large for memory, of whom one may fall behind.
+    pub(super) fn is_to_be_spooled(&self, reads: &Reads) -> bool {
+        let is_large = self.identity.size() > reads.cache.budget().total() / 2;
+        (is_large && self.passing.load(Ordering::Relaxed) > 1) || lock(&self.board).has_gone_back()
     }
 
     /// A reader was given the bytes before `end`.
@@ -72,18 +86,18 @@ impl Feed {
     /// How far its readers are; `None` where there are none.
     pub(super) fn download(&self) -> Option<Download> {
         let (image, size) = (self.content.image, self.identity.size());
-        let (readers, reached) = (self.readers.load(Ordering::Acquire), self.reached.load(Ordering::Relaxed));
-        (readers > 0).then_some(Download { image, size, readers, reached })
+        let reached = self.reached.load(Ordering::Relaxed);
+        let board = lock(&self.board);
+        let (readers, to_pass) = (board.readers(), board.distance().unwrap_or(0).saturating_mul(BLOCK));
+        (readers > 0).then_some(Download { image, size, readers, reached, to_pass })
     }
 
     /// Somebody closed it. What is under way for nobody ends, at once with the last one. What is complete on disk is proved
     /// then, where no reader has done it.
     pub(super) fn closed(self: &Arc<Self>, reads: &Arc<Reads>) {
-        if self.readers.fetch_sub(1, Ordering::AcqRel) > 1 {
-            lock(&self.board).trim();
+        if !lock(&self.board).leave() {
             return;
         }
-        lock(&self.board).set_closed(true);
         self.proof.rest();
         let open = self.is_kept_whole(reads) && !self.proof.is_concluded();
         match tokio::runtime::Handle::try_current() {
@@ -131,7 +145,7 @@ impl Feed {
 
     /// Whether nobody has it open.
     pub(super) fn is_idle(&self) -> bool {
-        self.readers.load(Ordering::Acquire) == 0
+        lock(&self.board).readers() == 0
     }
 
     /// Blocks under way.
@@ -309,6 +323,16 @@ impl Feed {
                 let _ = waiter.send(Err(error.clone()));
             }
         }
+    }
+}
+
+/// A reader who goes through the image.
+#[derive(Debug)]
+pub(super) struct Passage(Arc<Feed>);
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.0.passing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

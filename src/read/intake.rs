@@ -1,5 +1,6 @@
 //! A stream of bytes as it arrives, cut into blocks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -9,6 +10,7 @@ use super::error::ReadError;
 use crate::cache::Buffer;
 use crate::image::ImageId;
 use crate::service::{ByteStream, Kind, ServiceError};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::timeout;
 
 /// A stream, and what of it arrived and was not taken yet.
@@ -17,12 +19,14 @@ pub(super) struct Intake {
     stream: ByteStream,
     rest: Bytes,
     stall: Duration,
+    /// Changes with each sign of life.
+    heard: Arc<AtomicU64>,
 }
 
 impl Intake {
-    /// The stream of bytes of `image`. When none arrive for `stall`, taking from it fails.
-    pub(super) fn new(image: ImageId, stream: ByteStream, stall: Duration) -> Self {
-        Self { image, stream, rest: Bytes::new(), stall }
+    /// The stream of bytes of `image`. When none arrive for `stall`, taking from it fails; whatever arrives changes `heard`.
+    pub(super) fn new(image: ImageId, stream: ByteStream, stall: Duration, heard: Arc<AtomicU64>) -> Self {
+        Self { image, stream, rest: Bytes::new(), stall, heard }
     }
 
     /// Fills all of `buffer`, and tells `arrived` how many bytes came at a time.
@@ -54,7 +58,10 @@ impl Intake {
             let waited = self.stall;
             let next = timeout(waited, self.stream.next()).await;
             self.rest = match next {
-                Ok(Some(bytes)) => bytes?,
+                Ok(Some(bytes)) => {
+                    self.heard.fetch_add(1, Ordering::Relaxed);
+                    bytes?
+                }
                 Ok(None) => return Err(self.ended_early().into()),
                 Err(_) => return Err(ReadError::TimedOut { image: self.image, waited }),
             };

@@ -130,6 +130,32 @@ fn readers_at_once_fetch_each_block_once_and_all_get_it() {
 }
 
 #[test]
+fn an_image_is_open_for_as_long_as_somebody_has_it_open() {
+    interleave(400, || {
+        future::block_on(async {
+            let scene = Scene::new();
+            let readers = [(); 3].map(|()| {
+                let reads = Arc::clone(&scene.reads);
+                future::spawn(async move {
+                    for _ in 0..2 {
+                        let reader = reads.open(Scene::content()).unwrap();
+                        // Another one closes it meanwhile.
+                        future::yield_now().await;
+                        assert!(!reads.feed(Scene::content()).is_idle());
+                        drop(reader);
+                    }
+                })
+            });
+            for reader in readers {
+                reader.await.unwrap();
+            }
+            assert!(scene.reads.feed(Scene::content()).is_idle());
+            scene.ends_well().await;
+        });
+    });
+}
+
+#[test]
 fn readers_at_once_share_one_stream_and_all_get_its_blocks() {
     interleave(400, || {
         future::block_on(async {

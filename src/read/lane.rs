@@ -89,10 +89,6 @@ impl Lane {
         loop {
             match self.feed.step(self.id, self.most.min(reads.longest_run())) {
                 Step::End => return Ok(()),
-                Step::Restart => {
-                    self.intake = None;
-                    self.feed.shelf.improvise(reads.settings.spool.clone(), &self.feed.identity).await;
-                }
                 Step::Pause => {
                     (brought, self.under_way) = (0, None);
                     if self.pause(&reads).await {
@@ -100,6 +96,9 @@ impl Lane {
                     }
                 }
                 Step::Fill(blocks) => {
+                    if self.way == Way::Whole && self.feed.is_to_be_spooled(&reads) {
+                        self.feed.shelf.improvise(reads.settings.spool.as_deref(), &self.feed.identity).await;
+                    }
                     if brought >= TURN {
                         brought = 0;
                         self.let_others_go_first();
@@ -275,7 +274,7 @@ impl Lane {
         let stream = timeout(waited, self.request(from)).await;
         let stream = stream.map_err(|_| ReadError::TimedOut { image, waited })??;
         lock(&self.reads.pace).answered(began.elapsed());
-        Ok(Intake::new(image, stream, waited))
+        Ok(Intake::new(image, stream, waited, Arc::clone(&self.feed.progress)))
     }
 
     async fn request(&mut self, from: u64) -> Result<ByteStream, ServiceError> {

@@ -3,7 +3,7 @@
 //! A [`Reader`] stands for one open file. Its reads are cut into blocks; a block comes out of the cache, is waited for on
 //! a lane that is under way, or starts one. A lane is one request and a task of its own: readers come and go, and it
 //! neither dies with one nor hangs on for one. Where an image's store answers no ranges, all readers of the image share
-//! one lane with a stream of the whole.
+//! a lane with a stream of the whole, and who falls behind it has another one.
 
 mod board;
 mod cursor;
@@ -79,8 +79,8 @@ pub struct Settings {
     /// How long a read waits without anything arriving for it.
     pub patience: Duration,
     /// A folder for what streams let pass, so that going back in an image needs no second stream. A file there has no
-    /// name and lives for as long as readers of its image do. `None`, or a folder without enough space: going back
-    /// beyond what is in memory starts the stream over.
+    /// name and lives for as long as readers of its image do. `None`, or a folder without enough space: for who goes back
+    /// beyond what is in memory another stream begins.
     pub spool: Option<PathBuf>,
     /// How long a stream is kept open while nobody wants more of it.
     pub stream_idle: Duration,

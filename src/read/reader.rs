@@ -1,7 +1,7 @@
 //! One open file: from reads to runs of blocks and back.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::cursor::{Asked, Cursors};
 use super::error::ReadError;
-use super::feed::{Feed, Waited};
+use super::feed::{Feed, Passage, Waited};
 use super::proof::Verified;
 use super::seen::Seen;
 use super::{Content, Reads, add};
@@ -27,18 +27,24 @@ pub struct Reader {
     seen: Mutex<Seen>,
     /// The reads that were given up last, and when.
     given_up: Mutex<Vec<(Range<u64>, Instant)>>,
+    /// It goes through the image.
+    passage: OnceLock<Passage>,
 }
 
 /// For how long a read that was given up is answered at once when it is asked for again. The kernel does not report that
 /// what it reads ahead has failed: it asks for the first page of it again, and who reads would wait for two deadlines.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 
+/// From how many bytes in a row on a reader is taken for one who goes through the image: more than looking at what is in it
+/// takes.
+const FAR: u64 = 4 << 20;
+
 impl Reader {
     pub(super) fn new(reads: Arc<Reads>, feed: Arc<Feed>) -> Self {
         feed.opened();
         add(&reads.open, 1);
         let seen = Mutex::new(Seen::new(feed.identity.blocks()));
-        Self { reads, feed, cursors: Mutex::default(), seen, given_up: Mutex::default() }
+        Self { reads, feed, cursors: Mutex::default(), seen, given_up: Mutex::default(), passage: OnceLock::new() }
     }
 
     /// What it reads.
@@ -117,7 +123,11 @@ impl Reader {
 
     fn note(&self, read: &Range<u64>) -> Asked {
         let room = self.reads.room();
-        lock(&self.cursors).note(read, room, self.feed.identity.blocks())
+        let asked = lock(&self.cursors).note(read, room, self.feed.identity.blocks());
+        if asked.passed > FAR {
+            self.passage.get_or_init(|| self.feed.pass());
+        }
+        asked
     }
 
     /// The bytes `read`, not empty and within the image.

@@ -27,6 +27,8 @@ enum State {
     Unknown,
     /// There is none.
     Bare,
+    /// Nor is there room for a nameless file.
+    Full,
     Here(Arc<DiskImage>),
 }
 
@@ -35,7 +37,7 @@ impl Shelf {
     pub(super) fn get(&self) -> Option<Arc<DiskImage>> {
         match &*lock(&self.0) {
             State::Here(image) => Some(Arc::clone(image)),
-            State::Unknown | State::Bare => None,
+            State::Unknown | State::Bare | State::Full => None,
         }
     }
 
@@ -49,15 +51,24 @@ impl Shelf {
         true
     }
 
-    /// Makes a nameless file where there is nothing: from now on going back in a stream shall not begin it again.
-    pub(super) async fn improvise(&self, folder: Option<PathBuf>, content: &Identity) {
-        let Some(folder) = folder.filter(|_| self.get().is_none()) else { return };
+    /// Makes a nameless file where there is nothing: what a stream passes from now on needs no other one.
+    pub(super) async fn improvise(&self, folder: Option<&Path>, content: &Identity) {
+        let is_bare = matches!(&*lock(&self.0), State::Unknown | State::Bare);
+        let Some(folder) = folder.filter(|_| is_bare).map(Path::to_owned) else { return };
         let (image, content) = (content.image(), content.clone());
         let made = tokio::task::spawn_blocking(move || DiskImage::anonymous(&folder, &content)).await;
-        match made {
-            Ok(Ok(made)) => *lock(&self.0) = State::Here(Arc::new(made)),
-            Ok(Err(error)) => tracing::warn!(%image, %error, "no spool: going back in this image will be slow"),
-            Err(_) => {}
+        let state = match made {
+            Ok(Ok(made)) => State::Here(Arc::new(made)),
+            Ok(Err(error)) => {
+                tracing::warn!(%image, %error, "no spool: who goes back in this image has all of it sent once more");
+                State::Full
+            }
+            Err(_) => return,
+        };
+        let mut here = lock(&self.0);
+        // Two streams may have come to it at once.
+        if matches!(&*here, State::Unknown | State::Bare) {
+            *here = state;
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Download {
     pub readers: u64,
     /// The end of the furthest byte that a reader was given since the first of them opened it.
     pub reached: u64,
+    /// Bytes that streams of the whole image have to pass, at most, before those that a reader waits for.
+    pub to_pass: u64,
 }
 
 /// Blocks on the disk.

@@ -6,10 +6,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use md5::{Digest, Md5};
 use tokio::sync::Semaphore;
 
@@ -49,6 +50,8 @@ pub(super) struct Fake {
     /// A permit for each chunk that may leave; none are counted unless it is held.
     pub(super) chunks: Semaphore,
     pub(super) held: AtomicBool,
+    /// So many minutes pass before the bytes of an answer, with a sign of life in each.
+    pub(super) minutes: AtomicU32,
     /// The way to it; without one, nothing takes time.
     pub(super) line: Mutex<Option<Arc<Line>>>,
 }
@@ -73,6 +76,7 @@ impl Fake {
             cut: AtomicUsize::new(usize::MAX),
             chunks: Semaphore::new(0),
             held: AtomicBool::new(false),
+            minutes: AtomicU32::new(0),
             line: Mutex::default(),
         }
     }
@@ -173,7 +177,11 @@ impl Fake {
             Some(line) => Some((line.answer().await, line)),
             None => None,
         };
-        Ok(Box::pin(stream::unfold((bytes, answering, way), move |(mut rest, answering, mut way)| {
+        let minutes = stream::iter(0..self.minutes.load(Ordering::SeqCst)).then(|_| async {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            Ok(Bytes::new())
+        });
+        let bytes = stream::unfold((bytes, answering, way), move |(mut rest, answering, mut way)| {
             let fake = Arc::clone(&fake);
             async move {
                 if rest.is_empty() {
@@ -190,7 +198,8 @@ impl Fake {
                 fake.sent.fetch_add(chunk.len() as u64, Ordering::SeqCst);
                 Some((Ok(chunk), (rest, answering, way)))
             }
-        })))
+        });
+        Ok(Box::pin(minutes.chain(bytes)))
     }
 }
 

@@ -44,7 +44,8 @@ use crate::schema::Schema;
 pub type Result<T> = std::result::Result<T, ServiceError>;
 
 /// An image's bytes as they arrive. It yields exactly the bytes that were asked for or ends with an error; a connection
-/// that dies on the way is resumed inside, so that an error here is final.
+/// that dies on the way is resumed inside, so that an error here is final. An item without bytes says that some arrive which
+/// were yielded before: a stream that had to start over passes them.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// What identifies the bytes to be read, and how many there are.

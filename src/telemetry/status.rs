@@ -83,6 +83,8 @@ pub struct Download {
     pub reached: u64,
     /// Programs that have it open, each as often as it does.
     pub readers: u64,
+    /// Bytes that the service has to send before those that a program waits for, where its store answers no ranges.
+    pub to_pass: u64,
 }
 
 /// The cache on disk.

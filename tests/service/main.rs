@@ -358,6 +358,20 @@ async fn a_whole_image_that_is_cut_starts_over_and_skips_what_came() {
 }
 
 #[tokio::test]
+async fn a_whole_image_that_starts_over_says_that_bytes_arrive_while_it_skips_what_came() {
+    let size = 4 << 20;
+    let peer = peer(move |request, before| {
+        let sent = if before == 0 { 3 << 20 } else { size };
+        is_data(request).then(|| Answer::Short(200, String::new(), vec![7; sent], size))
+    })
+    .await;
+    let stream = connected(&peer).await.read_all(&source(size as u64)).await.unwrap();
+    let chunks: Vec<bytes::Bytes> = stream.try_collect().await.unwrap();
+    assert!(chunks.concat() == vec![7; size]);
+    assert!(chunks.iter().any(bytes::Bytes::is_empty));
+}
+
+#[tokio::test]
 async fn a_download_without_progress_ends_with_an_error() {
     let peer = peer(|request, _| is_data(request).then(|| Answer::Short(206, part(0, 9).0, Vec::new(), 10))).await;
     let error = read(&connected(&peer).await, 10, 0..10).await.unwrap_err();

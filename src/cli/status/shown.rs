@@ -127,9 +127,14 @@ fn requests(asked: &Requests) -> String {
     format!("  {purpose:<9} {:>6} {:>8} {half:>9} {most:>9}", asked.requests, asked.failed)
 }
 
+/// From how many bytes on it is told that a store without ranges has to send them before those that are wanted: fewer are
+/// what is fetched ahead.
+const FAR: u64 = 64 << 20;
+
 fn download(read: &Download, rate: Option<u64>) -> String {
     let name = read.name.as_deref().unwrap_or(&read.image);
-    format!("reading {} {}", transfer(read.reached, read.size, rate), Plain(name))
+    let first = if read.to_pass < FAR { String::new() } else { format!(", {} to pass first", bytes(read.to_pass)) };
+    format!("reading {}{first}  {}", transfer(read.reached, read.size, rate).trim_end(), Plain(name))
 }
 
 fn upload(line: &Line) -> String {
@@ -163,8 +168,8 @@ mod tests {
     }
 
     fn downloading(reached: u64) -> Status {
-        let download =
-            Download { image: "id".to_owned(), name: Some("disk\n".to_owned()), size: 4 << 20, reached, readers: 1 };
+        let (image, name) = ("id".to_owned(), Some("disk\n".to_owned()));
+        let download = Download { image, name, size: 4 << 20, reached, readers: 1, to_pass: 0 };
         Status { downloads: vec![download], ..Status::default() }
     }
 
@@ -177,6 +182,14 @@ mod tests {
         assert_eq!(text.lines().last(), Some(&*format!("  reading {bar}, 2.0 MiB a second, 1 s left  disk\\u000a")));
         assert!(after.text(None).ends_with(&format!("{bar}  disk\\u000a")));
         assert!(!before.text(Some(&before)).contains("a second"), "no time has passed");
+    }
+
+    #[test]
+    fn who_waits_for_what_is_far_away_in_a_stream_is_told_how_far() {
+        let mut status = downloading(1 << 20);
+        assert!(!look(status.clone()).text(None).contains("to pass"));
+        status.downloads.iter_mut().for_each(|read| read.to_pass = 3 << 30);
+        assert!(look(status).text(None).ends_with("25% of 4.0 MiB, 3.0 GiB to pass first  disk\\u000a"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules of the board, without a network.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::*;
 
@@ -8,6 +8,17 @@ const RANGES: Way = Way::Ranges(None);
 
 fn wish(blocks: Range<u64>) -> Wish {
     Wish { reach: blocks.end, blocks, lanes: 1, part: 32, way: RANGES, count: 1000 }
+}
+
+/// A board of an image that somebody has open.
+fn open() -> Board {
+    let mut board = Board::default();
+    assert!(board.enter());
+    board
+}
+
+fn stream(blocks: Range<u64>) -> Wish {
+    Wish { way: Way::Whole, ..wish(blocks) }
 }
 
 fn never(_: u64) -> bool {
@@ -31,7 +42,7 @@ fn request(board: &Board, start: &Start) -> Request {
 
 #[test]
 fn what_is_under_way_is_not_asked_for_again() {
-    let mut board = Board::default();
+    let mut board = open();
     assert_eq!(started(&mut board, &wish(4..8)), [(4, 8)]);
     assert_eq!(started(&mut board, &wish(5..7)), [] as [Request; 0]);
     assert_eq!(started(&mut board, &wish(2..10)), [(2, 4), (8, 10)]);
@@ -40,14 +51,14 @@ fn what_is_under_way_is_not_asked_for_again() {
 
 #[test]
 fn what_is_here_is_not_asked_for() {
-    let mut board = Board::default();
+    let mut board = open();
     let starts = board.wish(&wish(0..10), |block| (3..5).contains(&block), never);
     assert_eq!(starts.iter().map(|start| request(&board, start)).collect::<Vec<_>>(), [(0, 3), (5, 10)]);
 }
 
 #[test]
 fn a_request_goes_on_as_the_window_moves() {
-    let mut board = Board::default();
+    let mut board = open();
     assert_eq!(started(&mut board, &Wish { reach: 100, ..wish(0..8) }), [(0, 100)]);
     assert_eq!(started(&mut board, &Wish { reach: 116, ..wish(0..16) }), [] as [Request; 0]);
     assert_eq!(board.count(), 16);
@@ -57,7 +68,7 @@ fn a_request_goes_on_as_the_window_moves() {
 #[test]
 fn a_request_goes_on_to_a_read_that_comes_before_the_ones_in_front_of_it() {
     let board = || {
-        let mut board = Board::default();
+        let mut board = open();
         board.wish(&Wish { reach: 100, ..wish(0..8) }, never, never);
         board
     };
@@ -76,14 +87,14 @@ fn a_request_goes_on_to_a_read_that_comes_before_the_ones_in_front_of_it() {
 
 #[test]
 fn a_request_ends_where_another_one_begins() {
-    let mut board = Board::default();
+    let mut board = open();
     started(&mut board, &wish(50..60));
     assert_eq!(started(&mut board, &Wish { reach: 100, ..wish(0..8) }), [(0, 50)]);
 }
 
 #[test]
 fn several_requests_share_the_way_in_parts_of_whole_spans() {
-    let mut board = Board::default();
+    let mut board = open();
     let parts = started(&mut board, &Wish { lanes: 4, reach: 1000, ..wish(3..100) });
     assert_eq!(parts, [(3, 40), (40, 72), (72, 104)]);
     assert_eq!(board.count(), 97);
@@ -92,7 +103,7 @@ fn several_requests_share_the_way_in_parts_of_whole_spans() {
 
 #[test]
 fn a_long_request_keeps_one_part_when_others_join() {
-    let mut board = Board::default();
+    let mut board = open();
     started(&mut board, &Wish { reach: 1000, ..wish(0..8) });
     let parts = started(&mut board, &Wish { lanes: 2, reach: 1000, ..wish(0..64) });
     assert_eq!(parts, [(40, 72)]);
@@ -100,7 +111,7 @@ fn a_long_request_keeps_one_part_when_others_join() {
 
 #[test]
 fn a_request_that_is_nearly_over_is_not_cut_off_when_others_join() {
-    let mut board = Board::default();
+    let mut board = open();
     // What is left of it beyond a part is less than the sockets of both sides may hold twice.
     let end = 40 + WORTH_CUTTING - 1;
     started(&mut board, &Wish { reach: end, ..wish(0..8) });
@@ -111,7 +122,7 @@ fn a_request_that_is_nearly_over_is_not_cut_off_when_others_join() {
 
 #[test]
 fn a_lane_fills_what_is_wanted_span_by_span_and_then_pauses() {
-    let mut board = Board::default();
+    let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(3..20) }, never, never).remove(0).id;
     for blocks in [3..8, 8..16, 16..20] {
         assert_eq!(board.step(lane, 8), Step::Fill(blocks.clone()));
@@ -124,7 +135,7 @@ fn a_lane_fills_what_is_wanted_span_by_span_and_then_pauses() {
 
 #[test]
 fn a_lane_does_not_retire_while_more_is_wanted() {
-    let mut board = Board::default();
+    let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(0..2) }, never, never).remove(0).id;
     board.advance(lane, &(0..2));
     started(&mut board, &wish(2..3));
@@ -134,7 +145,7 @@ fn a_lane_does_not_retire_while_more_is_wanted() {
 
 #[test]
 fn who_waits_is_served_by_the_run_that_has_the_block() {
-    let mut board = Board::default();
+    let mut board = open();
     let lane = board.wish(&wish(0..8), never, never).remove(0).id;
     assert!(board.wait(9).is_none(), "it is not under way");
     let (_first, _second) = (board.wait(1).unwrap(), board.wait(5).unwrap());
@@ -145,7 +156,7 @@ fn who_waits_is_served_by_the_run_that_has_the_block() {
 
 #[test]
 fn nobody_is_left_waiting_for_what_is_not_under_way() {
-    let mut board = Board::default();
+    let mut board = open();
     let one = board.wish(&wish(0..4), never, never).remove(0).id;
     board.wish(&wish(4..8), never, never);
     let (_lost, _other) = (board.wait(2).unwrap(), board.wait(6).unwrap());
@@ -155,10 +166,10 @@ fn nobody_is_left_waiting_for_what_is_not_under_way() {
 
 #[test]
 fn a_reader_who_went_away_keeps_nothing_under_way() {
-    let mut board = Board::default();
+    let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(0..8) }, never, never).remove(0).id;
     let waiter = board.wait(3).unwrap();
-    board.set_closed(true);
+    assert!(board.leave());
     assert_eq!(board.step(lane, 8), Step::Fill(0..4));
     drop(waiter);
     assert_eq!(board.step(lane, 8), Step::End);
@@ -166,7 +177,7 @@ fn a_reader_who_went_away_keeps_nothing_under_way() {
 
 #[test]
 fn what_was_to_be_fetched_ahead_goes_with_who_went_away() {
-    let mut board = Board::default();
+    let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(0..40) }, never, never).remove(0).id;
     assert_eq!(board.step(lane, 8), Step::Fill(0..8));
     let waiter = board.wait(20).unwrap();
@@ -182,7 +193,7 @@ fn what_was_to_be_fetched_ahead_goes_with_who_went_away() {
     board.trim();
     board.advance(lane, &(0..8));
     assert_eq!((board.step(lane, 8), board.count()), (Step::Pause, 0));
-    board.set_closed(true);
+    assert!(board.leave());
     assert!(board.abandon(lane, false));
     assert_eq!(board.step(lane, 8), Step::End);
 }
@@ -190,7 +201,7 @@ fn what_was_to_be_fetched_ahead_goes_with_who_went_away() {
 #[test]
 fn a_request_that_goes_on_for_somebody_else_is_not_forsaken() {
     for way in [RANGES, Way::Whole] {
-        let mut board = Board::default();
+        let mut board = open();
         let of = |blocks: Range<u64>, way: &Way| Wish { reach: 100, way: way.clone(), ..wish(blocks) };
         let lane = board.wish(&of(0..8, &way), never, never).remove(0).id;
         assert_eq!(board.step(lane, 8), Step::Fill(0..8));
@@ -202,43 +213,72 @@ fn a_request_that_goes_on_for_somebody_else_is_not_forsaken() {
 }
 
 #[test]
-fn a_stream_does_not_begin_again_for_who_went_away() {
-    let mut board = Board::default();
-    let stream = |blocks| Wish { way: Way::Whole, ..wish(blocks) };
-    let lane = board.wish(&stream(10..20), never, never).remove(0).id;
-    board.advance(lane, &(0..16));
-    board.wish(&stream(3..9), never, never);
-    let (behind, further) = (board.wait(4).unwrap(), board.wait(8).unwrap());
+fn who_is_ahead_keeps_the_stream_and_who_is_behind_it_has_another_one() {
+    let mut board = open();
+    board.enter();
+    let lane = board.wish(&stream(10..20), never, never).remove(0);
+    assert_eq!((request(&board, &lane), board.has_gone_back()), ((0, 1000), false));
+    board.advance(lane.id, &(0..16));
+    let other = board.wish(&stream(3..5), never, never).remove(0);
+    assert_eq!((request(&board, &other), board.has_gone_back()), ((0, 1000), true));
+    let (ahead, behind) = (board.wait(18).unwrap(), board.wait(4).unwrap());
+    assert_eq!(board.distance(), Some(4));
+    assert_eq!(board.step(lane.id, 8), Step::Fill(16..20));
+    assert_eq!(board.step(other.id, 8), Step::Fill(0..5));
+    drop(ahead);
+    assert_eq!(started(&mut board, &stream(20..30)), [], "the one that is nearer goes on");
+    assert_eq!((board.step(lane.id, 8), board.step(other.id, 8)), (Step::Fill(16..24), Step::Fill(0..5)));
+    drop(behind);
+    assert_eq!(board.distance(), None);
+    board.trim();
+    board.advance(other.id, &(0..5));
+    assert_eq!(board.step(other.id, 8), Step::Pause);
+}
+
+#[test]
+fn there_are_no_more_streams_than_readers_who_need_them() {
+    let mut board = open();
+    let first = board.wish(&stream(10..20), never, never).remove(0).id;
+    board.advance(first, &(0..16));
+    let awaited = board.wait(18).unwrap();
+    let second = board.wish(&stream(3..5), never, never).remove(0).id;
+    assert_eq!(board.step(first, 8), Step::Fill(16..20), "somebody waits for it");
+    drop(awaited);
+    board.advance(second, &(0..5));
+    let third = board.wish(&stream(1..2), never, never).remove(0).id;
+    assert_eq!((board.step(first, 8), board.step(second, 8)), (Step::End, Step::End));
+    board.enter();
+    board.advance(third, &(0..2));
+    let fourth = board.wish(&stream(0..1), never, never).remove(0).id;
+    assert_eq!(board.step(third, 8), Step::Pause, "there is one for each of two");
+    board.advance(fourth, &(0..1));
+    assert_eq!(started(&mut board, &stream(3..4)), []);
+    let fifth = board.wish(&stream(0..1), never, never).remove(0).id;
+    assert_eq!(
+        (board.step(third, 8), board.step(fourth, 8)),
+        (Step::Fill(2..4), Step::End),
+        "who was wanted later stays"
+    );
+    assert_eq!(board.step(fifth, 8), Step::Fill(0..1));
+}
+
+#[test]
+fn a_stream_for_who_went_away_goes_no_further_than_others_want_it() {
+    let mut board = open();
+    let lane = board.wish(&stream(0..9), never, never).remove(0).id;
+    let (first, further) = (board.wait(4).unwrap(), board.wait(8).unwrap());
     drop(further);
     board.trim();
-    assert_eq!(board.step(lane, 8), Step::Restart);
     assert_eq!(board.step(lane, 8), Step::Fill(0..5), "up to the block that is waited for");
-    drop(behind);
+    drop(first);
     board.trim();
     board.advance(lane, &(0..5));
     assert_eq!(board.step(lane, 8), Step::Pause);
 }
 
 #[test]
-fn a_stream_begins_again_for_what_it_has_passed_once_nobody_waits_ahead() {
-    let mut board = Board::default();
-    let stream = |blocks| Wish { way: Way::Whole, ..wish(blocks) };
-    let lane = board.wish(&stream(10..20), never, never).remove(0);
-    assert_eq!(request(&board, &lane), (0, 1000));
-    board.advance(lane.id, &(0..16));
-    let ahead = board.wait(18).unwrap();
-    assert_eq!(started(&mut board, &stream(3..5)), [] as [Request; 0]);
-    let _behind = board.wait(4).unwrap();
-    assert_eq!(board.step(lane.id, 8), Step::Fill(16..20));
-    assert_eq!(board.advance(lane.id, &(16..20)).len(), 1);
-    drop(ahead);
-    assert_eq!(board.step(lane.id, 8), Step::Restart);
-    assert_eq!(board.step(lane.id, 8), Step::Fill(0..5));
-}
-
-#[test]
 fn what_is_on_the_disk_is_not_asked_of_the_service() {
-    let mut board = Board::default();
+    let mut board = open();
     let starts = board.wish(&Wish { reach: 64, ..wish(0..32) }, never, |block| block < 16);
     let ways: Vec<(Way, Request)> = starts.iter().map(|start| (start.way.clone(), request(&board, start))).collect();
     assert_eq!(ways, [(Way::Local, (0, 16)), (RANGES, (16, 64))]);
@@ -249,7 +289,7 @@ fn what_is_on_the_disk_is_not_asked_of_the_service() {
 fn no_block_is_on_two_lanes_whatever_happens() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (mut board, mut here, mut lanes) = (Board::default(), HashSet::new(), Vec::new());
+        let (mut board, mut here, mut lanes) = (open(), BTreeSet::new(), Vec::new());
         let mut waits = Vec::new();
         for _ in 0..200 {
             let start = random.u64(..200);
@@ -271,7 +311,7 @@ fn no_block_is_on_two_lanes_whatever_happens() {
                     board.advance(lane, &blocks);
                 }
                 Step::Pause => drop(board.retire(lane)),
-                Step::Restart | Step::End => lanes.retain(|other| *other != lane),
+                Step::End => lanes.retain(|other| *other != lane),
             }
             if random.u8(..4) == 0 {
                 here.retain(|_| random.bool());
@@ -280,6 +320,59 @@ fn no_block_is_on_two_lanes_whatever_happens() {
                 let left = random.usize(..=waits.len());
                 waits.truncate(left);
                 board.trim();
+            }
+        }
+        for lane in lanes {
+            board.remove(lane);
+        }
+        assert_eq!(board.count(), 0, "seed {seed}");
+        assert!(board.waiting.is_empty(), "seed {seed}");
+    }
+}
+
+/// The same with streams: what is wished for comes or is here, a wait is never forgotten, and streams that nobody waits for
+/// are no more than there are readers.
+#[test]
+fn whatever_happens_streams_bring_what_is_wanted_and_are_few() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut board, mut here, mut lanes) = (Board::default(), BTreeSet::new(), Vec::new());
+        let mut waits = Vec::new();
+        for _ in 0..200 {
+            if board.readers() == 0 || random.u8(..20) == 0 {
+                board.enter();
+            }
+            let start = random.u64(..200);
+            let blocks = start..start + random.u64(1..40);
+            let starts = board.wish(&stream(blocks.clone()), |block| here.contains(&block), never);
+            lanes.extend(starts.iter().map(|start| start.id));
+            for block in blocks {
+                let is_coming = board.lanes.iter().any(|lane| (lane.next..lane.want).contains(&block));
+                assert!(is_coming || here.contains(&block), "seed {seed}: block {block}");
+            }
+            if !starts.is_empty() {
+                let unawaited = |lane: &&Lane| !board.is_awaited(lane.next..lane.want);
+                let idle = u64::try_from(board.lanes.iter().filter(unawaited).count()).unwrap();
+                assert!(idle <= board.readers(), "seed {seed}: {idle} for {}", board.readers());
+            }
+            waits.extend(board.wait(start));
+            let Some(lane) = random.choice(&lanes).copied() else { continue };
+            match board.step(lane, random.u64(1..9)) {
+                Step::Fill(_) if random.u8(..10) == 0 => drop(board.remove(lane)),
+                Step::Fill(blocks) => {
+                    here.extend(blocks.clone());
+                    board.advance(lane, &blocks);
+                }
+                Step::Pause => drop(random.bool().then(|| board.retire(lane))),
+                Step::End => lanes.retain(|other| *other != lane),
+            }
+            if random.u8(..4) == 0 {
+                here.retain(|_| random.bool());
+            }
+            if random.u8(..8) == 0 {
+                let left = random.usize(..=waits.len());
+                waits.truncate(left);
+                board.leave();
             }
         }
         for lane in lanes {

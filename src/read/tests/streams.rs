@@ -1,11 +1,19 @@
 //! Stores that answer no ranges.
 
+use futures_util::FutureExt;
+
 use super::*;
 
 fn seekless(spool: bool) -> Bench {
     let spool = spool.then(std::env::temp_dir);
     let bench = bench_with(8 * MIB, Settings { spool, ..Settings::default() });
     bench.fake.seekless.store(true, Ordering::SeqCst);
+    bench
+}
+
+fn seekless_or_not(seekless: bool) -> Bench {
+    let bench = bench();
+    bench.fake.seekless.store(seekless, Ordering::SeqCst);
     bench
 }
 
@@ -72,6 +80,85 @@ async fn readers_of_one_image_share_the_stream() {
     let (first, second) = tokio::join!(read_all(&one, 131_072), read_all(&two, 1 << 20));
     assert!(first.unwrap() == second.unwrap());
     assert_eq!((streams(&bench), bench.fake.sent()), (1, content.size));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_stream_that_passes_what_it_brought_before_waits_for_as_long_as_bytes_arrive() {
+    for seekless in [true, false] {
+        let bench = seekless_or_not(seekless);
+        let content = bench.fake.add(1, 6 << 20);
+        bench.fake.minutes.store(10, Ordering::SeqCst);
+        let begun = tokio::time::Instant::now();
+        let read = bench.open(&content).read(5 << 20, 100).await;
+        assert_eq!(read.unwrap(), bench.fake.bytes(&content)[5 << 20..][..100]);
+        assert!(begun.elapsed() > 4 * Settings::default().patience);
+    }
+}
+
+#[tokio::test]
+async fn readers_far_apart_without_a_spool_have_each_byte_sent_twice_at_most() {
+    let bench = seekless(false);
+    let content = bench.fake.add(1, 60 << 20);
+    let (ahead, behind) = (bench.open(&content), bench.open(&content));
+    let expected = bench.fake.bytes(&content);
+    let take = async |reader: &Reader, at: u64| {
+        let place = usize::try_from(at).unwrap();
+        assert_eq!(reader.read(at, 1 << 20).await.unwrap(), expected[place..place + (1 << 20)]);
+    };
+    for at in 0..40 {
+        take(&ahead, at << 20).await;
+    }
+    // One after the other, so that neither waits while the other one's bytes are asked for.
+    for at in 40..60 {
+        take(&behind, (at - 40) << 20).await;
+        take(&ahead, at << 20).await;
+    }
+    for at in 20..60 {
+        take(&behind, at << 20).await;
+    }
+    assert!(bench.fake.sent() <= 2 * content.size, "{} bytes", bench.fake.sent());
+    assert_eq!((ahead.verified(), behind.verified()), (Verified::Yes, Verified::Yes));
+}
+
+#[tokio::test]
+async fn readers_who_fall_behind_take_what_has_passed_from_the_spool() {
+    let bench = seekless(true);
+    let content = bench.fake.add(1, 60 << 20);
+    let expected = bench.fake.bytes(&content);
+    let readers: Vec<Reader> = (0..10).map(|_| bench.open(&content)).collect();
+    let mut places = [0_u64; 10];
+    // All are as fast at first; then the n-th one is n times as fast as the first.
+    while places.iter().any(|place| *place < content.size) {
+        for (speed, (reader, place)) in (1..).zip(readers.iter().zip(&mut places)) {
+            for _ in 0..if *place < 20 * MIB { 1 } else { speed } {
+                let read = reader.read(*place, 131_072).await.unwrap();
+                let from = usize::try_from(*place).unwrap();
+                assert!(read == expected[from..from + read.len()]);
+                *place += read.len() as u64;
+            }
+        }
+    }
+    let sent = bench.fake.sent();
+    assert!(sent <= content.size + 8 * MIB, "{sent} bytes: once, and what memory held before there was a spool");
+    assert!(readers.iter().all(|reader| reader.verified() == Verified::Yes));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_block_of_a_stream_is_told_how_far_away_it_is() {
+    let bench = seekless(false);
+    let content = bench.fake.add(1, 20 << 20);
+    let reader = bench.open(&content);
+    bench.fake.hold();
+    let mut read = std::pin::pin!(reader.read(15 << 20, 100));
+    while bench.fake.answering() == 0 {
+        assert!(read.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    let told = || bench.reads.downloads().first().map(|read| read.to_pass);
+    assert_eq!(told(), Some(15 << 20));
+    bench.fake.release();
+    read.await.unwrap();
+    assert_eq!(told(), Some(0));
 }
 
 #[tokio::test]

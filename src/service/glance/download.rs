@@ -2,7 +2,7 @@
 //!
 //! | what happens | ranged | whole |
 //! |---|---|---|
-//! | cut, stalled, short | asks for what is missing | starts over and skips what it has |
+//! | cut, stalled, short | asks for what is missing | starts over and skips what it has, with a sign of life for each chunk |
 //! | 400; 200; 206 with other bytes than asked for | [`Kind::Unseekable`] | |
 //! | another length than the image has | [`Kind::Gone`] | [`Kind::Gone`] |
 //! | 204 | [`Kind::NoData`] | [`Kind::NoData`] |
@@ -66,7 +66,7 @@ impl Download {
     async fn step(&mut self) -> Result<Option<Bytes>> {
         while !self.over && !self.missing.is_empty() {
             match self.chunk().await {
-                Ok(Some(bytes)) if bytes.is_empty() => {}
+                Ok(Some(bytes)) if bytes.is_empty() => return Ok(Some(bytes)),
                 Ok(Some(bytes)) => {
                     self.tries.progressed();
                     return Ok(Some(bytes));
@@ -78,7 +78,7 @@ impl Download {
         Ok(None)
     }
 
-    /// The next bytes that are still missing, possibly none, of the answer under way; `None` at its end.
+    /// The next bytes that are still missing, none while others are passed over, of the answer under way; `None` at its end.
     async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let Some((response, passed)) = &mut self.answer else { return Ok(None) };
         let Some(mut bytes) = http::next_chunk(response).await? else { return Ok(None) };
