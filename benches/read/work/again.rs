@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::Bench;
-use super::whole::dd;
+use super::whole::{dd, is_original};
 use crate::common::LIMIT;
 use crate::common::process::timed;
 use crate::common::rounds::{Contender, Sample, in_turns};
@@ -24,7 +24,10 @@ pub(crate) fn page_cache(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let sample = read(bench, &mount.target)?.with_usage(before, &mount)?;
         Ok(Sample { moved: Some(bench.scene.traffic_so_far()?.since(traffic)), ..sample })
     };
-    compared(bench, "dd again, page cache", ours)
+    let rows = compared(bench, "dd again, page cache", ours);
+    // These pages are what was read.
+    is_original(bench, &mount.target)?;
+    rows
 }
 
 /// A new mount with a disk cache that holds the whole image, its hash compared.
@@ -51,6 +54,7 @@ pub(crate) fn sealed(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let mount = mounts::ours(bench.scene, address, &options)?;
         let before = mount.usage()?;
         let sample = read(bench, &mount.target)?.with_usage(before, &mount)?;
+        is_original(bench, &mount.target)?;
         drop(mount);
         Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
     };

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Bench;
+use super::whole::is_original;
 use crate::common::http::Connection;
 use crate::common::mounts::Mount;
 use crate::common::rounds::{Contender, Sample, Series, in_turns};
@@ -119,16 +120,20 @@ pub(crate) fn first(bench: &Bench<'_>) -> Result<Vec<Row>> {
             let mount = mounts::ours(bench.scene, address, &bench.options)?;
             fs::metadata(&mount.target)?;
             let before = mount.usage()?;
+            let (mut got, mut wanted) = (Buffer::new(PAGE), Buffer::new(PAGE));
             let began = Instant::now();
             let file = File::open(&mount.target)?;
-            read_through(&file, 0, PAGE as u64, PAGE)?;
-            Sample::of(began.elapsed(), PAGE as u64).with_usage(before, &mount)
+            got.read(&file, 0)?;
+            let took = began.elapsed();
+            wanted.read(&File::open(&bench.scene.data)?, 0)?;
+            ensure!(got.bytes() == wanted.bytes(), "WRONG BYTES");
+            Sample::of(took, PAGE as u64).with_usage(before, &mount)
         };
         let mut connection = Connection::to(address)?;
         let mut request = move || {
             let began = Instant::now();
             let (status, body) = connection.get(&scene::file_path(), Some((0, PAGE as u64 - 1)))?;
-            anyhow::ensure!((status, body.len()) == (206, PAGE), "a range is answered with {status}");
+            ensure!((status, body.len()) == (206, PAGE), "a range is answered with {status}");
             Ok(Sample::of(began.elapsed(), PAGE as u64))
         };
         request()?;
@@ -155,6 +160,8 @@ pub(crate) fn interleaved(bench: &Bench<'_>) -> Result<Vec<Row>> {
         let began = Instant::now();
         read(&file)?;
         let sample = Sample::of(began.elapsed(), size).with_usage(before, &mount)?;
+        // Out of the pages that were read just now.
+        is_original(bench, &mount.target)?;
         drop((file, mount));
         Ok(Sample { moved: Some(bench.scene.traffic()?), ..sample })
     };

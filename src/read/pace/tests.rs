@@ -6,7 +6,7 @@ mod following;
 use super::*;
 
 /// A link: what one connection and all of them together carry, in bytes a second, and how long a request takes to be
-/// answered. `loss` is the share of the trials in which a connection stalls for a while.
+/// answered.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     latency: Duration,
@@ -15,10 +15,16 @@ struct Link {
     /// What each further connection costs the others, as a share.
     drag: f64,
     noise: f64,
+    /// How often a connection loses something and stalls, in times a second.
+    loss: f64,
 }
 
 /// The length of a request, in bytes.
 const LENGTH: f64 = 8e6;
+
+/// For how long who lost something waits until it is sent again: the least that Linux does (`TCP_RTO_MIN` of
+/// include/net/tcp.h).
+const STALL: Duration = Duration::from_millis(200);
 
 impl Link {
     /// Bytes a second with so many requests of one part each at once.
@@ -27,6 +33,24 @@ impl Link {
         let lanes = lanes as f64;
         let one = LENGTH / (self.latency.as_secs_f64() + LENGTH / self.each);
         (one * lanes).min(self.all) * (1.0 - self.drag * (lanes - 1.0)).max(0.1)
+    }
+}
+
+/// When the connections of a link go on that have lost something.
+struct Stalls([Moment; 16]);
+
+impl Stalls {
+    /// How many of the first `lanes` connections bring bytes in the step up to `now`.
+    fn flowing(&mut self, link: Link, lanes: u64, now: Moment, random: &mut fastrand::Rng) -> u64 {
+        let lanes = usize::try_from(lanes).unwrap();
+        let mut flowing = 0;
+        for until in self.0.iter_mut().take(lanes) {
+            if *until <= now && random.f64() < link.loss * 0.005 {
+                *until = now + STALL;
+            }
+            flowing += u64::from(*until <= now);
+        }
+        flowing
     }
 }
 
@@ -42,13 +66,14 @@ fn arrive(pace: &mut Pace, now: Moment, bytes: u64) {
 fn play(link: Link, time: Duration, seed: u64) -> (Pace, f64, Vec<u64>) {
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut pace, mut now, mut read) = (Pace::new(16), Duration::ZERO, 0.0);
-    let mut history = Vec::new();
+    let (mut history, mut stalls) = (Vec::new(), Stalls([Duration::ZERO; 16]));
     pace.wait(now);
     pace.answered(link.latency);
     while now < time {
         let noise = 1.0 + link.noise * (random.f64() * 2.0 - 1.0);
         now += Duration::from_millis(5);
-        let bytes = link.rate(pace.lanes()) * 0.005 * noise;
+        let flowing = stalls.flowing(link, pace.lanes(), now, &mut random);
+        let bytes = if flowing == 0 { 0.0 } else { link.rate(flowing) * 0.005 * noise };
         read += bytes;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
         arrive(&mut pace, now, bytes as u64);
@@ -66,8 +91,10 @@ fn settled(history: &[u64]) -> u64 {
     [1, 2, 4, 8, 16].into_iter().max_by_key(|lanes| count(*lanes)).unwrap()
 }
 
-const CAPPED: Link = Link { latency: Duration::from_millis(20), each: 100e6, all: 3e9, drag: 0.0, noise: 0.0 };
-const LOCAL: Link = Link { latency: Duration::from_millis(1), each: 1.5e9, all: 1.7e9, drag: 0.02, noise: 0.0 };
+const CAPPED: Link =
+    Link { latency: Duration::from_millis(20), each: 100e6, all: 3e9, drag: 0.0, noise: 0.0, loss: 0.0 };
+const LOCAL: Link =
+    Link { latency: Duration::from_millis(1), each: 1.5e9, all: 1.7e9, drag: 0.02, noise: 0.0, loss: 0.0 };
 
 #[test]
 fn over_a_capped_path_it_ends_at_the_most() {
@@ -76,6 +103,19 @@ fn over_a_capped_path_it_ends_at_the_most() {
         assert_eq!(settled(&history), 16, "seed {seed}: {history:?}");
         let best = CAPPED.rate(16) * 10.0;
         assert!(read > best * 0.85, "seed {seed}: {read} of {best}");
+    }
+}
+
+#[test]
+fn where_connections_lose_something_now_and_then_the_number_is_found_all_the_same() {
+    for (loss, path, wanted) in [(0.5, CAPPED, 16..=16), (2.0, CAPPED, 16..=16), (0.5, LOCAL, 1..=4)] {
+        for seed in 0..20 {
+            let (_, read, history) = play(Link { noise: 0.1, loss, ..path }, Duration::from_secs(20), seed);
+            assert!(wanted.contains(&settled(&history)), "{loss}, seed {seed}: {history:?}");
+            // What that many connections bring while they do not stall.
+            let best = path.rate(settled(&history)) / (1.0 + loss * STALL.as_secs_f64()) * 20.0;
+            assert!(read > best * 0.85, "{loss}, seed {seed}: {read} of {best}");
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const CLOSE: Link = Link { latency: Duration::from_millis(1), each: 0.8e9, all: 0.9e9, drag: 0.0, noise: 0.0 };
+const CLOSE: Link =
+    Link { latency: Duration::from_millis(1), each: 0.8e9, all: 0.9e9, drag: 0.0, noise: 0.0, loss: 0.0 };
 
 /// A reader whose hash takes `most` bytes a second, out of what has arrived and not been taken, which is a window at most.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ fn a_reader_whose_hash_sets_the_pace_has_enough_nearly_always() {
 #[test]
 fn a_single_request_that_is_nearly_enough_stays_nearly_alone() {
     // One brings 0.8 GB/s and two 1.1; the hash takes 0.7.
-    let link = Link { latency: Duration::from_millis(15), each: 0.85e9, all: 1.1e9, drag: 0.0, noise: 0.0 };
+    let link = Link { latency: Duration::from_millis(15), each: 0.85e9, all: 1.1e9, drag: 0.0, noise: 0.0, loss: 0.0 };
     let close = Link { latency: Duration::ZERO, ..link };
     for seed in 0..10 {
         let mut random = fastrand::Rng::with_seed(seed);
