@@ -347,6 +347,56 @@ async fn a_range_that_is_cut_is_resumed_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn a_download_that_stalls_goes_on_where_it_stopped() {
+    for is_whole in [false, true] {
+        let peer = peer(move |request, before| {
+            is_data(request).then(|| {
+                let (first, last) = if is_whole { (0, 9) } else { asked(request) };
+                let ((headers, body), status) = (part(first, last), if is_whole { 200 } else { 206 });
+                match before {
+                    0 => Answer::Silent(status, headers, body[..4].to_vec(), body.len()),
+                    _ => Answer::Full(status, headers, body),
+                }
+            })
+        })
+        .await;
+        let (glance, source) = (connected(&peer).await, source(10));
+        let stream = if is_whole { glance.read_all(&source).await } else { glance.read_range(&source, 0..10).await };
+        let mut stream = stream.unwrap();
+        assert_eq!(stream.try_next().await.unwrap().unwrap(), BYTES[..4]);
+        let silence = async {
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_mins(1)).await;
+            tokio::time::resume();
+        };
+        let (rest, ()) = tokio::join!(stream.try_collect::<Vec<bytes::Bytes>>(), silence);
+        assert_eq!(rest.unwrap().concat(), BYTES[4..]);
+        let asked_for: Vec<_> = peer.requests().into_iter().filter(is_data).collect();
+        let ranges = asked_for.iter().map(|request| request.header("range"));
+        let wanted = if is_whole { [None, None] } else { [Some("bytes=0-9"), Some("bytes=4-9")] };
+        assert!(ranges.eq(wanted), "whole: {is_whole}");
+    }
+}
+
+#[tokio::test]
+async fn the_store_that_is_chosen_is_asked_for_the_bytes() {
+    let peer = peer(|request, _| {
+        let (headers, body) = part(0, 3);
+        is_data(request).then(|| Answer::Full(206, headers, body))
+    })
+    .await;
+    let glance = connected(&peer).await;
+    for store in [None, Some("fast & near".into())] {
+        let stream = glance.read_range(&Source { store, ..source(10) }, 0..4).await.unwrap();
+        let chunks: Vec<bytes::Bytes> = stream.try_collect().await.unwrap();
+        assert_eq!(chunks.concat(), BYTES[..4]);
+    }
+    let asked_for: Vec<_> = peer.requests().into_iter().filter(is_data).collect();
+    let queries = asked_for.iter().map(|request| request.target.split_once('?').map(|(_, query)| query));
+    assert!(queries.eq([None, Some("prefer=fast+%26+near")]));
+}
+
+#[tokio::test]
 async fn a_whole_image_that_is_cut_starts_over_and_skips_what_came() {
     let peer = peer(|request, before| {
         is_data(request).then(|| Answer::Short(200, String::new(), BYTES[..(3 * (before + 1)).min(10)].to_vec(), 10))

@@ -44,6 +44,8 @@ pub(crate) enum Answer {
     Full(u16, String, Vec<u8>),
     /// The same, announcing this many bytes.
     Short(u16, String, Vec<u8>, usize),
+    /// The same, and the connection stays open without another byte.
+    Silent(u16, String, Vec<u8>, usize),
     /// The connection is closed without a word.
     Nothing,
     /// The same with bytes on it that nobody read, which resets it.
@@ -58,7 +60,9 @@ impl Answer {
     fn bytes(self) -> Vec<u8> {
         let (status, headers, body, length) = match self {
             Self::Full(status, headers, body) => (status, headers, body.clone(), body.len()),
-            Self::Short(status, headers, body, length) => (status, headers, body, length),
+            Self::Short(status, headers, body, length) | Self::Silent(status, headers, body, length) => {
+                (status, headers, body, length)
+            }
             Self::Nothing | Self::Reset => return Vec::new(),
         };
         let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
@@ -130,7 +134,10 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<R
     };
     let answer = script(&request, before);
     if !matches!(answer, Answer::Reset) {
-        let _ = stream.write_all(&answer.bytes()).await;
+        let _ = stream.write_all(&answer.clone().bytes()).await;
+        if matches!(answer, Answer::Silent(..)) {
+            std::future::pending::<()>().await;
+        }
         let _ = stream.shutdown().await;
     }
 }
