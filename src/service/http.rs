@@ -114,6 +114,8 @@ pub(super) struct Answered {
 /// Sends requests with a token.
 pub(super) struct Http {
     client: Client,
+    /// Who sends a request again that failed.
+    again: Client,
     login: Login,
     patience: Patience,
     meter: Meter,
@@ -142,7 +144,13 @@ enum Next {
 
 impl Http {
     pub(super) fn new(client: Client, login: Login, patience: Patience) -> Self {
-        Self { client, login, patience, meter: Meter::default() }
+        let again = client.clone();
+        Self { client, again, login, patience, meter: Meter::default() }
+    }
+
+    /// The same with another client for requests that are sent again.
+    pub(super) fn with_again(self, again: Client) -> Self {
+        Self { again, ..self }
     }
 
     /// How often a download may be cut without any progress.
@@ -173,7 +181,7 @@ impl Http {
         };
         loop {
             let unsure = attempts.unsure;
-            match self.whole(call, &attempts.token).await {
+            match self.whole(call, &attempts).await {
                 Ok(body) => return Answered { outcome: Ok(body), unsure },
                 Err(failure) => {
                     if let Err(error) = attempts.after(failure).await {
@@ -221,19 +229,19 @@ impl Http {
         }
     }
 
-    /// A successful answer with its body yet to come.
-    pub(super) async fn response(&self, call: &Call) -> Result<Response> {
-        let mut attempts = Attempts::begin(self).await?;
+    /// A successful answer with its body yet to come; `is_again` where the one before was cut.
+    pub(super) async fn response(&self, call: &Call, is_again: bool) -> Result<Response> {
+        let mut attempts = Attempts { is_again, ..Attempts::begin(self).await? };
         loop {
-            match self.once(call, &attempts.token).await {
+            match self.once(call, &attempts).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => attempts.after(failure).await?,
             }
         }
     }
 
-    async fn whole(&self, call: &Call, token: &Token) -> std::result::Result<Bytes, Failure> {
-        let response = self.once(call, token).await?;
+    async fn whole(&self, call: &Call, attempts: &Attempts<'_>) -> std::result::Result<Bytes, Failure> {
+        let response = self.once(call, attempts).await?;
         let request_id = request_id(&response);
         body(response, LARGEST_DOCUMENT).await.map_err(|error| {
             let error = ServiceError { action: call.action.clone(), request_id, ..error };
@@ -241,12 +249,13 @@ impl Http {
         })
     }
 
-    async fn once(&self, call: &Call, token: &Token) -> std::result::Result<Response, Failure> {
-        let mut headers = headers(token);
+    async fn once(&self, call: &Call, attempts: &Attempts<'_>) -> std::result::Result<Response, Failure> {
+        let mut headers = headers(&attempts.token);
         if let Some(range) = call.range.as_deref().and_then(|range| HeaderValue::from_str(range).ok()) {
             headers.insert(RANGE, range);
         }
-        let mut request = self.client.request(call.method.clone(), call.url.clone());
+        let client = if attempts.is_again { &self.again } else { &self.client };
+        let mut request = client.request(call.method.clone(), call.url.clone());
         if let Some((media_type, document)) = &call.document {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
             request = request.body(document.clone());
@@ -280,12 +289,15 @@ struct Attempts<'a> {
     began: Instant,
     replayed: bool,
     unsure: bool,
+    /// One has failed.
+    is_again: bool,
 }
 
 impl<'a> Attempts<'a> {
     async fn begin(http: &'a Http) -> Result<Self> {
         let token = http.login.token().await?;
-        Ok(Self { http, token, tries: http.tries(), began: Instant::now(), replayed: false, unsure: false })
+        let (tries, began) = (http.tries(), Instant::now());
+        Ok(Self { http, token, tries, began, replayed: false, unsure: false, is_again: false })
     }
 
     /// Gets ready for the next try, or answers the failure for good.
@@ -306,6 +318,7 @@ impl<'a> Attempts<'a> {
         };
         let pause = self.tries.failed(asked, fastrand::f64()).filter(|_| self.began.elapsed() < CALL_DEADLINE);
         let Some(pause) = pause else { return Err(error) };
+        self.is_again = true;
         tracing::debug!(%error, ?pause, "trying again");
         tokio::time::sleep(pause).await;
         self.token = self.http.login.token().await?;

@@ -29,6 +29,9 @@ pub(crate) enum Purpose {
     Api,
     /// Image bytes. One connection a request: several streams in one connection share its one window and come slower.
     Data,
+    /// The same once more, after it failed. On a connection of its own, because whoever stands behind one that is kept may go
+    /// on failing.
+    DataAgain,
     /// Image bytes on their way to the service. The answer comes behind the last of them, so that silence means nothing
     /// here; and a connection that waited long for the next upload would be closed by the service in the middle of it.
     Upload,
@@ -59,6 +62,7 @@ fn builder(purpose: Purpose) -> ClientBuilder {
     match purpose {
         Purpose::Api => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS),
         Purpose::Data => builder.read_timeout(SILENCE).pool_max_idle_per_host(IDLE_CONNECTIONS).http1_only(),
+        Purpose::DataAgain => builder.read_timeout(SILENCE).pool_max_idle_per_host(0).http1_only(),
         Purpose::Upload => builder.pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(WARM).http1_only(),
     }
 }

@@ -379,10 +379,31 @@ async fn a_download_that_stalls_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn what_was_refused_or_cut_is_asked_for_on_another_connection() {
+    let refused = json!({"message": "Out of memory"}).to_string().into_bytes();
+    let cut = Answer::Short(206, part(0, 9).0, BYTES[..2].to_vec(), 10);
+    for trouble in [Answer::Kept(503, String::new(), refused.clone()), Answer::Kept(429, String::new(), refused), cut] {
+        let told = trouble.clone();
+        // Whoever stands behind the connections that are kept fails for good.
+        let peer = peer(move |request, before| {
+            let (headers, body) = is_data(request).then(|| asked(request)).map(|(first, last)| part(first, last))?;
+            Some(if before >= 2 && request.connection < 4 { told.clone() } else { Answer::Kept(206, headers, body) })
+        })
+        .await;
+        let glance = connected(&peer).await;
+        let (one, other) = tokio::join!(read(&glance, 10, 0..10), read(&glance, 10, 0..10));
+        assert_eq!((one.unwrap(), other.unwrap()), (BYTES.to_vec(), BYTES.to_vec()));
+        assert_eq!(read(&glance, 10, 0..10).await.unwrap(), BYTES, "{trouble:?}");
+        let connections: Vec<_> = peer.requests().iter().filter(|it| is_data(it)).map(|it| it.connection).collect();
+        assert!(matches!(connections[..], [2, 3, 2..=3, 4] | [3, 2, 2..=3, 4]), "{trouble:?}: {connections:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_store_that_is_chosen_is_asked_for_the_bytes() {
     let peer = peer(|request, _| {
         let (headers, body) = part(0, 3);
-        is_data(request).then(|| Answer::Full(206, headers, body))
+        is_data(request).then_some(Answer::Full(206, headers, body))
     })
     .await;
     let glance = connected(&peer).await;

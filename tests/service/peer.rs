@@ -14,6 +14,8 @@ pub(crate) struct Request {
     head: String,
     /// The body, but for an image's bytes, which are left unread.
     pub(crate) body: Vec<u8>,
+    /// How many connections were made before the one on which it came.
+    pub(crate) connection: usize,
 }
 
 impl Request {
@@ -42,6 +44,8 @@ impl Request {
 pub(crate) enum Answer {
     /// Status, further headers, and a body with its length.
     Full(u16, String, Vec<u8>),
+    /// The same, and the connection stays open for more requests.
+    Kept(u16, String, Vec<u8>),
     /// The same, announcing this many bytes.
     Short(u16, String, Vec<u8>, usize),
     /// The same, and the connection stays open without another byte.
@@ -58,14 +62,18 @@ impl Answer {
     }
 
     fn bytes(self) -> Vec<u8> {
+        let is_kept = matches!(self, Self::Kept(..));
         let (status, headers, body, length) = match self {
-            Self::Full(status, headers, body) => (status, headers, body.clone(), body.len()),
+            Self::Full(status, headers, body) | Self::Kept(status, headers, body) => {
+                (status, headers, body.clone(), body.len())
+            }
             Self::Short(status, headers, body, length) | Self::Silent(status, headers, body, length) => {
                 (status, headers, body, length)
             }
             Self::Nothing | Self::Reset => return Vec::new(),
         };
-        let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+        let close = if is_kept { "" } else { "Connection: close\r\n" };
+        let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\n{close}\r\n");
         [head.into_bytes(), body].concat()
     }
 }
@@ -88,8 +96,9 @@ impl Peer {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (script, seen): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&requests));
         let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&seen)));
+            for connection in 0.. {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                tokio::spawn(serve(stream, connection, Arc::clone(&script), Arc::clone(&seen)));
             }
         });
         Self { url, requests, task: task.abort_handle() }
@@ -107,22 +116,32 @@ impl Drop for Peer {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<Request>>>) {
+async fn serve(mut stream: TcpStream, connection: usize, script: Arc<Script>, seen: Arc<Mutex<Vec<Request>>>) {
+    while answer(&mut stream, connection, &script, &seen).await.is_some() {}
+}
+
+/// Answers a request. `None` where no other one is awaited on the connection.
+async fn answer(
+    stream: &mut TcpStream,
+    connection: usize,
+    script: &Arc<Script>,
+    seen: &Mutex<Vec<Request>>,
+) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
             Ok(byte) => head.push(byte),
-            Err(_) => return,
+            Err(_) => return None,
         }
     }
     let head = String::from_utf8(head).unwrap();
     let target = head.split(' ').nth(1).unwrap().to_owned();
-    let mut request = Request { target, head, body: Vec::new() };
+    let mut request = Request { target, head, body: Vec::new(), connection };
     if request.header("content-type") != Some("application/octet-stream") {
         let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
         request.body.resize(length, 0);
         if stream.read_exact(&mut request.body).await.is_err() {
-            return;
+            return None;
         }
     }
     let before = {
@@ -133,11 +152,16 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<R
         before
     };
     let answer = script(&request, before);
-    if !matches!(answer, Answer::Reset) {
-        let _ = stream.write_all(&answer.clone().bytes()).await;
-        if matches!(answer, Answer::Silent(..)) {
-            std::future::pending::<()>().await;
-        }
-        let _ = stream.shutdown().await;
+    if matches!(answer, Answer::Reset) {
+        return None;
     }
+    stream.write_all(&answer.clone().bytes()).await.ok()?;
+    if matches!(answer, Answer::Silent(..)) {
+        std::future::pending::<()>().await;
+    }
+    if matches!(answer, Answer::Kept(..)) {
+        return Some(());
+    }
+    let _ = stream.shutdown().await;
+    None
 }

@@ -49,7 +49,7 @@ impl Download {
         let tries = http.tries();
         let mut download = Self { http, call, mode, size, missing: range, answer: None, tries, over: false };
         if !download.missing.is_empty() {
-            download.ask().await?;
+            download.ask(false).await?;
         }
         Ok(download)
     }
@@ -98,16 +98,16 @@ impl Download {
         let pause = self.tries.failed(None, fastrand::f64()).ok_or_else(|| error.clone())?;
         tracing::debug!(%error, from = self.missing.start, ?pause, "resuming");
         tokio::time::sleep(pause).await;
-        self.ask().await
+        self.ask(true).await
     }
 
-    async fn ask(&mut self) -> Result<()> {
+    async fn ask(&mut self, is_again: bool) -> Result<()> {
         let Range { start, end } = self.missing;
         let call = match self.mode {
             Mode::Ranged => Call { range: Some(format!("bytes={start}-{}", end - 1)), ..self.call.clone() },
             Mode::Whole => self.call.clone(),
         };
-        let outcome = self.http.response(&call).await;
+        let outcome = self.http.response(&call, is_again).await;
         let response = outcome.map_err(|error| self.refusal(error))?;
         self.check(&response)?;
         self.answer = Some((response, if self.mode == Mode::Whole { start } else { 0 }));

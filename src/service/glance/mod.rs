@@ -89,8 +89,8 @@ impl Glance {
         let (base, version) = discover(&first, &endpoint).await?;
         try_list(&first, &base).await?;
         let http = Http::new(api, login.clone(), patience);
-        let data = Arc::new(Http::new(data, login.clone(), patience));
-        let uploads = Http::new(uploads, login, patience);
+        let data = Arc::new(Http::new(data, login.clone(), patience).with_again(client(Purpose::DataAgain)?));
+        let uploads = Http::new(uploads, login.clone(), patience);
         let (turns, schema) = (Turns::default(), OnceCell::new());
         let http = Arc::new(http);
         Ok(Self { http, data, uploads, turns, remarks, schema, base, version, project, is_administrator })
