@@ -50,6 +50,8 @@ pub(super) struct Demand {
 /// What is known of an image's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
+    /// Nobody has read any since what is known of them was forgotten, or ever.
+    Forgotten,
     /// Not all of them were compared with the service's hash.
     Unknown,
     /// All were, and they are right.
@@ -81,8 +83,11 @@ fn decide(demand: &Demand) -> Mode {
 fn asked(demand: &Demand) -> Mode {
     match demand.trust {
         Trust::Damaged => Mode::Direct { keep: false },
-        // Whoever reads the same bytes through the page cache keeps the pages.
-        _ if demand.direct || demand.size > demand.available / 2 => Mode::Direct { keep: true },
+        // Whoever reads the same bytes through the page cache keeps the pages. What nobody knows any more is void: a verdict
+        // on what is read from now on says nothing of it.
+        trust if demand.direct || demand.size > demand.available / 2 => {
+            Mode::Direct { keep: trust != Trust::Forgotten }
+        }
         trust => Mode::Cached { keep: matches!(trust, Trust::Verified | Trust::Unprovable) },
     }
 }
@@ -238,6 +243,13 @@ mod tests {
     #[test]
     fn who_asks_for_direct_reads_gets_them_and_leaves_the_pages_of_others_alone() {
         assert_eq!(decided(|demand| demand.direct = true), "beside");
+    }
+
+    #[test]
+    fn pages_of_which_nothing_is_known_any_more_go_at_the_next_open_whatever_it_asks_for() {
+        assert_eq!(decided(|demand| demand.trust = Trust::Forgotten), "cached");
+        assert_eq!(decided(|demand| (demand.trust, demand.direct) = (Trust::Forgotten, true)), "direct");
+        assert_eq!(decided(|demand| (demand.trust, demand.available) = (Trust::Forgotten, GIB)), "direct");
     }
 
     #[test]

@@ -193,13 +193,15 @@ impl FileSystem {
 
     fn demand(&self, content: &Content, asked: Asked, sealed: Option<Arc<File>>) -> Demand {
         let available = if content.size <= SMALL || sealed.is_some() { u64::MAX } else { (asked.available)() };
-        // Pages say nothing of themselves: they stay for as long as reading remembers which bytes were proved.
+        // Pages say nothing of themselves: they stay for as long as reading remembers what it gave out.
         let trust = match self.reads.verified(content) {
             Some(Verified::Yes) => Trust::Verified,
             Some(Verified::Unknown) => Trust::Unprovable,
             _ if self.contents.damages(content) > 0 => Trust::Damaged,
             _ => Trust::Unknown,
         };
+        let is_forgotten = trust != Trust::Damaged && !self.reads.remembers(content);
+        let trust = if is_forgotten { Trust::Forgotten } else { trust };
         Demand { direct: asked.direct, size: content.size, available, trust, sealed }
     }
 

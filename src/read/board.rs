@@ -61,12 +61,40 @@ struct Lane {
     forsaken: bool,
     /// The number of the wish for which it was started or went on last.
     wish: u64,
+    /// Which of the blocks that a stream passes were asked for, by their first one: in their order and apart.
+    asked: BTreeMap<u64, u64>,
     nudge: Arc<Notify>,
 }
 
 impl Lane {
     fn brings_any_of(&self, blocks: &Range<u64>) -> bool {
         self.next < blocks.end && blocks.start < self.want
+    }
+
+    /// A stream was asked for those of `blocks` that it brings.
+    fn ask(&mut self, blocks: &Range<u64>) {
+        let (mut start, mut end) = (blocks.start.max(self.next), blocks.end.min(self.want));
+        if self.way != Way::Whole || start >= end {
+            return;
+        }
+        while let Some((first, last)) = self.asked.range(..=end).next_back().map(|(first, last)| (*first, *last))
+            && last >= start
+        {
+            self.asked.remove(&first);
+            (start, end) = (start.min(first), end.max(last));
+        }
+        self.asked.insert(start, end);
+    }
+
+    /// The block before which nothing was asked for of what a stream brings next.
+    fn passes_until(&mut self) -> u64 {
+        while let Some((first, last)) = self.asked.first_key_value().map(|(first, last)| (*first, *last))
+            && last <= self.next
+        {
+            self.asked.remove(&first);
+        }
+        let first = self.asked.keys().next().copied();
+        if self.way == Way::Whole { first.unwrap_or(self.want) } else { self.next }
     }
 }
 
@@ -85,6 +113,8 @@ pub(super) struct Wish {
     pub(super) blocks: Range<u64>,
     /// How far a single request may go.
     pub(super) reach: u64,
+    /// How much that a stream passes before them is wanted too: the kernel's reads overtake each other.
+    pub(super) near: u64,
     /// Requests for it that are worth making at once.
     pub(super) lanes: u64,
     /// The length of each of several requests.
@@ -98,8 +128,8 @@ pub(super) struct Wish {
 /// What a lane does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Get these blocks, all in one span.
-    Fill(Range<u64>),
+    /// Get these blocks, all in one span. `is_wanted` unless a stream only passes them.
+    Fill { blocks: Range<u64>, is_wanted: bool },
     /// Wait: nobody wants more now.
     Pause,
     /// It is over.
@@ -111,12 +141,16 @@ pub(super) enum Step {
 pub(super) struct Board {
     lanes: Vec<Lane>,
     waiting: Waiting,
-    /// Lanes that were started, and streams since there was nobody who has the image open.
+    /// Lanes that were started, and wishes.
     made: u64,
-    streams: u64,
     wishes: u64,
-    /// How many have the image open.
+    /// How many have the image open, and how many have had it.
     readers: u64,
+    opened: u64,
+    /// Of the image as it is open now: the furthest block that a stream has passed, and whether somebody wanted one of those
+    /// later.
+    passed: u64,
+    gone_back: bool,
 }
 
 impl Board {
@@ -126,12 +160,12 @@ impl Board {
         let mut at = wish.blocks.start;
         self.wishes += 1;
         while at < wish.blocks.end {
-            if here(at) || self.is_coming(at) {
+            let is_local = local(at);
+            if here(at) || self.is_coming(at, is_local) {
                 at += 1;
                 continue;
             }
-            let is_local = local(at);
-            let alike = |block: &u64| !here(*block) && !self.is_coming(*block) && local(*block) == is_local;
+            let alike = |block: &u64| !here(*block) && !self.is_coming(*block, is_local) && local(*block) == is_local;
             let gap = at..at + 1 + (at + 1..wish.blocks.end).take_while(alike).fold(0, |count, _| count + 1);
             at = gap.end;
             let gap = if is_local { gap } else { self.joined(gap, &wish.way, |block| here(block) || local(block)) };
@@ -142,13 +176,16 @@ impl Board {
             }
         }
         let wanted = |lane: &&mut Lane| lane.brings_any_of(&wish.blocks);
-        self.lanes.iter_mut().filter(wanted).for_each(|lane| lane.forsaken = false);
+        for lane in self.lanes.iter_mut().filter(wanted) {
+            lane.forsaken = false;
+            lane.ask(&(wish.blocks.start.saturating_sub(wish.near)..wish.blocks.end));
+        }
         starts
     }
 
-    /// Waits for `block`, which is under way.
-    pub(super) fn wait(&mut self, block: u64) -> Option<oneshot::Receiver<Arrival>> {
-        if !self.is_coming(block) {
+    /// Waits for `block`, which is under way; one that `is_local` not by a stream, which may be far away.
+    pub(super) fn wait(&mut self, block: u64, is_local: bool) -> Option<oneshot::Receiver<Arrival>> {
+        if !self.is_coming(block, is_local) {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
@@ -168,9 +205,12 @@ impl Board {
         if next >= want {
             return Step::Pause;
         }
+        let passes_until = self.lanes.get_mut(at).map_or(next, Lane::passes_until);
         let busy = want.min(span_end(next)).min(next + most.max(1));
+        let busy = if next < passes_until { busy.min(passes_until) } else { busy };
+        let is_wanted = next >= passes_until || self.is_awaited(next..busy);
         self.lanes.iter_mut().filter(|lane| lane.id == id).for_each(|lane| lane.busy = busy);
-        Step::Fill(next..busy)
+        Step::Fill { blocks: next..busy, is_wanted }
     }
 
     /// Somebody went away, and with them the wish for what was to be fetched ahead: what nobody waits for is not wanted any
@@ -219,6 +259,9 @@ impl Board {
     pub(super) fn advance(&mut self, id: LaneId, blocks: &Range<u64>) -> Vec<oneshot::Sender<Arrival>> {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == id) {
             (lane.next, lane.want) = (blocks.end, lane.want.max(blocks.end));
+            if lane.way == Way::Whole {
+                self.passed = self.passed.max(blocks.end);
+            }
         }
         let mut served = self.waiting.split_off(&blocks.start);
         self.waiting.append(&mut served.split_off(&blocks.end));
@@ -228,7 +271,7 @@ impl Board {
     /// The lane `id` is over, whichever way; answers who waits for what is not under way any more.
     pub(super) fn remove(&mut self, id: LaneId) -> Vec<oneshot::Sender<Arrival>> {
         self.lanes.retain(|lane| lane.id != id);
-        let lost: Vec<u64> = self.waiting.keys().copied().filter(|block| !self.is_coming(*block)).collect();
+        let lost: Vec<u64> = self.waiting.keys().copied().filter(|block| !self.is_coming(*block, false)).collect();
         lost.iter().filter_map(|block| self.waiting.remove(block)).flatten().collect()
     }
 
@@ -239,9 +282,9 @@ impl Board {
 
     /// Somebody opens the image. `true` for the first one.
     pub(super) fn enter(&mut self) -> bool {
-        self.readers += 1;
+        (self.readers, self.opened) = (self.readers + 1, self.opened + 1);
         if self.readers == 1 {
-            self.streams = 0;
+            (self.passed, self.gone_back) = (0, false);
         }
         self.readers == 1
     }
@@ -258,9 +301,14 @@ impl Board {
         self.readers
     }
 
+    /// Whether anybody has had the image open.
+    pub(super) fn was_opened(&self) -> bool {
+        self.opened > 0
+    }
+
     /// Whether a stream has passed what somebody wanted later, so that another one was begun.
     pub(super) fn has_gone_back(&self) -> bool {
-        self.streams > 1
+        self.gone_back
     }
 
     /// How many blocks streams have to pass before the one that somebody waits for, at most.
@@ -275,8 +323,10 @@ impl Board {
         self.lanes.iter().map(|lane| lane.want.saturating_sub(lane.next)).sum()
     }
 
-    fn is_coming(&self, block: u64) -> bool {
-        self.lanes.iter().any(|lane| lane.brings_any_of(&(block..block + 1)))
+    /// Whether a lane brings the block. For one that `is_local` no stream counts.
+    fn is_coming(&self, block: u64, is_local: bool) -> bool {
+        let counts = |lane: &&Lane| !is_local || lane.way != Way::Whole;
+        self.lanes.iter().filter(counts).any(|lane| lane.brings_any_of(&(block..block + 1)))
     }
 
     /// The gap with the few blocks before it that a request on its way there is about to pass, where these are neither
@@ -286,7 +336,9 @@ impl Board {
         let near = gap.start.saturating_sub((gap.end - gap.start) * EARLY);
         let ahead = |lane: &&Lane| lane.way == *way && (near..gap.start).contains(&lane.want) && lane.end > gap.start;
         match self.lanes.iter().filter(ahead).map(|lane| lane.want).max() {
-            Some(start) if (start..gap.start).all(|block| !here(block) && !self.is_coming(block)) => start..gap.end,
+            Some(start) if (start..gap.start).all(|block| !here(block) && !self.is_coming(block, false)) => {
+                start..gap.end
+            }
             _ => gap,
         }
     }
@@ -301,8 +353,8 @@ impl Board {
         }
     }
 
-    /// A stream brings what it has not passed. For what is behind all of them another one begins: who is ahead goes on
-    /// with the one that there is, and each byte comes once more at most.
+    /// A stream brings what it has not passed. For what is behind all of them another one begins, and who is ahead goes on
+    /// with the one that there is.
     fn cover_by_stream(&mut self, gap: &Range<u64>, count: u64, starts: &mut Vec<Start>) {
         let wish = self.wishes;
         let before = |lane: &&mut Lane| lane.way == Way::Whole && lane.next <= gap.start;
@@ -312,18 +364,18 @@ impl Board {
             return;
         }
         self.end_streams();
-        self.streams += 1;
+        self.gone_back |= gap.start < self.passed;
         starts.push(self.start(Way::Whole, 0, gap.end, count));
     }
 
-    /// Makes place for another stream where there is one for each reader already: those end that nobody waits for, first
-    /// the ones that have not been wanted for longest.
+    /// Makes place for another stream where there is one more than readers already, for a reader of two places or for the
+    /// hash: those end that nobody waits for, first the ones that have not been wanted for longest.
     fn end_streams(&mut self) {
         loop {
             let streams = || self.lanes.iter().enumerate().filter(|(_, lane)| lane.way == Way::Whole);
             let idle = streams().filter(|(_, lane)| !self.is_awaited(lane.next..lane.want));
             let oldest = idle.min_by_key(|(_, lane)| lane.wish).map(|(at, _)| at);
-            let is_room = u64::try_from(streams().count()).is_ok_and(|count| count < self.readers);
+            let is_room = u64::try_from(streams().count()).is_ok_and(|count| count <= self.readers);
             match oldest {
                 Some(at) if !is_room => self.lanes.swap_remove(at).nudge.notify_one(),
                 _ => return,
@@ -365,7 +417,8 @@ impl Board {
         self.made += 1;
         let (id, nudge) = (LaneId(self.made), Arc::new(Notify::new()));
         let start = Start { id, way: way.clone(), nudge: Arc::clone(&nudge) };
-        self.lanes.push(Lane { id, way, next, want, end, busy: next, forsaken: false, wish: self.wishes, nudge });
+        let (wish, asked) = (self.wishes, BTreeMap::new());
+        self.lanes.push(Lane { id, way, next, want, end, busy: next, forsaken: false, wish, asked, nudge });
         start
     }
 }

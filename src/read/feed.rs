@@ -75,7 +75,17 @@ impl Feed {
     /// image that is too large for memory, of whom one may fall behind.
     pub(super) fn is_to_be_spooled(&self, reads: &Reads) -> bool {
         let is_large = self.identity.size() > reads.cache.budget().total() / 2;
-        (is_large && self.passing.load(Ordering::Relaxed) > 1) || lock(&self.board).has_gone_back()
+        let several = is_large && self.passing.load(Ordering::Relaxed) > 1;
+        let board = lock(&self.board);
+        board.readers() > 0 && (several || board.has_gone_back())
+    }
+
+    /// Makes a nameless file for what streams pass, if there is none.
+    pub(super) async fn improvise(&self, reads: &Reads) {
+        if self.shelf.improvise(reads.settings.spool.as_deref(), &self.identity).await {
+            // The last reader may have gone meanwhile.
+            self.close_if_idle();
+        }
     }
 
     /// A reader was given the bytes before `end`.
@@ -143,6 +153,11 @@ impl Feed {
         }
     }
 
+    /// Whether anybody has had it open.
+    pub(super) fn was_opened(&self) -> bool {
+        lock(&self.board).was_opened()
+    }
+
     /// Whether nobody has it open.
     pub(super) fn is_idle(&self) -> bool {
         lock(&self.board).readers() == 0
@@ -194,12 +209,13 @@ impl Feed {
         if let Some(run) = reads.cache.get(&self.identity, wanted.start, how) {
             return Coming::Here(run);
         }
-        if let Some(coming) = board.wait(wanted.start) {
+        let is_local = self.shelf.get().is_some_and(|image| image.has(wanted.start));
+        if let Some(coming) = board.wait(wanted.start, is_local) {
             return Coming::Awaited(coming);
         }
         let starts = self.wish(reads, &mut board, wanted.clone(), wanted.end);
         // A wish for what is nowhere always gets it under way; a closed channel says "look again".
-        let coming = board.wait(wanted.start).unwrap_or_else(|| oneshot::channel().1);
+        let coming = board.wait(wanted.start, is_local).unwrap_or_else(|| oneshot::channel().1);
         drop(board);
         self.start(reads, starts);
         Coming::Awaited(coming)
@@ -209,7 +225,8 @@ impl Feed {
         let (lanes, part) = reads.lanes();
         let reach = reach.min(blocks.end.saturating_add(reads.longest_request()));
         let way = lock(&reads.routes).of(&self.content, &self.identity);
-        let wish = Wish { blocks, reach, lanes, part: part / BLOCK, way, count: self.identity.blocks() };
+        let (near, count) = (reads.near(), self.identity.blocks());
+        let wish = Wish { blocks, reach, near, lanes, part: part / BLOCK, way, count };
         let image = self.shelf.get();
         let local = |block| image.as_ref().is_some_and(|image| image.has(block));
         board.wish(&wish, |block| reads.cache.has(&self.identity, block), local)

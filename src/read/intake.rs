@@ -13,6 +13,10 @@ use crate::service::{ByteStream, Kind, ServiceError};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::timeout;
 
+/// How often a stream may say that what arrives was here before until others may go first: some tens of MiB, in chunks as
+/// sockets have them.
+const PATIENT: u32 = 512;
+
 /// A stream, and what of it arrived and was not taken yet.
 pub(super) struct Intake {
     image: ImageId,
@@ -29,32 +33,34 @@ impl Intake {
         Self { image, stream, rest: Bytes::new(), stall, heard }
     }
 
-    /// Fills all of `buffer`, and tells `arrived` how many bytes came at a time.
-    pub(super) async fn fill(&mut self, buffer: &mut Buffer, arrived: impl Fn(u64)) -> Result<(), ReadError> {
+    /// Fills all of `buffer`, and tells `arrived` how many bytes came at a time. `false` where much has come that was here
+    /// before, so that others may go first; then it is to be called again.
+    pub(super) async fn fill(&mut self, buffer: &mut Buffer, arrived: impl Fn(u64)) -> Result<bool, ReadError> {
         while buffer.missing() > 0 {
-            self.more().await?;
+            if !self.more().await? {
+                return Ok(false);
+            }
             let taken = buffer.fill(&self.rest);
             self.rest.advance(taken);
             arrived(u64::try_from(taken).unwrap_or(u64::MAX));
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Takes `length` bytes and keeps none.
-    pub(super) async fn skip(&mut self, length: u64) -> Result<(), ReadError> {
-        let mut left = length;
-        while left > 0 {
-            self.more().await?;
-            let step = usize::try_from(left).unwrap_or(usize::MAX).min(self.rest.len());
-            self.rest.advance(step);
-            left -= u64::try_from(step).unwrap_or(left);
-        }
-        Ok(())
+    /// Takes some of the next `most` bytes, and keeps none; answers how many. None where much has come that was here before.
+    pub(super) async fn skip(&mut self, most: u64) -> Result<u64, ReadError> {
+        self.more().await?;
+        let step = usize::try_from(most).unwrap_or(usize::MAX).min(self.rest.len());
+        self.rest.advance(step);
+        Ok(u64::try_from(step).unwrap_or(most))
     }
 
-    /// Waits until there are bytes to take.
-    async fn more(&mut self) -> Result<(), ReadError> {
-        while self.rest.is_empty() {
+    /// Waits until there are bytes to take, or much has come that was here before.
+    async fn more(&mut self) -> Result<bool, ReadError> {
+        for _ in 0..PATIENT {
+            if !self.rest.is_empty() {
+                return Ok(true);
+            }
             let waited = self.stall;
             let next = timeout(waited, self.stream.next()).await;
             self.rest = match next {
@@ -66,7 +72,7 @@ impl Intake {
                 Err(_) => return Err(ReadError::TimedOut { image: self.image, waited }),
             };
         }
-        Ok(())
+        Ok(!self.rest.is_empty())
     }
 
     fn ended_early(&self) -> ServiceError {

@@ -39,6 +39,9 @@ const GATHERING: Duration = Duration::from_millis(1);
 /// Blocks in the first run of a lane, before its rate is known.
 const FIRST: u64 = SPAN / 2;
 
+/// Memory that a stream leaves alone when it keeps what nobody has asked for: others need some at any time.
+const SPARE: u64 = 2 << 20;
+
 /// A request for more blocks is for what is fetched ahead: no read of the kernel needs so many.
 const LONG: u64 = 2 * SPAN;
 
@@ -95,20 +98,20 @@ impl Lane {
                         return Ok(());
                     }
                 }
-                Step::Fill(blocks) => {
+                Step::Fill { blocks, is_wanted } => {
                     if self.way == Way::Whole && self.feed.is_to_be_spooled(&reads) {
-                        self.feed.shelf.improvise(reads.settings.spool.as_deref(), &self.feed.identity).await;
+                        self.feed.improvise(&reads).await;
                     }
                     if brought >= TURN {
                         brought = 0;
                         self.let_others_go_first();
                     }
-                    self.gather(&blocks).await;
+                    self.gather(&blocks, is_wanted).await;
                     let (feed, id, nudge, idle) =
                         (Arc::clone(&self.feed), self.id, Arc::clone(&self.nudge), self.idle());
                     let fetched = tokio::select! {
                         biased;
-                        fetched = self.fetch(&blocks, &reads) => fetched?,
+                        fetched = self.fetch(&blocks, is_wanted, &reads) => fetched?,
                         () = forsaken(&feed, id, &nudge, idle) => return Ok(()),
                     };
                     if !self.give(&blocks, fetched).await? {
@@ -138,6 +141,13 @@ impl Lane {
             (self.under_way, self.permit) = (None, None);
         }
         wanted
+    }
+
+    /// A stream that passes what is here already lets others go first who wait to make a request.
+    fn stand_back(&mut self) {
+        if self.way == Way::Whole {
+            self.let_others_go_first();
+        }
     }
 
     /// Waits until more is wanted. `true` when that took so long that the lane is over, or others wait for its permit.
@@ -174,11 +184,19 @@ impl Lane {
     }
 
     /// Gets `blocks`, as soon as there is leave to ask for them, and memory.
-    async fn fetch(&mut self, blocks: &Range<u64>, reads: &Reads) -> Result<Fetched, ReadError> {
+    async fn fetch(&mut self, blocks: &Range<u64>, is_wanted: bool, reads: &Reads) -> Result<Fetched, ReadError> {
         self.permit(reads).await;
         let length = self.length(blocks);
-        if self.is_superfluous(blocks) {
-            self.open(blocks.start).await?.skip(length).await?;
+        if self.is_superfluous(blocks, is_wanted) {
+            let mut left = length;
+            while left > 0 {
+                self.permit(reads).await;
+                let passed = self.open(blocks.start).await?.skip(left).await?;
+                left = left.saturating_sub(passed);
+                if passed == 0 {
+                    self.stand_back();
+                }
+            }
             return Ok(Fetched::Passed);
         }
         // The memory first: a connection that waits for memory would be cut off.
@@ -189,7 +207,10 @@ impl Lane {
             buffer = read;
             add(&self.reads.counters.from_disk, length);
         } else {
-            self.open(blocks.start).await?.fill(&mut buffer, |bytes| reads.arrived(bytes)).await?;
+            while !self.open(blocks.start).await?.fill(&mut buffer, |bytes| reads.arrived(bytes)).await? {
+                self.stand_back();
+                self.permit(reads).await;
+            }
         }
         self.adapt(blocks.end - blocks.start, began.elapsed());
         let run = Run::new(&self.feed.identity, blocks.clone(), buffer);
@@ -220,22 +241,27 @@ impl Lane {
         range.end - range.start
     }
 
-    /// A stream passes what is here already.
-    fn is_superfluous(&self, blocks: &Range<u64>) -> bool {
+    /// A stream passes what is here already, and what nobody has asked for where that would have to be kept in place of
+    /// something else.
+    fn is_superfluous(&self, blocks: &Range<u64>, is_wanted: bool) -> bool {
         if self.way != Way::Whole || self.feed.is_awaited(blocks.clone()) {
             return false;
         }
         let cached = |block| self.reads.cache.has(&self.feed.identity, block);
         match self.feed.shelf.get() {
             Some(image) => blocks.clone().all(|block| image.has(block)),
-            None => blocks.clone().all(cached),
+            None if is_wanted => blocks.clone().all(cached),
+            None => {
+                let budget = self.reads.cache.budget();
+                budget.total().saturating_sub(budget.held()) < SPARE || blocks.clone().all(cached)
+            }
         }
     }
 
     /// Lets bytes gather that nobody waits for.
-    async fn gather(&mut self, blocks: &Range<u64>) {
+    async fn gather(&mut self, blocks: &Range<u64>, is_wanted: bool) {
         let idle = self.intake.is_some() && self.reads.is_calm() && !self.feed.is_awaited(blocks.clone());
-        if idle && !self.is_superfluous(blocks) {
+        if idle && !self.is_superfluous(blocks, is_wanted) {
             // A nudge only says that more is wanted, which the next step sees.
             let _ = timeout(GATHERING, self.nudge.notified()).await;
         }

@@ -128,7 +128,7 @@ pub const MINIMUM: u64 = 4 << 20;
 /// that the kernel still has of them were seen by a reader of ours.
 const REMEMBERED: usize = 256;
 
-/// Bytes that these may take: what is known of 256 GiB.
+/// Bytes that these may take, all but the last one: what is known of 256 GiB.
 const REMEMBERED_BYTES: usize = 8 << 20;
 
 /// Everything that reads images of one mount.
@@ -214,16 +214,25 @@ impl Reads {
         }
         let feed = Arc::new(Feed::new(content, identity.clone(), self.cache.budget().total()));
         feeds.put(identity, Arc::clone(&feed));
-        for beyond in beyond_memory(&feeds) {
-            feeds.pop(&beyond);
-        }
+        forget_oldest(&mut feeds);
         feed
+    }
+
+    /// Somebody closed an image.
+    fn forget_oldest(&self) {
+        forget_oldest(&mut lock(&self.feeds));
     }
 
     /// How much of a content was compared with the service's hash; `None` where nothing is known of it.
     pub fn verified(&self, content: &Content) -> Option<Verified> {
         let identity = Identity::new(content.image, content.size, content.checksums.clone());
         lock(&self.feeds).peek(&identity).map(|feed| feed.proof.verified())
+    }
+
+    /// Whether a verdict on a content, or its absence, is one on all that readers were given of it.
+    pub fn remembers(&self, content: &Content) -> bool {
+        let identity = Identity::new(content.image, content.size, content.checksums.clone());
+        lock(&self.feeds).peek(&identity).is_some_and(|feed| feed.was_opened())
     }
 
     /// Refuses a reply that would leave too little memory for the blocks that it is made of.
@@ -322,6 +331,11 @@ impl Reads {
         if readers <= self.requests.most() { u64::MAX } else { PART / BLOCK }
     }
 
+    /// How many blocks before a read may be wanted soon: of the kernel's read-ahead, 4 MiB, the end may arrive first.
+    fn near(&self) -> u64 {
+        (self.cache.budget().total() / 16).min(4 << 20) / BLOCK
+    }
+
     /// The most blocks that one buffer may hold, so that sixteen of them fit into the budget.
     fn longest_run(&self) -> u64 {
         (self.cache.budget().total() / 16 / BLOCK).clamp(1, SPAN)
@@ -358,14 +372,19 @@ impl Reads {
     }
 }
 
-/// The contents that nobody has open and that are not to be remembered any more: those that were opened longest ago.
-fn beyond_memory(feeds: &LruCache<Identity, Arc<Feed>>) -> Vec<Identity> {
+/// Forgets contents that nobody has open, those first that were opened longest ago, where they are too many or too much is
+/// known of them. The last one stays however much that is.
+fn forget_oldest(feeds: &mut LruCache<Identity, Arc<Feed>>) {
     let (mut count, mut bytes) = (0, 0);
     let is_beyond = |(_, feed): &(&Identity, &Arc<Feed>)| {
         (count, bytes) = (count + 1, bytes + feed.proof.bytes());
-        count > REMEMBERED || bytes > REMEMBERED_BYTES
+        count > REMEMBERED || (count > 1 && bytes > REMEMBERED_BYTES)
     };
-    feeds.iter().filter(|(_, feed)| feed.is_idle()).filter(is_beyond).map(|(identity, _)| identity.clone()).collect()
+    let idle = feeds.iter().filter(|(_, feed)| feed.is_idle());
+    let beyond: Vec<Identity> = idle.filter(is_beyond).map(|(identity, _)| identity.clone()).collect();
+    for identity in &beyond {
+        feeds.pop(identity);
+    }
 }
 
 /// A request that brings bytes.

@@ -350,6 +350,12 @@ impl Proof {
         state.hash = Some(hash);
     }
 
+    /// The worker ends before all is done: nobody wants it now.
+    pub(super) fn pause(&self) {
+        lock(&self.state).working = false;
+        self.changed.notify_waiters();
+    }
+
     /// The worker could not have the next block, and ends. All hear of it who wait for it now.
     pub(super) fn give_up(&self, error: ReadError) {
         let mut state = lock(&self.state);

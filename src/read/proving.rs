@@ -33,10 +33,12 @@ impl Feed {
             if self.proof.needs_worker() {
                 self.begin_to_prove(reads);
             }
-            let before = self.proof.hashed();
+            // What is to be hashed may have to be fetched again.
+            let progress = || (self.proof.hashed(), self.progress.load(Ordering::Relaxed));
+            let before = progress();
             match timeout(reads.settings.patience, self.proof.wait(given_up, &done)).await {
                 Ok(outcome) => outcome?,
-                Err(_) if self.proof.hashed() == before => return Err(self.timed_out(reads)),
+                Err(_) if progress() == before => return Err(self.timed_out(reads)),
                 Err(_) => {}
             }
         }
@@ -48,7 +50,8 @@ impl Feed {
         spawn(Arc::clone(self).prove(Arc::clone(reads)));
     }
 
-    /// The worker: hashes what is queued, and ends when nothing is.
+    /// The worker: hashes what is queued, and ends when nothing is. For nobody it asks the service for nothing: an image whose
+    /// readers have seen its parts in another order, and gone, stays proved in part.
     async fn prove(self: Arc<Self>, reads: Arc<Reads>) {
         let mut keeping = None;
         loop {
@@ -72,6 +75,14 @@ impl Feed {
                     };
                     tokio::task::spawn_blocking(hash).await.err().map(|_| self.failed())
                 }
+                Work::Fetch(blocks) if self.is_idle() && !self.is_here(&reads, blocks.start) => {
+                    self.proof.pause();
+                    // Somebody may have opened it meanwhile, and have seen a worker at it.
+                    if self.is_idle() || !self.proof.needs_worker() {
+                        return;
+                    }
+                    None
+                }
                 Work::Fetch(blocks) => match self.run(&reads, blocks, Use::Passing).await {
                     Ok((run, _)) => {
                         self.proof.give(&run);
@@ -85,6 +96,11 @@ impl Feed {
                 return self.proof.give_up(error);
             }
         }
+    }
+
+    /// Whether a block need not be asked of the service.
+    fn is_here(&self, reads: &Reads, block: u64) -> bool {
+        reads.cache.has(&self.identity, block) || self.shelf.get().is_some_and(|image| image.has(block))
     }
 
     /// What proved to be damaged is gone before anybody hears of it and tries again.

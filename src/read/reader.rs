@@ -183,5 +183,6 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.reads.open.fetch_sub(1, Ordering::Relaxed);
         self.feed.closed(&self.reads);
+        self.reads.forget_oldest();
     }
 }

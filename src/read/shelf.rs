@@ -51,10 +51,11 @@ impl Shelf {
         true
     }
 
-    /// Makes a nameless file where there is nothing: what a stream passes from now on needs no other one.
-    pub(super) async fn improvise(&self, folder: Option<&Path>, content: &Identity) {
-        let is_bare = matches!(&*lock(&self.0), State::Unknown | State::Bare);
-        let Some(folder) = folder.filter(|_| is_bare).map(Path::to_owned) else { return };
+    /// Makes a nameless file where somebody has looked and found nothing: what a stream passes from now on needs no other one.
+    /// `true` when it was made now.
+    pub(super) async fn improvise(&self, folder: Option<&Path>, content: &Identity) -> bool {
+        let is_bare = || matches!(&*lock(&self.0), State::Bare);
+        let Some(folder) = folder.filter(|_| is_bare()).map(Path::to_owned) else { return false };
         let (image, content) = (content.image(), content.clone());
         let made = tokio::task::spawn_blocking(move || DiskImage::anonymous(&folder, &content)).await;
         let state = match made {
@@ -63,13 +64,15 @@ impl Shelf {
                 tracing::warn!(%image, %error, "no spool: who goes back in this image has all of it sent once more");
                 State::Full
             }
-            Err(_) => return,
+            Err(_) => return false,
         };
         let mut here = lock(&self.0);
-        // Two streams may have come to it at once.
-        if matches!(&*here, State::Unknown | State::Bare) {
+        // Two streams may have come to it at once, and the last reader may have gone.
+        let is_first = matches!(&*here, State::Bare);
+        if is_first {
             *here = state;
         }
+        is_first
     }
 
     /// Nobody has the image open any more: the next one looks again, and the cache may drop it meanwhile.

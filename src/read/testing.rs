@@ -50,8 +50,8 @@ pub(super) struct Fake {
     /// A permit for each chunk that may leave; none are counted unless it is held.
     pub(super) chunks: Semaphore,
     pub(super) held: AtomicBool,
-    /// So many minutes pass before the bytes of an answer, with a sign of life in each.
-    pub(super) minutes: AtomicU32,
+    /// So many signs of life come before the bytes of an answer, one every tenth of a second.
+    pub(super) signs: AtomicU32,
     /// The way to it; without one, nothing takes time.
     pub(super) line: Mutex<Option<Arc<Line>>>,
 }
@@ -76,7 +76,7 @@ impl Fake {
             cut: AtomicUsize::new(usize::MAX),
             chunks: Semaphore::new(0),
             held: AtomicBool::new(false),
-            minutes: AtomicU32::new(0),
+            signs: AtomicU32::new(0),
             line: Mutex::default(),
         }
     }
@@ -177,8 +177,8 @@ impl Fake {
             Some(line) => Some((line.answer().await, line)),
             None => None,
         };
-        let minutes = stream::iter(0..self.minutes.load(Ordering::SeqCst)).then(|_| async {
-            tokio::time::sleep(Duration::from_mins(1)).await;
+        let signs = stream::iter(0..self.signs.load(Ordering::SeqCst)).then(|_| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(Bytes::new())
         });
         let bytes = stream::unfold((bytes, answering, way), move |(mut rest, answering, mut way)| {
@@ -199,7 +199,7 @@ impl Fake {
                 Some((Ok(chunk), (rest, answering, way)))
             }
         });
-        Ok(Box::pin(minutes.chain(bytes)))
+        Ok(Box::pin(signs.chain(bytes)))
     }
 }
 

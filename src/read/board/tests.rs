@@ -7,7 +7,7 @@ use super::*;
 const RANGES: Way = Way::Ranges(None);
 
 fn wish(blocks: Range<u64>) -> Wish {
-    Wish { reach: blocks.end, blocks, lanes: 1, part: 32, way: RANGES, count: 1000 }
+    Wish { reach: blocks.end, near: 32, blocks, lanes: 1, part: 32, way: RANGES, count: 1000 }
 }
 
 /// A board of an image that somebody has open.
@@ -19,6 +19,11 @@ fn open() -> Board {
 
 fn stream(blocks: Range<u64>) -> Wish {
     Wish { way: Way::Whole, ..wish(blocks) }
+}
+
+/// What somebody wants is to be got.
+fn fill(blocks: Range<u64>) -> Step {
+    Step::Fill { blocks, is_wanted: true }
 }
 
 fn never(_: u64) -> bool {
@@ -125,7 +130,7 @@ fn a_lane_fills_what_is_wanted_span_by_span_and_then_pauses() {
     let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(3..20) }, never, never).remove(0).id;
     for blocks in [3..8, 8..16, 16..20] {
-        assert_eq!(board.step(lane, 8), Step::Fill(blocks.clone()));
+        assert_eq!(board.step(lane, 8), fill(blocks.clone()));
         board.advance(lane, &blocks);
     }
     assert_eq!(board.step(lane, 8), Step::Pause);
@@ -140,15 +145,15 @@ fn a_lane_does_not_retire_while_more_is_wanted() {
     board.advance(lane, &(0..2));
     started(&mut board, &wish(2..3));
     assert!(!board.retire(lane));
-    assert_eq!(board.step(lane, 8), Step::Fill(2..3));
+    assert_eq!(board.step(lane, 8), fill(2..3));
 }
 
 #[test]
 fn who_waits_is_served_by_the_run_that_has_the_block() {
     let mut board = open();
     let lane = board.wish(&wish(0..8), never, never).remove(0).id;
-    assert!(board.wait(9).is_none(), "it is not under way");
-    let (_first, _second) = (board.wait(1).unwrap(), board.wait(5).unwrap());
+    assert!(board.wait(9, false).is_none(), "it is not under way");
+    let (_first, _second) = (board.wait(1, false).unwrap(), board.wait(5, false).unwrap());
     assert_eq!(board.advance(lane, &(0..4)).len(), 1);
     assert!(board.is_awaited(4..8));
     assert_eq!(board.remove(lane).len(), 1, "the other one is told when the request is over");
@@ -159,7 +164,7 @@ fn nobody_is_left_waiting_for_what_is_not_under_way() {
     let mut board = open();
     let one = board.wish(&wish(0..4), never, never).remove(0).id;
     board.wish(&wish(4..8), never, never);
-    let (_lost, _other) = (board.wait(2).unwrap(), board.wait(6).unwrap());
+    let (_lost, _other) = (board.wait(2, false).unwrap(), board.wait(6, false).unwrap());
     assert_eq!(board.remove(one).len(), 1);
     assert!(board.is_awaited(6..7));
 }
@@ -168,9 +173,9 @@ fn nobody_is_left_waiting_for_what_is_not_under_way() {
 fn a_reader_who_went_away_keeps_nothing_under_way() {
     let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(0..8) }, never, never).remove(0).id;
-    let waiter = board.wait(3).unwrap();
+    let waiter = board.wait(3, false).unwrap();
     assert!(board.leave());
-    assert_eq!(board.step(lane, 8), Step::Fill(0..4));
+    assert_eq!(board.step(lane, 8), fill(0..4));
     drop(waiter);
     assert_eq!(board.step(lane, 8), Step::End);
 }
@@ -179,8 +184,8 @@ fn a_reader_who_went_away_keeps_nothing_under_way() {
 fn what_was_to_be_fetched_ahead_goes_with_who_went_away() {
     let mut board = open();
     let lane = board.wish(&Wish { reach: 100, ..wish(0..40) }, never, never).remove(0).id;
-    assert_eq!(board.step(lane, 8), Step::Fill(0..8));
-    let waiter = board.wait(20).unwrap();
+    assert_eq!(board.step(lane, 8), fill(0..8));
+    let waiter = board.wait(20, false).unwrap();
     board.trim();
     assert_eq!((board.count(), board.is_forsaken(lane)), (21, false), "somebody waits for block 20");
     drop(waiter);
@@ -204,7 +209,7 @@ fn a_request_that_goes_on_for_somebody_else_is_not_forsaken() {
         let mut board = open();
         let of = |blocks: Range<u64>, way: &Way| Wish { reach: 100, way: way.clone(), ..wish(blocks) };
         let lane = board.wish(&of(0..8, &way), never, never).remove(0).id;
-        assert_eq!(board.step(lane, 8), Step::Fill(0..8));
+        assert_eq!(board.step(lane, 8), fill(0..8));
         board.trim();
         assert!(board.is_forsaken(lane));
         assert_eq!(started(&mut board, &of(8..16, &way)), [], "behind what it is at");
@@ -221,13 +226,13 @@ fn who_is_ahead_keeps_the_stream_and_who_is_behind_it_has_another_one() {
     board.advance(lane.id, &(0..16));
     let other = board.wish(&stream(3..5), never, never).remove(0);
     assert_eq!((request(&board, &other), board.has_gone_back()), ((0, 1000), true));
-    let (ahead, behind) = (board.wait(18).unwrap(), board.wait(4).unwrap());
+    let (ahead, behind) = (board.wait(18, false).unwrap(), board.wait(4, false).unwrap());
     assert_eq!(board.distance(), Some(4));
-    assert_eq!(board.step(lane.id, 8), Step::Fill(16..20));
-    assert_eq!(board.step(other.id, 8), Step::Fill(0..5));
+    assert_eq!(board.step(lane.id, 8), fill(16..20));
+    assert_eq!(board.step(other.id, 8), fill(0..5));
     drop(ahead);
     assert_eq!(started(&mut board, &stream(20..30)), [], "the one that is nearer goes on");
-    assert_eq!((board.step(lane.id, 8), board.step(other.id, 8)), (Step::Fill(16..24), Step::Fill(0..5)));
+    assert_eq!((board.step(lane.id, 8), board.step(other.id, 8)), (fill(16..24), fill(0..5)));
     drop(behind);
     assert_eq!(board.distance(), None);
     board.trim();
@@ -236,40 +241,83 @@ fn who_is_ahead_keeps_the_stream_and_who_is_behind_it_has_another_one() {
 }
 
 #[test]
-fn there_are_no_more_streams_than_readers_who_need_them() {
+fn there_is_one_stream_more_than_readers_and_those_that_somebody_waits_for() {
     let mut board = open();
     let first = board.wish(&stream(10..20), never, never).remove(0).id;
     board.advance(first, &(0..16));
-    let awaited = board.wait(18).unwrap();
+    let awaited = board.wait(18, false).unwrap();
     let second = board.wish(&stream(3..5), never, never).remove(0).id;
-    assert_eq!(board.step(first, 8), Step::Fill(16..20), "somebody waits for it");
-    drop(awaited);
     board.advance(second, &(0..5));
     let third = board.wish(&stream(1..2), never, never).remove(0).id;
-    assert_eq!((board.step(first, 8), board.step(second, 8)), (Step::End, Step::End));
-    board.enter();
+    assert_eq!((board.step(first, 8), board.step(second, 8)), (fill(16..20), Step::End), "somebody waits for one");
+    drop(awaited);
     board.advance(third, &(0..2));
-    let fourth = board.wish(&stream(0..1), never, never).remove(0).id;
-    assert_eq!(board.step(third, 8), Step::Pause, "there is one for each of two");
-    board.advance(fourth, &(0..1));
     assert_eq!(started(&mut board, &stream(3..4)), []);
+    let fourth = board.wish(&stream(0..1), never, never).remove(0).id;
+    assert_eq!((board.step(first, 8), board.step(third, 8)), (Step::End, fill(2..4)), "who was wanted later stays");
+    board.enter();
+    board.advance(fourth, &(0..1));
+    board.advance(third, &(2..4));
     let fifth = board.wish(&stream(0..1), never, never).remove(0).id;
-    assert_eq!(
-        (board.step(third, 8), board.step(fourth, 8)),
-        (Step::Fill(2..4), Step::End),
-        "who was wanted later stays"
-    );
-    assert_eq!(board.step(fifth, 8), Step::Fill(0..1));
+    assert_eq!((board.step(third, 8), board.step(fourth, 8)), (Step::Pause, Step::Pause), "there are two readers");
+    assert_eq!(board.step(fifth, 8), fill(0..1));
+}
+
+#[test]
+fn a_stream_passes_what_nobody_has_asked_for_up_to_what_is_close_to_what_somebody_has() {
+    let mut board = open();
+    let lane = board.wish(&stream(100..110), never, never).remove(0).id;
+    assert_eq!(board.step(lane, 8), Step::Fill { blocks: 0..8, is_wanted: false });
+    board.advance(lane, &(0..8));
+    // Others want parts of what it passes; one waits for another.
+    assert_eq!(started(&mut board, &stream(48..50)), []);
+    let _waiter = board.wait(10, false).unwrap();
+    assert_eq!(board.step(lane, 8), fill(8..16));
+    board.advance(lane, &(8..16));
+    assert_eq!(board.step(lane, 8), fill(16..24), "it is near");
+    board.advance(lane, &(16..50));
+    assert_eq!(board.step(lane, 8), Step::Fill { blocks: 50..56, is_wanted: false });
+    board.advance(lane, &(50..66));
+    assert_eq!(board.step(lane, 8), Step::Fill { blocks: 66..68, is_wanted: false });
+    board.advance(lane, &(66..68));
+    assert_eq!(board.step(lane, 8), fill(68..72));
+}
+
+#[test]
+fn what_is_on_the_disk_does_not_wait_for_a_stream_that_is_to_pass_it() {
+    let mut board = open();
+    board.wish(&stream(100..110), never, never);
+    assert!(board.wait(50, true).is_none());
+    let starts = board.wish(&stream(50..52), never, |block| block == 50);
+    assert_eq!(starts.iter().map(|start| &start.way).collect::<Vec<_>>(), [&Way::Local]);
+    assert!(board.wait(50, true).is_some() && board.wait(51, false).is_some());
+}
+
+#[test]
+fn a_stream_that_was_given_up_in_a_pause_is_none_that_somebody_went_back_in() {
+    let mut board = open();
+    let lane = board.wish(&stream(0..10), never, never).remove(0).id;
+    board.advance(lane, &(0..10));
+    assert!(board.retire(lane));
+    board.wish(&stream(10..20), never, never);
+    assert!(!board.has_gone_back());
+    board.wish(&stream(3..4), |block| block > 3, never);
+    let next = board.wish(&stream(0..10), never, never);
+    assert!(next.is_empty() && !board.has_gone_back(), "the stream that begins again brings that");
+    board.lanes.clear();
+    board.wish(&stream(3..4), never, never);
+    assert!(board.has_gone_back());
+    assert!(board.leave() && board.enter() && !board.has_gone_back());
 }
 
 #[test]
 fn a_stream_for_who_went_away_goes_no_further_than_others_want_it() {
     let mut board = open();
     let lane = board.wish(&stream(0..9), never, never).remove(0).id;
-    let (first, further) = (board.wait(4).unwrap(), board.wait(8).unwrap());
+    let (first, further) = (board.wait(4, false).unwrap(), board.wait(8, false).unwrap());
     drop(further);
     board.trim();
-    assert_eq!(board.step(lane, 8), Step::Fill(0..5), "up to the block that is waited for");
+    assert_eq!(board.step(lane, 8), fill(0..5), "up to the block that is waited for");
     drop(first);
     board.trim();
     board.advance(lane, &(0..5));
@@ -302,11 +350,11 @@ fn no_block_is_on_two_lanes_whatever_happens() {
                 let coming = board.lanes.iter().filter(|lane| (lane.next..lane.want).contains(&block)).count();
                 assert_eq!(coming, usize::from(!here.contains(&block)), "seed {seed}: block {block}");
             }
-            waits.extend(board.wait(start));
+            waits.extend(board.wait(start, false));
             let Some(lane) = random.choice(&lanes).copied() else { continue };
             match board.step(lane, random.u64(1..9)) {
-                Step::Fill(_) if random.u8(..10) == 0 => drop(board.remove(lane)),
-                Step::Fill(blocks) => {
+                Step::Fill { .. } if random.u8(..10) == 0 => drop(board.remove(lane)),
+                Step::Fill { blocks, .. } => {
                     here.extend(blocks.clone());
                     board.advance(lane, &blocks);
                 }
@@ -353,13 +401,13 @@ fn whatever_happens_streams_bring_what_is_wanted_and_are_few() {
             if !starts.is_empty() {
                 let unawaited = |lane: &&Lane| !board.is_awaited(lane.next..lane.want);
                 let idle = u64::try_from(board.lanes.iter().filter(unawaited).count()).unwrap();
-                assert!(idle <= board.readers(), "seed {seed}: {idle} for {}", board.readers());
+                assert!(idle <= board.readers() + 1, "seed {seed}: {idle} for {}", board.readers());
             }
-            waits.extend(board.wait(start));
+            waits.extend(board.wait(start, false));
             let Some(lane) = random.choice(&lanes).copied() else { continue };
             match board.step(lane, random.u64(1..9)) {
-                Step::Fill(_) if random.u8(..10) == 0 => drop(board.remove(lane)),
-                Step::Fill(blocks) => {
+                Step::Fill { .. } if random.u8(..10) == 0 => drop(board.remove(lane)),
+                Step::Fill { blocks, .. } => {
                     here.extend(blocks.clone());
                     board.advance(lane, &blocks);
                 }
