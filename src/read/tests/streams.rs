@@ -1,5 +1,6 @@
 //! Stores that answer no ranges.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -107,19 +108,21 @@ async fn who_waits_for_a_stream_that_passes_what_it_brought_before_waits_for_as_
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_hash_of_what_is_streamed_again_waits_for_as_long_as_bytes_arrive() {
+async fn who_waits_for_the_hash_waits_for_as_long_as_bytes_arrive_for_it() {
     let bench = seekless(false);
-    let content = bench.fake.add(1, 6 << 20);
-    let reader = bench.open(&content);
-    for at in [3, 4, 5, 0, 1] {
-        take(&bench, &reader, at).await;
-    }
-    bench.fake.signs.store(TEN_MINUTES, Ordering::SeqCst);
-    bench.reads.cache.forget_image(content.image);
-    let begun = tokio::time::Instant::now();
-    take(&bench, &reader, 2).await;
-    assert!(begun.elapsed() > 4 * Settings::default().patience, "{:?}", begun.elapsed());
-    assert_eq!(reader.verified(), Verified::Yes);
+    let feed = bench.reads.feed(bench.fake.add(1, 6 << 20));
+    let (is_done, begun) = (AtomicBool::new(false), tokio::time::Instant::now());
+    let arrive = async {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            feed.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        is_done.store(true, Ordering::Relaxed);
+    };
+    let (waited, ()) = tokio::join!(feed.wait_for_hash(&bench.reads, |_| is_done.load(Ordering::Relaxed)), arrive);
+    assert!(waited.is_ok() && begun.elapsed() >= Duration::from_mins(10));
+    let stuck = feed.wait_for_hash(&bench.reads, |_| false).await;
+    assert!(matches!(stuck, Err(ReadError::TimedOut { .. })));
 }
 
 #[tokio::test(start_paused = true)]
