@@ -128,8 +128,8 @@ pub(super) struct Wish {
 /// What a lane does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Get these blocks, all in one span. `is_wanted` unless a stream only passes them.
-    Fill { blocks: Range<u64>, is_wanted: bool },
+    /// Get these blocks, all in one span.
+    Fill(Range<u64>),
     /// Wait: nobody wants more now.
     Pause,
     /// It is over.
@@ -176,11 +176,23 @@ impl Board {
             }
         }
         let wanted = |lane: &&mut Lane| lane.brings_any_of(&wish.blocks);
-        for lane in self.lanes.iter_mut().filter(wanted) {
-            lane.forsaken = false;
-            lane.ask(&(wish.blocks.start.saturating_sub(wish.near)..wish.blocks.end));
-        }
+        self.lanes.iter_mut().filter(wanted).for_each(|lane| lane.forsaken = false);
+        self.ask(&wish.blocks, wish.near);
         starts
+    }
+
+    /// Streams that are to pass `blocks`, or so many before them, are to bring them.
+    pub(super) fn ask(&mut self, blocks: &Range<u64>, near: u64) {
+        let asked = blocks.start.saturating_sub(near)..blocks.end;
+        self.lanes.iter_mut().filter(|lane| lane.brings_any_of(blocks)).for_each(|lane| lane.ask(&asked));
+    }
+
+    /// Whether somebody wants any of the `blocks` that the lane is to bring, and it does not only pass them.
+    pub(super) fn is_wanted(&self, id: LaneId, blocks: &Range<u64>) -> bool {
+        let asked =
+            |lane: &Lane| lane.asked.range(..blocks.end).next_back().is_some_and(|(_, end)| *end > blocks.start);
+        self.lanes.iter().any(|lane| lane.id == id && (lane.way != Way::Whole || asked(lane)))
+            || self.is_awaited(blocks.clone())
     }
 
     /// Waits for `block`, which is under way; one that `is_local` not by a stream, which may be far away.
@@ -208,9 +220,8 @@ impl Board {
         let passes_until = self.lanes.get_mut(at).map_or(next, Lane::passes_until);
         let busy = want.min(span_end(next)).min(next + most.max(1));
         let busy = if next < passes_until { busy.min(passes_until) } else { busy };
-        let is_wanted = next >= passes_until || self.is_awaited(next..busy);
         self.lanes.iter_mut().filter(|lane| lane.id == id).for_each(|lane| lane.busy = busy);
-        Step::Fill { blocks: next..busy, is_wanted }
+        Step::Fill(next..busy)
     }
 
     /// Somebody went away, and with them the wish for what was to be fetched ahead: what nobody waits for is not wanted any

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::board::{Arrival, Board, LaneId, Start, Step, Way, Wish};
 use super::cursor::Asked;
@@ -32,6 +32,8 @@ pub(super) struct Feed {
     pub(super) shelf: Shelf,
     /// Readers who go through the image from one end to the other.
     passing: AtomicU64,
+    /// Told when the last one closes it.
+    left: Notify,
     /// The end of the furthest byte that went to a reader, since there were none.
     reached: AtomicU64,
     /// Changes with everything that arrives: a block that is far away in a stream may take its time.
@@ -51,6 +53,7 @@ impl Feed {
             board: Mutex::default(),
             shelf: Shelf::default(),
             passing: AtomicU64::new(0),
+            left: Notify::new(),
             reached: AtomicU64::new(0),
             progress: Arc::default(),
             damaged: AtomicBool::new(false),
@@ -108,6 +111,7 @@ impl Feed {
         if !lock(&self.board).leave() {
             return;
         }
+        self.left.notify_waiters();
         self.proof.rest();
         let open = self.is_kept_whole(reads) && !self.proof.is_concluded();
         match tokio::runtime::Handle::try_current() {
@@ -127,11 +131,13 @@ impl Feed {
         reads.disk.is_some() && self.shelf.get().is_some_and(|image| image.is_complete())
     }
 
-    /// Looks for the image in the cache on disk, at its first use.
-    pub(super) async fn prepare(self: &Arc<Self>, reads: &Arc<Reads>) {
-        if self.shelf.open(reads, &self.identity).await {
+    /// Looks for the image in the cache on disk, at its first use; `true` when that is this one.
+    pub(super) async fn prepare(self: &Arc<Self>, reads: &Arc<Reads>) -> bool {
+        let is_first = self.shelf.open(reads, &self.identity).await;
+        if is_first {
             self.trust_seal(reads).await;
         }
+        is_first
     }
 
     /// An image that is sealed on disk needs no proof where it is what readers got so far, and says nothing of what else
@@ -156,6 +162,18 @@ impl Feed {
     /// Whether anybody has had it open.
     pub(super) fn was_opened(&self) -> bool {
         lock(&self.board).was_opened()
+    }
+
+    /// Until nobody has it open.
+    pub(super) async fn left(&self) {
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            left.as_mut().enable();
+            if self.is_idle() {
+                return;
+            }
+            left.await;
+        }
     }
 
     /// Whether nobody has it open.
@@ -209,6 +227,7 @@ impl Feed {
         if let Some(run) = reads.cache.get(&self.identity, wanted.start, how) {
             return Coming::Here(run);
         }
+        board.ask(wanted, reads.near());
         let is_local = self.shelf.get().is_some_and(|image| image.has(wanted.start));
         if let Some(coming) = board.wait(wanted.start, is_local) {
             return Coming::Awaited(coming);
@@ -282,6 +301,10 @@ impl Feed {
 
     pub(super) fn is_awaited(&self, blocks: Range<u64>) -> bool {
         lock(&self.board).is_awaited(blocks)
+    }
+
+    pub(super) fn is_wanted(&self, lane: LaneId, blocks: &Range<u64>) -> bool {
+        lock(&self.board).is_wanted(lane, blocks)
     }
 
     /// Whether what a lane brought may be given to readers. Bytes that are not those which readers got before are not: the

@@ -98,7 +98,7 @@ impl Lane {
                         return Ok(());
                     }
                 }
-                Step::Fill { blocks, is_wanted } => {
+                Step::Fill(blocks) => {
                     if self.way == Way::Whole && self.feed.is_to_be_spooled(&reads) {
                         self.feed.improvise(&reads).await;
                     }
@@ -106,12 +106,12 @@ impl Lane {
                         brought = 0;
                         self.let_others_go_first();
                     }
-                    self.gather(&blocks, is_wanted).await;
+                    self.gather(&blocks).await;
                     let (feed, id, nudge, idle) =
                         (Arc::clone(&self.feed), self.id, Arc::clone(&self.nudge), self.idle());
                     let fetched = tokio::select! {
                         biased;
-                        fetched = self.fetch(&blocks, is_wanted, &reads) => fetched?,
+                        fetched = self.fetch(&blocks, &reads) => fetched?,
                         () = forsaken(&feed, id, &nudge, idle) => return Ok(()),
                     };
                     if !self.give(&blocks, fetched).await? {
@@ -184,10 +184,11 @@ impl Lane {
     }
 
     /// Gets `blocks`, as soon as there is leave to ask for them, and memory.
-    async fn fetch(&mut self, blocks: &Range<u64>, is_wanted: bool, reads: &Reads) -> Result<Fetched, ReadError> {
+    async fn fetch(&mut self, blocks: &Range<u64>, reads: &Reads) -> Result<Fetched, ReadError> {
         self.permit(reads).await;
         let length = self.length(blocks);
-        if self.is_superfluous(blocks, is_wanted) {
+        let began = Instant::now();
+        if self.is_superfluous(blocks) {
             let mut left = length;
             while left > 0 {
                 self.permit(reads).await;
@@ -197,6 +198,7 @@ impl Lane {
                     self.stand_back();
                 }
             }
+            self.adapt(blocks.end - blocks.start, began.elapsed());
             return Ok(Fetched::Passed);
         }
         // The memory first: a connection that waits for memory would be cut off.
@@ -208,8 +210,10 @@ impl Lane {
             add(&self.reads.counters.from_disk, length);
         } else {
             while !self.open(blocks.start).await?.fill(&mut buffer, |bytes| reads.arrived(bytes)).await? {
-                self.stand_back();
-                self.permit(reads).await;
+                if let Some(_standing) = reads.stand_back() {
+                    self.stand_back();
+                    self.permit(reads).await;
+                }
             }
         }
         self.adapt(blocks.end - blocks.start, began.elapsed());
@@ -230,7 +234,12 @@ impl Lane {
         let admitted = self.feed.admits(&self.reads, &run, &self.way).await?;
         if admitted {
             self.keep(&run).await;
+            let is_wanted = self.feed.is_wanted(self.id, blocks);
             self.feed.land(&self.reads, self.id, &run);
+            if !is_wanted {
+                // It came for the disk.
+                self.reads.cache.passed(&run);
+            }
         }
         Ok(admitted)
     }
@@ -243,14 +252,14 @@ impl Lane {
 
     /// A stream passes what is here already, and what nobody has asked for where that would have to be kept in place of
     /// something else.
-    fn is_superfluous(&self, blocks: &Range<u64>, is_wanted: bool) -> bool {
+    fn is_superfluous(&self, blocks: &Range<u64>) -> bool {
         if self.way != Way::Whole || self.feed.is_awaited(blocks.clone()) {
             return false;
         }
         let cached = |block| self.reads.cache.has(&self.feed.identity, block);
         match self.feed.shelf.get() {
             Some(image) => blocks.clone().all(|block| image.has(block)),
-            None if is_wanted => blocks.clone().all(cached),
+            None if self.feed.is_wanted(self.id, blocks) => blocks.clone().all(cached),
             None => {
                 let budget = self.reads.cache.budget();
                 budget.total().saturating_sub(budget.held()) < SPARE || blocks.clone().all(cached)
@@ -259,9 +268,9 @@ impl Lane {
     }
 
     /// Lets bytes gather that nobody waits for.
-    async fn gather(&mut self, blocks: &Range<u64>, is_wanted: bool) {
+    async fn gather(&mut self, blocks: &Range<u64>) {
         let idle = self.intake.is_some() && self.reads.is_calm() && !self.feed.is_awaited(blocks.clone());
-        if idle && !self.is_superfluous(blocks, is_wanted) {
+        if idle && !self.is_superfluous(blocks) {
             // A nudge only says that more is wanted, which the next step sees.
             let _ = timeout(GATHERING, self.nudge.notified()).await;
         }

@@ -149,6 +149,8 @@ pub struct Reads {
     replies: Semaphore,
     replies_kib: u32,
     open: AtomicU64,
+    /// Lanes that hold a buffer and have given their permit to others.
+    standing: AtomicU64,
     counters: Counters,
 }
 
@@ -187,6 +189,7 @@ impl Reads {
             replies: Semaphore::new(usize::try_from(replies_kib).unwrap_or(1)),
             replies_kib,
             open: AtomicU64::new(0),
+            standing: AtomicU64::new(0),
             counters: Counters::default(),
         }))
     }
@@ -232,7 +235,7 @@ impl Reads {
     /// Whether a verdict on a content, or its absence, is one on all that readers were given of it.
     pub fn remembers(&self, content: &Content) -> bool {
         let identity = Identity::new(content.image, content.size, content.checksums.clone());
-        lock(&self.feeds).peek(&identity).is_some_and(|feed| feed.was_opened())
+        lock(&self.feeds).peek(&identity).is_some_and(|feed| feed.content.stores == content.stores && feed.was_opened())
     }
 
     /// Refuses a reply that would leave too little memory for the blocks that it is made of.
@@ -245,14 +248,16 @@ impl Reads {
     pub async fn sealed(self: &Arc<Self>, content: &Content) -> Option<Arc<std::fs::File>> {
         self.disk.as_ref()?;
         let feed = self.feed(content.clone());
-        feed.prepare(self).await;
+        let is_ours = feed.prepare(self).await;
         let file = feed.shelf.get().and_then(|image| image.sealed_file());
         if file.is_some() {
             // Somebody else may have sealed it since it was looked for.
             feed.trust_seal(self).await;
         }
         // The file is right for as long as it is open, also when the cache has dropped it.
-        feed.close_if_idle();
+        if is_ours {
+            feed.close_if_idle();
+        }
         file
     }
 
@@ -359,6 +364,14 @@ impl Reads {
         }
     }
 
+    /// Who holds a buffer without a permit may do so for as long as the answer lives. `None` where as many do as have one:
+    /// all of them would hold the memory that somebody with a permit waits for.
+    fn stand_back(&self) -> Option<Standing<'_>> {
+        let standing = Standing(&self.standing);
+        let before = self.standing.fetch_add(1, Ordering::Relaxed);
+        (before < u64::try_from(self.requests.most()).unwrap_or(u64::MAX)).then_some(standing)
+    }
+
     /// A request brings bytes for as long as the answer lives.
     fn begin_request(self: &Arc<Self>) -> UnderWay {
         lock(&self.pace).begins(self.began.elapsed());
@@ -394,6 +407,14 @@ struct UnderWay(Arc<Reads>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         lock(&self.0.pace).ends(self.0.began.elapsed());
+    }
+}
+
+struct Standing<'a>(&'a AtomicU64);
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -78,18 +78,20 @@ impl Feed {
                 Work::Fetch(blocks) if self.is_idle() && !self.is_here(&reads, blocks.start) => {
                     self.proof.pause();
                     // Somebody may have opened it meanwhile, and have seen a worker at it.
-                    if self.is_idle() || !self.proof.needs_worker() {
+                    if (self.is_idle() && !self.is_here(&reads, blocks.start)) || !self.proof.needs_worker() {
                         return;
                     }
                     None
                 }
-                Work::Fetch(blocks) => match self.run(&reads, blocks, Use::Passing).await {
-                    Ok((run, _)) => {
-                        self.proof.give(&run);
-                        None
-                    }
-                    Err(error) => Some(error),
-                },
+                Work::Fetch(blocks) => {
+                    let is_here = self.is_here(&reads, blocks.start);
+                    let run = tokio::select! {
+                        biased;
+                        run = self.run(&reads, blocks, Use::Passing) => run,
+                        () = self.left(), if !is_here => continue,
+                    };
+                    run.map(|(run, _)| self.proof.give(&run)).err()
+                }
             };
             // What came of it in the end is for all readers, and not for the one who waits.
             if let Some(error) = failed.filter(|error| !error.is_damage()) {

@@ -21,9 +21,8 @@ fn stream(blocks: Range<u64>) -> Wish {
     Wish { way: Way::Whole, ..wish(blocks) }
 }
 
-/// What somebody wants is to be got.
 fn fill(blocks: Range<u64>) -> Step {
-    Step::Fill { blocks, is_wanted: true }
+    Step::Fill(blocks)
 }
 
 fn never(_: u64) -> bool {
@@ -267,20 +266,28 @@ fn there_is_one_stream_more_than_readers_and_those_that_somebody_waits_for() {
 fn a_stream_passes_what_nobody_has_asked_for_up_to_what_is_close_to_what_somebody_has() {
     let mut board = open();
     let lane = board.wish(&stream(100..110), never, never).remove(0).id;
-    assert_eq!(board.step(lane, 8), Step::Fill { blocks: 0..8, is_wanted: false });
-    board.advance(lane, &(0..8));
-    // Others want parts of what it passes; one waits for another.
+    let step = |board: &mut Board| match board.step(lane, 8) {
+        Step::Fill(blocks) => {
+            let is_wanted = board.is_wanted(lane, &blocks);
+            board.advance(lane, &blocks);
+            (blocks.start, blocks.end, is_wanted)
+        }
+        step => panic!("{step:?}"),
+    };
+    assert_eq!(step(&mut board), (0, 8, false));
+    // Others want parts of what it passes; one waits for another, of a read of several.
     assert_eq!(started(&mut board, &stream(48..50)), []);
-    let _waiter = board.wait(10, false).unwrap();
-    assert_eq!(board.step(lane, 8), fill(8..16));
-    board.advance(lane, &(8..16));
-    assert_eq!(board.step(lane, 8), fill(16..24), "it is near");
-    board.advance(lane, &(16..50));
-    assert_eq!(board.step(lane, 8), Step::Fill { blocks: 50..56, is_wanted: false });
-    board.advance(lane, &(50..66));
-    assert_eq!(board.step(lane, 8), Step::Fill { blocks: 66..68, is_wanted: false });
-    board.advance(lane, &(66..68));
-    assert_eq!(board.step(lane, 8), fill(68..72));
+    board.ask(&(9..12), 0);
+    let _waiter = board.wait(14, false).unwrap();
+    assert_eq!([step(&mut board), step(&mut board), step(&mut board)], [(8, 9, false), (9, 16, true), (16, 24, true)]);
+    while board.step(lane, 8) != fill(48..56) {
+        assert!(step(&mut board).2, "it is near");
+    }
+    assert_eq!([step(&mut board), step(&mut board)], [(48, 56, true), (56, 64, false)]);
+    assert_eq!([step(&mut board), step(&mut board)], [(64, 68, false), (68, 72, true)], "it is near");
+    let next = board.step(lane, 8);
+    board.ask(&(80..81), 0);
+    assert_eq!((next, board.is_wanted(lane, &(80..84))), (fill(72..80), true), "it may be said at any time");
 }
 
 #[test]
@@ -353,8 +360,8 @@ fn no_block_is_on_two_lanes_whatever_happens() {
             waits.extend(board.wait(start, false));
             let Some(lane) = random.choice(&lanes).copied() else { continue };
             match board.step(lane, random.u64(1..9)) {
-                Step::Fill { .. } if random.u8(..10) == 0 => drop(board.remove(lane)),
-                Step::Fill { blocks, .. } => {
+                Step::Fill(_) if random.u8(..10) == 0 => drop(board.remove(lane)),
+                Step::Fill(blocks) => {
                     here.extend(blocks.clone());
                     board.advance(lane, &blocks);
                 }
@@ -406,8 +413,8 @@ fn whatever_happens_streams_bring_what_is_wanted_and_are_few() {
             waits.extend(board.wait(start, false));
             let Some(lane) = random.choice(&lanes).copied() else { continue };
             match board.step(lane, random.u64(1..9)) {
-                Step::Fill { .. } if random.u8(..10) == 0 => drop(board.remove(lane)),
-                Step::Fill { blocks, .. } => {
+                Step::Fill(_) if random.u8(..10) == 0 => drop(board.remove(lane)),
+                Step::Fill(blocks) => {
                     here.extend(blocks.clone());
                     board.advance(lane, &blocks);
                 }

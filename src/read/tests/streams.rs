@@ -145,6 +145,28 @@ async fn a_stream_that_passes_what_it_brought_before_lets_readers_of_other_image
     assert!(waited < Settings::default().patience, "{waited:?}");
 }
 
+#[tokio::test]
+async fn who_reads_what_a_stream_is_to_pass_for_another_reader_needs_no_other_stream() {
+    let bench = seekless(false);
+    let content = bench.fake.add(1, 60 << 20);
+    let (ahead, behind) = (bench.open(&content), bench.open(&content));
+    bench.fake.hold();
+    let later = async {
+        while bench.fake.answering() == 0 {
+            tokio::task::yield_now().await;
+        }
+        take(&bench, &behind, 20).await;
+    };
+    let release = async {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        bench.fake.release();
+    };
+    tokio::join!(take(&bench, &ahead, 40), later, release);
+    assert_eq!(streams(&bench), 1);
+}
+
 /// What `ahead` reads in this test is all of the image, and what `behind` does from `first` on, in MiB.
 async fn read_apart(first: u64) -> Bench {
     let bench = seekless(false);
@@ -184,6 +206,39 @@ async fn a_reader_of_two_places_without_a_spool_has_a_stream_for_each() {
         take(&bench, &reader, 10 + at).await;
     }
     assert!(bench.fake.sent() <= 4 * content.size, "{} bytes", bench.fake.sent());
+}
+
+#[tokio::test]
+async fn what_is_fetched_for_a_hash_is_not_once_nobody_waits_for_that() {
+    let bench = bench_with(64 * MIB, Settings { spool: None, ..Settings::default() });
+    bench.fake.seekless.store(true, Ordering::SeqCst);
+    let content = bench.fake.add(1, 20 << 20);
+    let reader = bench.open(&content);
+    for at in (10..20).chain(0..9) {
+        take(&bench, &reader, at).await;
+    }
+    let feed = bench.reads.feed(content.clone());
+    feed.proof.rested().await;
+    bench.reads.cache.forget_image(content.image);
+    // What was fetched ahead is gone, so that all comes again: enough of it for the last read, and not for what the hash
+    // lacks behind that.
+    bench.fake.hold();
+    bench.fake.chunks.add_permits((10 << 20) / testing::CHUNK + 2);
+    {
+        let mut last = std::pin::pin!(reader.read(9 << 20, 1 << 20));
+        while feed.proof.hashed() < 10 * MIB {
+            assert!(last.as_mut().now_or_never().is_none(), "it waits for the verdict");
+            tokio::task::yield_now().await;
+        }
+    }
+    while !feed.is_awaited(10 * MIB / BLOCK..u64::MAX) {
+        tokio::task::yield_now().await;
+    }
+    drop(reader);
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((bench.fake.answering(), feed.count()), (0, 0));
 }
 
 #[tokio::test]
